@@ -17,8 +17,8 @@ SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.p
 WORDS = frozenset(
     """
     appraisal bearers begun belonging bench conclude crew decidable decider demanding errand examination examine
-    facts freely furthest ingredient ingredients inquiry judge mend mistakes observability orders parcel probe provision
-    provisioner refusal relay retreat rival settle silent standing standings stillborn strange surroundings teardown
+    facts freely furthest holdings ingredient ingredients inquiry judge mend mistakes observability orders parcel probe
+    provision provisioner refusal relay retreat rival settle silent standing standings stillborn strange surroundings teardown
     tiles told trackable unasked unwatched verdict verdicts walked wish wished workbench
     """.split()  # noqa: SIM905 (to be read, one word beside the other)
 )

@@ -15,6 +15,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stacks
 from mlops_cli.backends.aws.clients.logs import BUILD_LOGS, ENDPOINT_LOGS
 from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core import cleanup_texts as texts
 from mlops_cli.core.plan import Action, Change
 
 # An endpoint or a build may still write so long after their stack is gone.
@@ -46,8 +47,8 @@ class LogGroups:
     def kept(self) -> list[Change]:
         """Return the groups with a name of ours but no proof that mlops made them."""
         names = [name for name, ours in self._existing_groups().items() if not ours]
-        why = "no proof that mlops created it. To delete it: "
-        return [Change(Action.KEEP, f"log group {name}", why + DELETE.format(name, self._region)) for name in names]
+        reasons = {name: texts.unproven(DELETE.format(name, self._region)) for name in names}
+        return [Change(Action.KEEP, f"log group {name}", reason) for name, reason in reasons.items()]
 
     def _existing_groups(self) -> dict[str, bool]:
         """Return the existing groups with these names, with True for ours."""

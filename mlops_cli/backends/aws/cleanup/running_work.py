@@ -9,6 +9,7 @@ from mlops_cli.backends.aws.cleanup.sagemaker import IN_PROGRESS, list_or_none, 
 from mlops_cli.backends.aws.clients.codebuild import stop_build
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.stepfunctions import stop_execution
+from mlops_cli.core import cleanup_texts as texts
 from mlops_cli.core.plan import Action, Change
 
 WHY = "mlops cleanup"
@@ -34,8 +35,8 @@ class RunningWork:
         self._resources = resources
 
     def list_resources(self) -> list[Change]:
-        runs = [Change(Action.STOP, f"run {run_id}", "in progress") for run_id in self._executions()]
-        builds = [Change(Action.STOP, f"build {build_id}", "of a run") for build_id in self._running_builds()]
+        runs = [Change(Action.STOP, f"run {run_id}", texts.IN_PROGRESS) for run_id in self._executions()]
+        builds = [Change(Action.STOP, f"build {build_id}", texts.OF_RUN) for build_id in self._running_builds()]
         return [*runs, *builds, *(Change(Action.STOP, "state machine execution", arn) for arn in self._tasks())]
 
     def remove(self) -> None:

@@ -11,6 +11,7 @@ from mlops_cli.backends.aws.clients.logs import JOB_LOGS
 from mlops_cli.backends.aws.clients.stack_events import backoff_pauses
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core import cleanup_texts as texts
 from mlops_cli.core.plan import Action, Change
 
 IN_PROGRESS = ("InProgress", "Stopping")
@@ -88,8 +89,8 @@ class Jobs:
         streams = sum(len(self._streams(name)) for name in jobs)
         return [
             *going,
-            *_counted(Action.REMOVE, ended if self._deletable else 0, f"{kind} job", "records of ended jobs"),
-            *_counted(Action.REMOVE, streams, "log stream", f"of {kind} jobs, in {self._group}"),
+            *_counted(Action.REMOVE, ended if self._deletable else 0, f"{kind} job", texts.ENDED_JOBS),
+            *_counted(Action.REMOVE, streams, "log stream", texts.log_streams(kind, self._group)),
         ]
 
     def remove(self) -> None:
@@ -151,7 +152,8 @@ class OrphanedResources:
 
     def list_resources(self) -> list[Change]:
         return [
-            Change(Action.REMOVE, f"{kind.replace('_', ' ')} {name}", "not in a stack") for kind, _, name in self._all()
+            Change(Action.REMOVE, f"{kind.replace('_', ' ')} {name}", texts.OUTSIDE_OF_STACK)
+            for kind, _, name in self._all()
         ]
 
     def remove(self) -> None:
@@ -199,9 +201,7 @@ def shared(logs: Client, events: Client) -> list[Change]:
         group, rule = JOB_LOGS.format(kind), JOB_RULE.format(kind)
         groups = logs.pages("describe_log_groups", "logGroups", logGroupNamePrefix=group)
         if any(entry["logGroupName"] == group for entry in groups):
-            kept.append(Change(Action.KEEP, f"log group {group}", "shared by all jobs of the account"))
+            kept.append(Change(Action.KEEP, f"log group {group}", texts.SHARED_LOGS))
         if list_or_none(events, "list_rules", "Rules", NamePrefix=rule):
-            kept.append(
-                Change(Action.KEEP, f"rule {rule}", "managed by AWS, shared by all state machines of the account")
-            )
+            kept.append(Change(Action.KEEP, f"rule {rule}", texts.SHARED_RULE))
     return kept

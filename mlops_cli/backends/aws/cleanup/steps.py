@@ -22,6 +22,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
 from mlops_cli.backends.aws.company_account import used_by
 from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core import cleanup_texts as texts
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.core.progress import ResourceEvent, Watch
 from mlops_cli.errors import MlopsError
@@ -137,11 +138,7 @@ class Cleanup:
         description = or_none(self._account.client("sagemaker").describe_endpoint, EndpointName=self._endpoint)
         if description is None:
             return []
-        return [
-            Change(
-                Action.STOP, f"endpoint {self._endpoint}", f"{description['EndpointStatus']}: it answers, and is billed"
-            )
-        ]
+        return [Change(Action.STOP, f"endpoint {self._endpoint}", f"{description['EndpointStatus']}: {texts.SERVING}")]
 
     def _outside(self, stack: str, look: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
         """Return a list function for resources without their stack; resources of a stack are removed with it."""
@@ -174,34 +171,31 @@ class Cleanup:
     def _storage_stays(self) -> str:
         """Return the reason why our bucket is not removed, empty if it is."""
         if self._keep_data:
-            return "--keep-data"
-        foreign_keys = self._objects.foreign() if self._objects else []
-        return (
-            f"it contains objects that mlops did not create, such as {', '.join(foreign_keys)}" if foreign_keys else ""
-        )
+            return texts.KEEP_DATA
+        return texts.foreign_objects(self._objects.foreign() if self._objects else [])
 
     def _kept(self) -> list[Change]:
-        kept = [Change(Action.KEEP, f"{self._project.scripts_dir}/, .env", "yours")]
+        kept = [Change(Action.KEEP, f"{self._project.scripts_dir}/, .env", texts.YOURS)]
         for name in (self._names.endpoint_stack, self._names.pipeline_stack, self._names.storage_stack):
             stack = self._stacks.get_or_none(name)
             if stack and not self._stacks.owns(stack):
-                kept.append(Change(Action.KEEP, f"stack {name}", "not created by mlops for this project"))
+                kept.append(Change(Action.KEEP, f"stack {name}", texts.OTHER_PROJECT))
         if self._objects:
             kept += self._kept_bucket(self._objects)
-        kept += [Change(Action.KEEP, resource, "yours") for resource in self._company]
+        kept += [Change(Action.KEEP, resource, texts.YOURS) for resource in self._company]
         if self._source == "connection":
-            kept.append(Change(Action.KEEP, "the connection and its repository", "yours"))
+            kept.append(Change(Action.KEEP, texts.CONNECTION, texts.YOURS))
         kept += self._groups.kept()
         kept += shared(self._account.client("logs"), self._account.client("events"))
         if self._project.state.is_dir():
-            kept.append(Change(Action.KEEP, ".mlops/", "local state; to remove it: mlops --target local cleanup"))
+            kept.append(Change(Action.KEEP, ".mlops/", texts.LOCAL_STATE))
         return kept
 
-    def _kept_bucket(self, holdings: ProjectObjects) -> list[Change]:
-        if not holdings.owned:
-            return [Change(Action.KEEP, f"bucket {holdings.name}", "it existed before; other objects in it stay")]
+    def _kept_bucket(self, objects: ProjectObjects) -> list[Change]:
+        if not objects.owned:
+            return [Change(Action.KEEP, f"bucket {objects.name}", texts.BUCKET_EXISTED)]
         why = self._storage_stays()
-        return [Change(Action.KEEP, f"bucket {holdings.name}", why)] if why else []
+        return [Change(Action.KEEP, f"bucket {objects.name}", why)] if why else []
 
 
 def _jobs_step(jobs: Jobs, kind: str) -> CleanupStep:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlops_cli.backends.local.cleanup.owned_files import folders, frame, owned_paths, unknown_paths
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
+from mlops_cli.core import cleanup_texts as texts
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.data.metadata import load
 from mlops_cli.errors import MlopsError
@@ -41,12 +42,10 @@ class Cleanup:
     def plan(self) -> Plan:
         """Return the processes and files to stop and remove, and those that stay, with reasons."""
         without_folder = [
-            Change(Action.STOP, f"process {pid}", "an endpoint whose folder was removed")
+            Change(Action.STOP, f"process {pid}", texts.WITHOUT_FOLDER)
             for pid in self.server_processes.without_folder()
         ]
-        unfinished = [
-            Change(Action.REMOVE, path.name, "left by a killed init") for path in _unfinished_init(self.project)
-        ]
+        unfinished = [Change(Action.REMOVE, path.name, texts.LEFT_BY_INIT) for path in _unfinished_init(self.project)]
         if not is_state_dir(self.project):
             return Plan((*without_folder, *unfinished, *_check_owner(self.project)))
         removals, kept = _removals(self.project, self.keep_data), _kept(self.project, self.keep_data)
@@ -56,12 +55,12 @@ class Cleanup:
         status, holder = self.server.status(), self.lock.holder()
         changes = []
         if holder and holder.process != own_identity():
-            changes.append(Change(Action.STOP, str(holder), "it is running in this project"))
+            changes.append(Change(Action.STOP, str(holder), texts.RUNNING_HERE))
         if status.state is not ServerState.ABSENT:
             address = f" at {status.url}" if status.url else ""
             changes.append(Change(Action.STOP, f"endpoint {status.name}", f"{status.state.value}{address}"))
         for pid in {*self.children.orphans(), *self.server_processes.orphans()}:
-            changes.append(Change(Action.STOP, f"process {pid}", "left by an earlier command"))
+            changes.append(Change(Action.STOP, f"process {pid}", texts.LEFT_BY_COMMAND))
         return changes
 
     def apply(self) -> Plan:
@@ -93,8 +92,8 @@ def _check_owner(project: Project) -> list[Change]:
     if not os.path.lexists(project.state):
         return []
     if _is_empty(project.state):
-        return [Change(Action.REMOVE, project.state.name, "empty, left by a killed command")]
-    return [Change(Action.KEEP, str(project.state), "not created by mlops, or a link")]
+        return [Change(Action.REMOVE, project.state.name, texts.EMPTY)]
+    return [Change(Action.KEEP, str(project.state), texts.NOT_OURS_OR_LINK)]
 
 
 def _is_empty(folder: Path) -> bool:
@@ -120,17 +119,16 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
         dataset = load(project.data)
     except MlopsError:  # a damaged dataset is about to be removed
         dataset = None
-    kept = [Change(Action.KEEP, f"{project.scripts_dir}/, .env", "yours")]
+    kept = [Change(Action.KEEP, f"{project.scripts_dir}/, .env", texts.YOURS)]
     if dataset:
-        kept.append(Change(Action.KEEP, dataset.source, "the source of the data"))
+        kept.append(Change(Action.KEEP, dataset.source, texts.DATA_SOURCE))
     if keep_data:
-        kept.append(Change(Action.KEEP, ".mlops/data", "--keep-data", created_by_mlops=True))
+        kept.append(Change(Action.KEEP, ".mlops/data", texts.KEEP_DATA, created_by_mlops=True))
     unknown = unknown_paths(project)
-    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), "not created by mlops") for path in unknown]
+    kept += [Change(Action.KEEP, str(path.relative_to(project.root)), texts.NOT_OURS) for path in unknown]
     if unknown or keep_data:
-        why = "needed while .mlops/ contains other files"
         names = [str(path.relative_to(project.root)) for path, _ in frame(project)]
-        kept += [Change(Action.KEEP, name, why, created_by_mlops=True) for name in names]
+        kept += [Change(Action.KEEP, name, texts.FRAME_NEEDED, created_by_mlops=True) for name in names]
     return kept
 
 

@@ -42,6 +42,7 @@ def show_and_remove(
     """Show the plan, ask, remove, list again. Return the plan, and its remaining part."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.console import output
+    from mlops_cli.core import cleanup_texts as texts
     from mlops_cli.core.plan import Plan
 
     account = show_account(infra, console)
@@ -50,27 +51,20 @@ def show_and_remove(
     plan = infra.plan_cleanup(keep_data)
     output.show_plan(console, plan)
     if plan.active:
-        cost_approval.show(infra.costs(CostScope.CLEANUP), "costs that end")
+        cost_approval.show(infra.costs(CostScope.CLEANUP), texts.COSTS)
     if dry_run or not plan.active:
-        console.say("dry run: nothing was changed" if plan.active else "nothing to remove")
+        console.say(texts.DRY_RUN if plan.active else texts.NOTHING_TO_REMOVE)
         return plan, Plan(())
-    if not console.confirm("Stop and remove all of this?", yes):
-        raise MlopsError("Nothing was removed.", "Show the plan again: mlops cleanup --dry-run")
+    if not console.confirm(texts.QUESTION, yes):
+        raise MlopsError(*texts.REFUSED)
     try:
         with console.resource_view() as watch:
             remaining = infra.cleanup(keep_data, watch)
     except KeyboardInterrupt:
-        raise MlopsError("Stopped; not everything is removed.", "Continue: mlops cleanup", EXIT_INTERRUPTED) from None
+        raise MlopsError(*texts.STOPPED, EXIT_INTERRUPTED) from None
     for change in remaining.active:
-        console.say(f"remains: {change.resource}" + (f"  {change.reason}" if account else ""))
+        console.say(texts.remaining(change.resource, change.reason if account else ""))
     if not remaining.active:
-        console.say(_verified(remaining, keep_data))
+        kept = [change.resource for change in remaining.changes if change.created_by_mlops]
+        console.say(texts.verified(kept, keep_data))
     return plan, remaining
-
-
-def _verified(remaining: Plan, keep_data: bool) -> str:
-    """Return the result of the final check; it names everything of mlops that stays."""
-    kept = [change.resource for change in remaining.changes if change.created_by_mlops]
-    if kept:
-        return f"verified: of everything that mlops created, only {', '.join(kept)} remain"
-    return "verified: no resources created by mlops remain" + (" except the data" if keep_data else "")
