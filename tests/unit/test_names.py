@@ -18,8 +18,8 @@ WORDS = frozenset(
     """
     appraisal bearers begun belonging bench conclude crew decidable decider demanding errand examination examine
     facts freely furthest holdings ingredient ingredients inquiry judge mend mistakes observability orders parcel probe
-    provision provisioner refusal relay retreat rival settle silent standing standings stillborn strange surroundings teardown
-    tiles told trackable unasked unwatched verdict verdicts walked wish wished workbench
+    provision provisioner refusal relay retreat rival settle silent standing standings stillborn strange
+    surroundings teardown tiles told trackable unasked unwatched verdict verdicts walked wish wished workbench
     """.split()  # noqa: SIM905 (to be read, one word beside the other)
 )
 # Not as a whole name: each could name anything.
