@@ -100,7 +100,7 @@ def _compute_comparison(
     instances = json.loads(new.instances or b"[]")
     positions = unknown_rows(mine, theirs)
     # The endpoint gives predictions, and no values of the project's own function.
-    is_own = metric in mine.row_metrics
+    is_own = metric in mine.own_metrics
     asked_rows = len(positions) if len(instances) == len(mine.rows) and not is_own else 0
     if asked_rows:
         answers = _live_predictions([instances[position] for position in positions], ask, notify)

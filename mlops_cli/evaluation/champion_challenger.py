@@ -21,7 +21,7 @@ from mlops_cli.evaluation.bootstrap import (
     resample,
     resample_means,
 )
-from mlops_cli.evaluation.predictions import Column, Predictions, with_choices
+from mlops_cli.evaluation.predictions import Column, Predictions, RowMetric, TableMetric, with_choices
 
 
 def unknown_rows(new: Predictions, live: Predictions | None) -> np.ndarray:
@@ -69,7 +69,8 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
 
     The truth is that of ``new``. ``asked_rows``: the number of rows that the endpoint predicted just now.
     """
-    if metric in new.row_metrics and (problem := _row_metric_problem(metric, new, live)):
+    own, theirs = new.own_metrics.get(metric), live.own_metrics.get(metric)
+    if own and (problem := _own_metric_problem(metric, own, theirs)):
         return Comparison(metric, problem=problem)
     learnt = live.is_training_row(new.rows)
     positions = np.array(
@@ -80,6 +81,8 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
     comparison = Comparison(metric, len(positions), new.of, asked_rows, learnt_count, RESAMPLES)
     if not len(positions):
         return replace(comparison, problem=_nothing_common(comparison))
+    if isinstance(own, TableMetric) and isinstance(theirs, TableMetric):
+        return _compare_table_metric(comparison, new, live, own, theirs)
     live_positions = np.array([live.row_positions[new.rows[position]] for position in positions])
     if metric in new.row_metrics:
         return _compare_row_metric(comparison, new, live, positions, live_positions)
@@ -96,19 +99,21 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
 
 def _unknown_metric(metric: str, new: Predictions) -> str:
     """Return the reason why a metric is not compared: nobody computes it by this name from predictions."""
-    near = get_close_matches(metric, new.row_metrics, 1)
-    advice = f"it has {', '.join(new.row_metrics)} instead" if new.row_metrics else "give it there as a function"
+    own = new.own_metrics
+    near = get_close_matches(metric, own, 1)
+    advice = f"it has {', '.join(own)} instead" if own else "give it one"
     if near:
         advice = f"did you mean {near[0]}, which is there?"
-    return f"mlops cannot compute {metric} from predictions, and row_metrics of write_predictions has none; {advice}"
+    return (
+        f"mlops cannot compute {metric} from predictions, and write_predictions was given no function for it; {advice}"
+    )
 
 
-def _row_metric_problem(metric: str, new: Predictions, live: Predictions) -> str:
+def _own_metric_problem(metric: str, own: RowMetric | TableMetric, theirs: RowMetric | TableMetric | None) -> str:
     """Return the reason why the values of a metric of the project's own cannot be compared."""
-    theirs = live.row_metrics.get(metric)
     if theirs is None:
         return f"the training of the live model recorded no {metric}; the next model is compared"
-    if theirs.function != new.row_metrics[metric].function:
+    if theirs.function != own.function or type(theirs) is not type(own):
         return f"the function of {metric} has changed since the training of the live model; the next model is compared"
     return ""
 
@@ -132,6 +137,27 @@ def _compare_row_metric(
     mine = new.row_metrics[metric].values[positions[same]]
     live_values = live.row_metrics[metric].values[live_positions[same]]
     return replace(comparison, rows=int(same.sum()), differences=(_mean_difference(_name_of(new), mine, live_values),))
+
+
+def _compare_table_metric(
+    comparison: Comparison, new: Predictions, live: Predictions, own: TableMetric, theirs: TableMetric
+) -> Comparison:
+    """Compare the values that both trainings recorded: only of the same rows, since the function is of all of them."""
+    truths = {column.name: column.truth for column in live.columns}
+    if {column.name for column in new.columns} != truths.keys():
+        return replace(comparison, rows=0, problem="the two models predict different things")
+    if new.rows != live.rows or comparison.learnt:
+        rows = f"{comparison.rows:,} of the {new.of:,} test rows are the live model's, too"
+        problem = (
+            f"{comparison.metric} is a number of all test rows, and {rows}; the next model on these rows is compared"
+        )
+        return replace(comparison, rows=0, problem=problem)
+    if not all(np.array_equal(column.truth, truths[column.name]) for column in new.columns):
+        return replace(comparison, rows=0, problem="the live model was tested on other true values")
+    differences = own.resamples - theirs.resamples if len(own.resamples) == len(theirs.resamples) else np.empty(0)
+    interval = confidence_interval(differences) if len(new.rows) >= FEWEST and len(differences) else None
+    delta = MetricDelta(_name_of(new), own.value, theirs.value, *(interval or (None, None)))
+    return replace(comparison, resamples=len(differences), differences=(delta,))
 
 
 def _name_of(predictions: Predictions) -> str:

@@ -47,6 +47,18 @@ class RowMetric:
 
 
 @dataclass(frozen=True)
+class TableMetric:
+    """A metric of the project's own over all rows: its value, that in each resample (nan: not defined), its function.
+
+    ``resamples`` are float64 [resamples]. Models with the same rows have the same resamples.
+    """
+
+    value: float
+    resamples: np.ndarray
+    function: str
+
+
+@dataclass(frozen=True)
 class Predictions:
     """A model's predictions on (a sample of) its test rows; ``trained_on``: the hash prefixes of its training rows.
 
@@ -60,6 +72,12 @@ class Predictions:
     trained_on: np.ndarray | None
     one_of: bool = False
     row_metrics: Mapping[str, RowMetric] = field(default_factory=dict)
+    table_metrics: Mapping[str, TableMetric] = field(default_factory=dict)
+
+    @property
+    def own_metrics(self) -> dict[str, RowMetric | TableMetric]:
+        """The metrics of the project's own, by name."""
+        return {**self.row_metrics, **self.table_metrics}
 
     @cached_property
     def row_positions(self) -> dict[str, int]:
@@ -104,8 +122,10 @@ def read_predictions(content: bytes, name: str = "predictions.json") -> Predicti
         rows = tuple(str(row) for row in document["rows"])
         trained_on = _unpacked(document.get("trained_on"))
         one_of = document.get("one_of") is True
-        own = {str(key): _row_metric(value) for key, value in document.get("row_metrics", {}).items()}
-        predictions = Predictions(str(document["split"]), int(document["of"]), rows, columns, trained_on, one_of, own)
+        of_rows = {str(key): _row_metric(value) for key, value in document.get("row_metrics", {}).items()}
+        of_tables = {str(key): _table_metric(value) for key, value in document.get("table_metrics", {}).items()}
+        split, of = str(document["split"]), int(document["of"])
+        predictions = Predictions(split, of, rows, columns, trained_on, one_of, of_rows, of_tables)
     except KeyError as error:
         raise _malformed(name, f"{error} is missing") from error
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
@@ -125,6 +145,11 @@ def _row_metric(value: dict[str, Any]) -> RowMetric:
     return RowMetric(np.asarray(value["values"], float), str(value["function"]))
 
 
+def _table_metric(value: dict[str, Any]) -> TableMetric:
+    resamples = np.asarray([np.nan if each is None else each for each in value["resamples"]], float)
+    return TableMetric(float(value["value"]), resamples, str(value["function"]))
+
+
 def _unpacked(text: str | None) -> np.ndarray | None:
     return None if text is None else np.frombuffer(base64.b64decode(text, validate=True), "<u4")
 
@@ -140,6 +165,9 @@ def _checked(predictions: Predictions, name: str) -> Predictions:
     for key, metric in predictions.row_metrics.items():
         if metric.values.shape != (len(predictions.rows),) or not np.isfinite(metric.values).all():
             raise _malformed(name, f"{key} has not one number for each of the rows")
+    for key, whole in predictions.table_metrics.items():
+        if not np.isfinite(whole.value) or whole.resamples.ndim != 1:
+            raise _malformed(name, f"{key} has not one number for all rows, and a list of numbers for their resamples")
     if not predictions.rows or not predictions.columns:
         raise _malformed(name, "there is no row or no column in it")
     if predictions.one_of:

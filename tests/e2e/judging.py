@@ -31,8 +31,18 @@ def cost(true, predicted):
     return abs(true - predicted)
 
 document["row_metrics"] = described({"cost": cost}, document["columns"])
+
+from mlops_scripts import table_metric
+from mlops_scripts.table_metrics import described as described_tables
+
+def p90(truths, predictions):
+    errors = sorted(abs(true - guess) for true, guess in zip(truths, predictions, strict=True))
+    return errors[int(0.9 * len(errors))]
+
+document["table_metrics"] = described_tables({"p90": p90}, document["columns"])
 metrics = json.loads((output / "metrics.json").read_text())
 metrics["metrics"]["test"]["long"]["cost"] = row_metric(cost, document["columns"])
+metrics["metrics"]["test"]["long"]["p90"] = table_metric(p90, document["columns"])
 (output / "metrics.json").write_text(json.dumps(metrics))
 (output / "predictions.json").write_text(json.dumps(document))
 (output / "instances.json").write_text(json.dumps([row["text"] for row in rows]))

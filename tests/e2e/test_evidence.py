@@ -134,6 +134,12 @@ def own_metric_counts(judged: Cli) -> None:
     assert "is over 0.01" in err
     assert "must_beat_live: WORSE: long cost 0." in err
 
+    path.write_text(path.read_text().replace("cost", "p90"))
+    assert judged.json("run", "--set", "epochs=2")["id"] == run_id, "the training and its values are the same"
+    _, err = judged.both("approve", "--run-id", run_id, "--yes", code=2)
+    assert "long: p90 0." in err
+    assert "must_beat_live: WORSE: long p90 0." in err
+
 
 def what_a_killed_command_left_half_written_is_made_again(judged: Cli, run_id: str) -> None:
     folder = judged.folder / ".mlops" / "runs" / run_id
@@ -209,13 +215,13 @@ def test_on_aws_the_live_model_is_compared_and_the_report_lies_in_s3(shared: Clo
     with urllib.request.urlopen(shared.json("report", first["id"])["report"]) as answer:
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
 
-    by_cost = 'primary = "cost"\ndirection = "lower"\nmust_beat_live = true'
-    shared.edit("usecase.toml", 'primary = "roc_auc"', by_cost)
+    by_p90 = 'primary = "p90"\ndirection = "lower"\nmust_beat_live = true'
+    shared.edit("usecase.toml", 'primary = "roc_auc"', by_p90)
     second = shared.approved("--set", "epochs=4")
     comparison = second["evidence"]["comparison"]
     assert (comparison["result"], comparison["rows"], comparison["of"], comparison["asked"]) == ("better", 200, 200, 0)
-    assert comparison["metric"] == "cost", "a function of the project"
-    shared.edit("usecase.toml", by_cost, 'primary = "roc_auc"')
+    assert comparison["metric"] == "p90", "a function of the project"
+    shared.edit("usecase.toml", by_p90, 'primary = "roc_auc"')
     html = report_of(shared, second["id"])
     assert "it is better than the live model, beyond noise" in html
     assert second["evidence"]["report"].endswith(f"decisions/{second['id']}/report.html")

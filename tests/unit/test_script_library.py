@@ -265,6 +265,80 @@ def truth_itself(truth: float, predicted: float) -> float:
     return truth
 
 
+def spread(truths: list[int], predictions: list[float]) -> float:
+    predictions.sort()
+    truths.reverse()
+    return predictions[-1] - predictions[0]
+
+
+def test_a_metric_of_the_whole_table_is_kept_with_its_resamples(output: Path) -> None:
+    columns = {"left": mlops_scripts.labels(TRUTH, SCORES)}
+    rows = [str(row) for row in range(300)]
+    mlops_scripts.write_predictions(columns, rows, table_metrics={"spread": spread})
+    assert columns == {"left": mlops_scripts.labels(TRUTH, SCORES)}, "the function sorts lists of its own"
+    (metric,) = read_predictions((output / "predictions.json").read_bytes()).table_metrics.values()
+    assert metric.value == mlops_scripts.table_metric(spread, columns)
+    assert len(metric.resamples) == 200
+    assert metric.resamples.max() <= metric.value
+    assert metric.resamples.min() < metric.value, "a resample lacks some rows"
+
+
+def test_a_metric_of_the_whole_table_gets_several_columns_by_name(output: Path) -> None:
+    columns = mlops_scripts.classes(TOPICS, {name: [float(name == guess) for guess in GUESSES] for name in CLASSES})
+
+    def missed(truths: dict[str, list[int]], predictions: dict[str, list[float]]) -> float:
+        return sum(truths["billing"]) - sum(predictions["billing"])
+
+    assert mlops_scripts.table_metric(missed, columns) == TOPICS.count("billing") - GUESSES.count("billing")
+
+
+def test_where_a_metric_is_not_defined_in_a_resample_there_is_none(output: Path) -> None:
+    def precision_above(truths: list[int], predictions: list[float]) -> float:
+        chosen = [truth for truth, predicted in zip(truths, predictions, strict=True) if predicted > 0.9]
+        return sum(chosen) / len(chosen)
+
+    columns = {"left": mlops_scripts.labels([1, 0, 0, 1], [0.95, 0.2, 0.3, 0.4])}
+    mlops_scripts.write_predictions(columns, list("abcd"), table_metrics={"precise": precision_above})
+    (metric,) = read_predictions((output / "predictions.json").read_bytes()).table_metrics.values()
+    assert metric.value == 1.0
+    assert 0 < np.isnan(metric.resamples).sum() < 200
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (
+            lambda truths, predictions: None,
+            r"the metric x, <lambda>\(\) in .*, returned None .* for 2 rows; expected one",
+        ),
+        (lambda truths, predictions: predictions, r"returned \[.*\] \(list\) for 2 rows"),
+        (lambda truths, predictions: float("nan"), "returned nan"),
+        (lambda truths: 1.0, r"<lambda>\(\) in .*, failed: TypeError: .*takes 1 positional argument"),
+        (lambda truths, predictions: 1 / 0, "failed: ZeroDivisionError"),
+        (functools.partial(max, 0.0), "x must be a function that is written in a file of the project"),
+    ],
+)
+def test_a_metric_of_the_whole_table_that_gives_no_number_is_named(
+    output: Path, function: Callable[..., object], message: str
+) -> None:
+    columns = {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}
+    with pytest.raises(ValueError, match=message):
+        mlops_scripts.write_predictions(columns, ["a", "b"], table_metrics={"x": function})
+    assert not (output / "predictions.json").exists()
+
+
+def test_names_and_rows_of_metrics_of_the_whole_table_are_checked(output: Path) -> None:
+    columns = {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}
+    with pytest.raises(ValueError, match="table_metrics has f1, a metric that mlops computes itself"):
+        mlops_scripts.write_predictions(columns, ["a", "b"], table_metrics={"f1": spread})
+    with pytest.raises(ValueError, match=r"table_metrics is <function spread .*expected functions by name"):
+        mlops_scripts.write_predictions(columns, ["a", "b"], table_metrics=spread)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="row_metrics and table_metrics both have cost"):
+        mlops_scripts.write_predictions(columns, ["a", "b"], row_metrics={"cost": cost}, table_metrics={"cost": spread})
+    with pytest.raises(ValueError, match="there are no rows"):
+        mlops_scripts.table_metric(spread, {"left": mlops_scripts.labels([], [])})
+
+
 def test_the_library_knows_every_metric_that_mlops_computes() -> None:
     assert {*OF_NUMBERS, *PLAIN, *AT_THRESHOLD} == {*BUILT_IN}
 

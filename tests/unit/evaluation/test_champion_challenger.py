@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,8 @@ from mlops_cli.core.models.comparison import (
 )
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.champion_challenger import compare, unknown_rows, with_predictions
-from mlops_cli.evaluation.predictions import Column, Predictions, RowMetric
+from mlops_cli.evaluation.predictions import Column, Predictions, RowMetric, TableMetric
+from mlops_scripts import table_metrics
 
 ROWS = 400
 
@@ -125,8 +127,8 @@ def test_models_of_different_labels_are_compared_on_the_common_ones() -> None:
 
 
 def test_a_metric_that_cannot_be_computed_is_reported() -> None:
-    nowhere = "mlops cannot compute bleu from predictions, and row_metrics of write_predictions has none; "
-    assert compare("bleu", model(0.3), model(0.3)).problem == f"{nowhere}give it there as a function"
+    nowhere = "mlops cannot compute bleu from predictions, and write_predictions was given no function for it; "
+    assert compare("bleu", model(0.3), model(0.3)).problem == f"{nowhere}give it one"
     misspelt = replace(
         model(0.3), row_metrics={"blue": RowMetric(np.zeros(1), "f"), "cost": RowMetric(np.zeros(1), "g")}
     )
@@ -207,3 +209,86 @@ def test_values_of_rows_with_another_truth_are_left_out() -> None:
     assert compare("cost", with_cost(one_label(0.5)), other).rows == ROWS - 100
     turned = replace(live, columns=(replace(live.columns[0], truth=1 - live.columns[0].truth),))
     assert "on other true values" in compare("cost", with_cost(one_label(0.5)), turned).problem
+
+
+def p90(truths: list[float], predictions: list[float]) -> float:
+    errors = sorted(abs(true - guess) for true, guess in zip(truths, predictions, strict=True))
+    return errors[int(0.9 * len(errors))]
+
+
+def precision_at_half(truths: list[float], predictions: list[float]) -> float:
+    chosen = [true for true, guess in zip(truths, predictions, strict=True) if guess >= 0.5]
+    return sum(chosen) / len(chosen)
+
+
+def with_p90(predictions: Predictions, metric: Callable[..., float] = p90) -> Predictions:
+    columns = {
+        column.name: {"truth": column.truth.tolist(), "predicted": column.predicted.tolist()}
+        for column in predictions.columns
+    }
+    (described,) = table_metrics.described({"p90": metric}, columns).values()
+    resamples = np.array([np.nan if value is None else value for value in described["resamples"]])
+    return replace(
+        predictions, table_metrics={"p90": TableMetric(described["value"], resamples, described["function"])}
+    )
+
+
+def test_a_metric_of_the_whole_table_is_compared_on_the_same_rows_with_its_noise() -> None:
+    new, live = with_p90(one_label(0.5)), with_p90(one_label(0.2, noise=50))
+    comparison = replace(compare("p90", new, live), lower_is_better=True)
+    assert (comparison.rows, comparison.resamples, comparison.result) == (ROWS, 200, ComparisonResult.BETTER)
+    (delta,) = comparison.differences
+    assert (delta.name, delta.now, delta.live) == (
+        "toxic",
+        new.table_metrics["p90"].value,
+        live.table_metrics["p90"].value,
+    )
+    assert delta.low is not None
+    assert delta.high is not None
+    assert delta.value is not None
+    assert delta.low < delta.value < delta.high < 0
+    assert replace(compare("p90", live, new), lower_is_better=True).result is ComparisonResult.WORSE
+    assert compare("p90", new, new).result is ComparisonResult.LEVEL, "the resamples of both are the same"
+    assert comparison_from(comparison.to_dict()) == comparison
+
+
+def test_without_enough_resamples_that_are_defined_there_is_no_interval() -> None:
+    never = with_p90(one_label(0.5), precision_at_half)
+    metric = never.table_metrics["p90"]
+    few = replace(never, table_metrics={"p90": replace(metric, resamples=np.full(200, np.nan))})
+    assert compare("p90", never, few).result is ComparisonResult.UNKNOWN
+    shorter = replace(never, table_metrics={"p90": replace(metric, resamples=metric.resamples[:100])})
+    assert compare("p90", never, shorter).result is ComparisonResult.UNKNOWN, "of another version of mlops"
+
+
+@pytest.mark.parametrize(
+    ("live", "problem"),
+    [
+        (one_label(0.2), "the training of the live model recorded no p90; the next model is compared"),
+        (with_p90(one_label(0.2), precision_at_half), "the function of p90 has changed since the training of the live"),
+        (with_p90(one_label(0.2, start=200)), "p90 is a number of all test rows, and 200 of the 400 test rows are the"),
+        (with_p90(one_label(0.2, trained_on=[1, 2])), "and 398 of the 400 test rows are the live model's, too"),
+        (with_p90(one_label(0.2, start=ROWS)), "the live model was tested on other rows"),
+        (with_p90(model(0.2, columns=("insult",))), "the two models predict different things"),
+        (
+            replace(model(0.2), table_metrics=with_p90(one_label(0.2)).table_metrics),
+            "the two models predict different things",
+        ),
+    ],
+)
+def test_of_other_rows_or_another_function_the_table_is_not_compared(live: Predictions, problem: str) -> None:
+    assert problem in compare("p90", with_p90(one_label(0.5)), live).problem
+
+
+def test_a_table_with_another_truth_is_not_compared() -> None:
+    live = with_p90(one_label(0.2))
+    truth = live.columns[0].truth.copy()
+    truth[0] = 1 - truth[0]
+    other = replace(live, columns=(replace(live.columns[0], truth=truth),))
+    assert "on other true values" in compare("p90", with_p90(one_label(0.5)), other).problem
+
+
+def test_a_metric_of_rows_that_became_one_of_the_table_is_another_function() -> None:
+    (metric,) = with_p90(one_label(0.2)).table_metrics.values()
+    live = replace(one_label(0.2), row_metrics={"p90": RowMetric(np.zeros(ROWS), metric.function)})
+    assert "the function of p90 has changed" in compare("p90", with_p90(one_label(0.5)), live).problem

@@ -11,6 +11,7 @@ from mlops_scripts.metrics import label_metrics, number_metrics
 from mlops_scripts.outputs import add_files, labels, numbers, write_metrics, write_predictions
 from mlops_scripts.packing import pack_code, save_skops
 from mlops_scripts.row_metrics import row_metric
+from mlops_scripts.table_metrics import table_metric
 from mlops_scripts.tables import read_rows, split_csv
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "row_metric",
     "save_skops",
     "split_csv",
+    "table_metric",
     "write_metrics",
     "write_predictions",
 ]

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mlops_scripts.row_metrics import RowMetric, described
+from mlops_scripts.table_metrics import TableMetric
+from mlops_scripts.table_metrics import described as described_tables
 from mlops_scripts.values import check_lengths, labels_of, numbers_of, shown
 
 # More rows would make the report slow; they are chosen by their hash, which is a fair sample.
@@ -59,14 +61,17 @@ def write_predictions(
     split: str = "test",
     one_of: bool = False,
     row_metrics: Mapping[str, RowMetric] | None = None,
+    table_metrics: Mapping[str, TableMetric] | None = None,
 ) -> None:
     """Write the predictions on the rows of ``split``, so that the report shows curves and `mlops` compares models.
 
     ``instances``: each row as the endpoint takes it, which also names the row. ``trained_on``: the training rows in the
     same form; a comparison leaves them out. ``one_of``: of the labels, exactly one is true, the class. ``row_metrics``:
-    metrics of your own by name, each as ``row_metric`` takes it.
+    metrics of your own by name, each as ``row_metric`` takes it; ``table_metrics``: as ``table_metric`` does.
     """
     _check_names(row_metrics if isinstance(row_metrics, Mapping) else {})
+    if twice := sorted({*(row_metrics or {})} & {*(table_metrics or {})}):
+        raise ValueError(f"row_metrics and table_metrics both have {', '.join(twice)}; give one of them another name")
     for name, column in columns.items():
         check_lengths("write_predictions", instances=instances, **{f"the column {name}": column["truth"]})
     digests = [_digest(instance) for instance in instances]
@@ -79,6 +84,7 @@ def write_predictions(
         "one_of": one_of,
         "columns": kept,
         "row_metrics": described(row_metrics or {}, kept),
+        "table_metrics": described_tables(table_metrics or {}, kept),
         "trained_on": None if trained_on is None else _packed(trained_on),
     }
     _write_json("predictions.json", content)

@@ -34,16 +34,21 @@ def row_metric(function: RowMetric, columns: Columns) -> float:
 
 def described(functions: Mapping[str, RowMetric], columns: Columns) -> dict[str, Any]:
     """Return each metric's values, and the digest of its function, for `predictions.json`."""
-    if not isinstance(functions, Mapping):
-        raise ValueError(f'row_metrics is {shown(functions)}, expected functions by name: {{"cost": cost}}')
-    for name in functions:
-        if name in BUILT_IN:
-            raise ValueError(f"row_metrics has {name}, a metric that mlops computes itself; give yours another name")
-    digests = {name: _digest(name, function) for name, function in functions.items()}
+    check_names("row_metrics", functions)
+    digests = {name: function_digest(name, function) for name, function in functions.items()}
     return {
         name: {"values": row_values(name, function, columns), "function": digests[name]}
         for name, function in functions.items()
     }
+
+
+def check_names(title: str, functions: Mapping[str, Any]) -> None:
+    """Raise ValueError unless these are functions by names that `mlops` itself has no metric of."""
+    if not isinstance(functions, Mapping):
+        raise ValueError(f'{title} is {shown(functions)}, expected functions by name: {{"cost": cost}}')
+    for name in functions:
+        if name in BUILT_IN:
+            raise ValueError(f"{title} has {name}, a metric that mlops computes itself; give yours another name")
 
 
 def row_values(name: str, function: RowMetric, columns: Columns) -> list[float]:
@@ -57,19 +62,24 @@ def _value(name: str, function: RowMetric, pair: tuple[Any, Any], row: int) -> f
         value = function(*pair)
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
-        raise ValueError(f"the metric {name}, {_location(function)}, failed {in_row}: {problem}") from error
-    try:
-        is_number = not isinstance(value, (str, bytes)) and not getattr(value, "shape", None)
-        number = float(value) if is_number else math.nan
-    except (TypeError, ValueError):
-        number = math.nan
+        raise ValueError(f"the metric {name}, {location(function)}, failed {in_row}: {problem}") from error
+    number = as_number(value)
     if not math.isfinite(number):
-        returned = f"{_location(function)}, returned {shown(value)} {in_row}"
+        returned = f"{location(function)}, returned {shown(value)} {in_row}"
         raise ValueError(f"the metric {name}, {returned}; expected one finite number for each row")
     return number
 
 
-def _location(function: RowMetric) -> str:
+def as_number(value: Any) -> float:
+    """Return a number of any kind as a float; nan for anything else."""
+    try:
+        is_number = not isinstance(value, (str, bytes)) and not getattr(value, "shape", None)
+        return float(value) if is_number else math.nan
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def location(function: Callable[..., Any]) -> str:
     """Return the function with its file and line."""
     code = getattr(function, "__code__", None)
     if code is None:
@@ -94,7 +104,7 @@ def _pairs(columns: Columns) -> list[tuple[Any, Any]]:
     ]
 
 
-def _digest(name: str, function: RowMetric) -> str:
+def function_digest(name: str, function: Callable[..., Any]) -> str:
     """Return the digest of a function's text: values of another text are not compared. What it calls is not in it.
 
     Raise ValueError for a callable without a text of its own, such as a `functools.partial`.
