@@ -43,9 +43,11 @@ def projects() -> dict[str, dict[str, str]]:
         "table, TensorFlow": starter("tensorflow"),
         "table, scikit-learn": starter("sklearn"),
         "table, XGBoost": starter("xgboost"),
+        "table, PyTorch": starter("pytorch"),
         "[forecast](forecast.md), XGBoost": guide("forecast.md"),
         "[pictures](images.md), Keras": guide("images.md"),
         "[texts](text.md), PyTorch": guide("text.md", "PyTorch"),
+        "texts, Hugging Face": starter("huggingface"),
     }
 
 

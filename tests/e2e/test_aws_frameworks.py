@@ -84,6 +84,11 @@ def test_the_forecast_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert "day 2025-06-02, holidays ['2025-06-03']" in out
     assert "gate: 3 passed, 0 failed" in cli("test-endpoint")
 
+    sales = cli.folder / "data" / "sales-village.csv"
+    sales.write_text(sales.read_text().replace("2024-01-03,", "2024-01-33,"))
+    _, err = cli.both("download-data", code=1)
+    assert 'sales-village.csv line 4, column day: "2024-01-33" is not a date' in err
+
     (job,) = aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
     job = aws.client("sagemaker").describe_training_job(TrainingJobName=job["TrainingJobName"])
     assert "/sagemaker-xgboost:3.2-0" in job["AlgorithmSpecification"]["TrainingImage"]

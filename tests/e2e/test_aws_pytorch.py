@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
+from mlops_cli.frameworks import framework_named
+from tests.conftest import Cli
 from tests.e2e.test_aws_frameworks import project_of_guide
 from tests.e2e.test_guide import PYTORCH, write_files
 
@@ -48,5 +50,16 @@ def test_texts_with_pytorch_then_with_a_transformer(tmp_path: Path, aws: Aws) ->
         sagemaker.describe_model_package(ModelPackageName=package)["InferenceSpecification"] for package in packages
     ]
     assert any("huggingface-pytorch-inference" in each["Containers"][0]["Image"] for each in specifications)
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+    assert aws.denials() == []
+
+
+@pytest.mark.parametrize("framework", ["pytorch", "huggingface"])
+def test_a_starter_runs_on_aws_at_once(tmp_path: Path, aws: Aws, framework: str) -> None:
+    Cli(tmp_path)("init", "mine", "--framework", framework, "--aws", "--scripts-dir", "ml")
+    cli = Cli(tmp_path / "mine", {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
+    cli("quickstart", "--yes")
+    assert "gate: 2 passed, 0 failed" in cli("test-endpoint")
+    assert training_images(aws)[0].startswith(framework_named(framework).training_repository)
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert aws.denials() == []

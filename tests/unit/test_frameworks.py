@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mlops_cli.backends.aws.infra import images
+from mlops_cli.core.jobs.script_environment import BOOTSTRAP
+from mlops_cli.core.stages import TRAINING
 from mlops_cli.errors import MlopsError
 from mlops_cli.frameworks import FRAMEWORKS, framework_named
 from mlops_cli.frameworks.base import Framework
-from mlops_cli.project.scaffold import STARTER, starters
+from mlops_cli.project.scaffold import STARTER, Kind, script_files, starters
+from mlops_cli.project.usecase import load_use_case
 from tests.conftest import ROOT
+from tests.e2e.test_guide import blocks
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,6 +58,45 @@ def test_a_starter_says_its_framework() -> None:
     for name in starters()[1:]:
         text = (STARTER / name / "training" / "usecase.toml").read_text()
         assert tomllib.loads(text)["model"] == {"framework": name}
+
+
+def test_every_framework_has_a_starter() -> None:
+    assert starters() == [framework.name for framework in FRAMEWORKS]
+
+
+@pytest.mark.parametrize("name", ["pytorch", "huggingface"])
+def test_a_starter_of_a_large_framework_is_sound_without_it(tmp_path: Path, name: str) -> None:
+    """Its settings, its data, its split and the gate on them; the rest runs where the framework is installed."""
+    files = script_files(Kind("mine", minimal=True, framework=name))
+    for path, content in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+        if path.endswith(".py"):
+            compile(content, path, "exec")
+    training = tmp_path / "training"
+    use_case = load_use_case(training / "usecase.toml")
+    assert use_case.framework.has_cpu_training or use_case.machines.of(TRAINING).instance_type.startswith("ml.g5")
+    options = dict(re.findall(r'add_argument\("--(\w+)", type=(\w+)', files["training/train.py"].decode()))
+    assert use_case.hyperparameters["train"].keys() == options.keys()
+    environment = {"PYTHONPATH": str(BOOTSTRAP), "MLOPS_DATA_DIR": str(tmp_path / "out")}
+    (tmp_path / "in").mkdir()
+    dataset = (tmp_path / "data.csv").rename(tmp_path / "in" / "dataset.csv")
+    assert dataset.read_text().splitlines()[0].split(",") == list(use_case.columns)
+    command = ["preprocess.py", "--input-dir", str(tmp_path / "in"), "--output-dir", str(tmp_path / "out")]
+    subprocess.run([sys.executable, *command], cwd=training, check=True, env=environment)
+    gate = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_pretraining.py"]
+    done = subprocess.run(gate, cwd=training, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_starter_of_hugging_face_is_the_guides_project() -> None:
+    """The guide is carried out where transformers are installed."""
+    own = script_files(Kind("tickets", minimal=True, framework="huggingface"))
+    shown = {name: text for name, _, text in blocks("text.md") if name.startswith("training/")}  # the last one counts
+    names = [f"training/{name}" for name in ("train.py", "inference.py", "tokenizer.py")]
+    gates = [name for name in shown if name.startswith("training/tests/")]
+    assert len(gates) == 2
+    assert {name: own[name].decode() for name in names + gates} == {name: shown[name] for name in names + gates}
 
 
 @each_framework

@@ -21,7 +21,8 @@ def init(
         bool, typer.Option("--minimal", help="Use short scripts for a table instead of the toxic comments' use case.")
     ] = False,
     framework: Annotated[
-        str, typer.Option(help="Use short scripts of this framework: tensorflow, sklearn or xgboost.")
+        str,
+        typer.Option(help="Use short scripts of this framework: tensorflow, sklearn, xgboost, pytorch, huggingface."),
     ] = "",
     aws: Annotated[bool, typer.Option("--aws", help="Add the CloudFormation templates of the aws target.")] = False,
     github: Annotated[bool, typer.Option("--github", help="Add a workflow of GitHub Actions.")] = False,

@@ -70,21 +70,22 @@ def write_predictions(
     metrics of your own by name, each as ``row_metric`` takes it; ``table_metrics``: as ``table_metric`` does.
     """
     _check_names(row_metrics if isinstance(row_metrics, Mapping) else {})
-    if twice := sorted({*(row_metrics or {})} & {*(table_metrics or {})}):
-        raise ValueError(f"row_metrics and table_metrics both have {', '.join(twice)}; give one of them another name")
     for name, column in columns.items():
         check_lengths("write_predictions", instances=instances, **{f"the column {name}": column["truth"]})
     digests = [_digest(instance) for instance in instances]
     chosen = sorted(range(len(digests)), key=digests.__getitem__)[:MOST_ROWS]
     kept = {name: _chosen(column, chosen) for name, column in columns.items()}
+    of_rows, of_table = described(row_metrics or {}, kept), described_tables(table_metrics or {}, kept)
+    if twice := sorted(of_rows.keys() & of_table.keys()):
+        raise ValueError(f"row_metrics and table_metrics both have {', '.join(twice)}; give one of them another name")
     content = {
         "split": split,
         "of": len(instances),
         "rows": [digests[row].hex() for row in chosen],
         "one_of": one_of,
         "columns": kept,
-        "row_metrics": described(row_metrics or {}, kept),
-        "table_metrics": described_tables(table_metrics or {}, kept),
+        "row_metrics": of_rows,
+        "table_metrics": of_table,
         "trained_on": None if trained_on is None else _packed(trained_on),
     }
     _write_json("predictions.json", content)
