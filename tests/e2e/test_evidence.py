@@ -135,8 +135,9 @@ def own_metric_counts(judged: Cli) -> None:
     assert "must_beat_live: WORSE: long cost 0." in err
 
     path.write_text(path.read_text().replace("cost", "p90"))
-    assert judged.json("run", "--set", "epochs=2")["id"] == run_id, "the training and its values are the same"
-    _, err = judged.both("approve", "--run-id", run_id, "--yes", code=2)
+    run = judged.json("run", "--set", "epochs=2")
+    assert {stage["name"]: stage["status"] for stage in run["stages"]}["train"] == "reused"
+    _, err = judged.both("approve", "--run-id", run["id"], "--yes", code=2)
     assert "long: p90 0." in err
     assert "must_beat_live: WORSE: long p90 0." in err
 
