@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mlops_cli.core.jobs.script_environment import LIBRARY
 from mlops_cli.core.models.comparison import (
     Comparison,
     ComparisonResult,
@@ -19,6 +21,9 @@ from mlops_cli.core.models.comparison import (
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.champion_challenger import compare, unknown_rows, with_predictions
 from mlops_cli.evaluation.predictions import Column, Predictions, RowMetric, TableMetric
+
+sys.path.append(str(LIBRARY.parent))
+
 from mlops_scripts import table_metrics
 
 ROWS = 400
