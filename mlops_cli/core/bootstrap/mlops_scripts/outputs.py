@@ -69,7 +69,8 @@ def write_predictions(
     same form; a comparison leaves them out. ``one_of``: of the labels, exactly one is true, the class. ``row_metrics``:
     metrics of your own by name, each as ``row_metric`` takes it; ``table_metrics``: as ``table_metric`` does.
     """
-    _check_names(row_metrics if isinstance(row_metrics, Mapping) else {})
+    for title, functions in {"row_metrics": row_metrics, "table_metrics": table_metrics}.items():
+        _check_names(title, functions if isinstance(functions, Mapping) else {})
     for name, column in columns.items():
         check_lengths("write_predictions", instances=instances, **{f"the column {name}": column["truth"]})
     digests = [_digest(instance) for instance in instances]
@@ -92,15 +93,15 @@ def write_predictions(
     _write_json("instances.json", [instances[row] for row in chosen])
 
 
-def _check_names(row_metrics: Mapping[str, RowMetric]) -> None:
+def _check_names(title: str, functions: Mapping[str, Any]) -> None:
     """Raise ValueError for a metric that metrics.json has under a similar name: it would not be compared."""
     path = _output() / "metrics.json"
     splits = json.loads(path.read_text(encoding="utf-8"))["metrics"] if path.is_file() else {}
     known = {metric for rows in splits.values() for row in rows.values() for metric in row}
-    for name in row_metrics:
+    for name in functions:
         near = [] if name in known else get_close_matches(name, sorted(known), 1, NEAR)
         if near:
-            raise ValueError(f"row_metrics has {name}, and metrics.json does not; did you mean {near[0]}?")
+            raise ValueError(f"{title} has {name}, and metrics.json does not; did you mean {near[0]}?")
 
 
 def add_files(*paths: str | Path) -> None:
