@@ -550,9 +550,9 @@ def full_names(use_case: UseCase, overrides: dict[str, str]) -> dict[str, str]:
             stage, key = name.split(".", 1)
             present = use_case.hyperparameters[stage][key]
             raise ConfigurationError(
-                f"{name}={value}: {problem}. usecase.toml has {key} = {present}.",
-                f"Give such a value: mlops run --set {name}={present}. Or change usecase.toml: the kind of its value"
-                " (40 is whole, 40.0 is not), [hyperparameters.minimum] and [hyperparameters.maximum] decide.",
+                f"{name} is {value or 'empty'}: {problem}. usecase.toml has {key} = {present}.",
+                f"Give such a value: mlops run --set {name}={present} (or change usecase.toml: the kind of its value, 40 or "
+                "40.0, [hyperparameters.minimum] and [hyperparameters.maximum] decide)",
             )
     return named
 

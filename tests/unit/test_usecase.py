@@ -197,17 +197,17 @@ train = { rate = 1 }
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("train.epochs=-1", "train.epochs=-1: expected 1 or more. usecase.toml has epochs = 40."),
-        ("epochs=0", "train.epochs=0: expected 1 or more."),
-        ("epochs=1.5", "train.epochs=1.5: expected a whole number."),
-        ("epochs=1e3", "train.epochs=1e3: expected a whole number."),
-        ("epochs=", "train.epochs=: expected a whole number."),
-        ("epochs=many", "train.epochs=many: expected a whole number."),
-        ("rate=nan", "train.rate=nan: expected a number."),
-        ("rate=inf", "train.rate=inf: expected a number."),
-        ("rate=1.01", "train.rate=1.01: expected 1 or less."),
-        ("rate=0", "train.rate=0: expected 0.1 or more."),
-        ("flag=yes", "train.flag=yes: expected true or false."),
+        ("train.epochs=-1", "train.epochs is -1: expected 1 or more. usecase.toml has epochs = 40."),
+        ("epochs=0", "train.epochs is 0: expected 1 or more."),
+        ("epochs=1.5", "train.epochs is 1.5: expected a whole number."),
+        ("epochs=1e3", "train.epochs is 1e3: expected a whole number."),
+        ("epochs=", "train.epochs is empty: expected a whole number."),
+        ("epochs=many", "train.epochs is many: expected a whole number."),
+        ("rate=nan", "train.rate is nan: expected a number."),
+        ("rate=inf", "train.rate is inf: expected a number."),
+        ("rate=1.01", "train.rate is 1.01: expected 1 or less."),
+        ("rate=0", "train.rate is 0: expected 0.1 or more."),
+        ("flag=yes", "train.flag is yes: expected true or false."),
     ],
 )
 def test_a_value_that_the_file_rules_out_is_refused(tmp_path: Path, value: str, problem: str) -> None:
