@@ -551,8 +551,8 @@ def full_names(use_case: UseCase, overrides: dict[str, str]) -> dict[str, str]:
             present = use_case.hyperparameters[stage][key]
             raise ConfigurationError(
                 f"{name} is {value or 'empty'}: {problem}. usecase.toml has {key} = {present}.",
-                f"Give such a value: mlops run --set {name}={present} (or change usecase.toml: the kind of its value, 40 "
-                "or 40.0, [hyperparameters.minimum] and [hyperparameters.maximum] decide)",
+                f"Give such a value: mlops run --set {name}={present} (or change usecase.toml: the kind of its value, "
+                "40 or 40.0, [hyperparameters.minimum] and [hyperparameters.maximum] decide)",
             )
     return named
 
