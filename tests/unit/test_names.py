@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "mlops_cli"
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "mlops_cli"
+PAGES = sorted([ROOT / "README.md", ROOT / ".env.example", *(ROOT / "docs").glob("*.md")])
 STARTER = PACKAGE / "project" / "starter"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
 
@@ -27,6 +29,12 @@ NAMES = frozenset(
     """
     found given made one ones place places said seen taken thing things told wanted what who whose
     """.split()  # noqa: SIM905
+)
+# What the pages, and so the help and the settings in them, called things that the glossary names otherwise.
+PHRASES = re.compile(
+    r"\b(build steps?|command steps?|(a|the) flag beats|the environment beats|environment of (the )?scripts"
+    r"|service time|whoever)\b",
+    re.IGNORECASE,
 )
 
 
@@ -75,3 +83,14 @@ def test_a_retired_word_is_noticed_as_any_kind_of_name(source: str) -> None:
 
 def test_a_word_that_only_contains_a_retired_one_is_allowed() -> None:
     assert not any(is_retired(name) for name in ("benchmark", "is_not_found", "settings", "Placement"))
+
+
+def test_retired_phrases_do_not_come_back() -> None:
+    phrases = {f"{page.name}: {match[0]}" for page in PAGES for match in PHRASES.finditer(page.read_text())}
+    assert phrases == set()
+
+
+def test_a_retired_phrase_is_noticed_in_a_sentence() -> None:
+    assert PHRASES.search("Build steps install packages.")
+    assert PHRASES.search("A flag beats the environment.")
+    assert not PHRASES.search("An option beats an environment variable; a step installs packages.")
