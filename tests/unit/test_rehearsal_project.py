@@ -105,3 +105,15 @@ def test_the_packages_of_every_framework_s_image_are_known(use_case: UseCase, fr
     assert version.startswith(framework.training.version.partition("-")[0]), version
     assert all(image_version for _, image_version in other_versions(use_case).values())
     assert image_packages(replace(use_case, framework_version="0.1")) == {}
+
+
+def test_a_copy_has_its_scripts_where_the_project_has_them(project: Project, tmp_path: Path) -> None:
+    project.training.rename(project.root / "ml")
+    text = (project.root / "ml" / "usecase.toml").read_text()
+    (project.root / "ml" / "usecase.toml").unlink()
+    (project.root / "usecase.toml").write_text(text.replace("[metrics]", '[code]\nscripts_dir = "ml"\n\n[metrics]', 1))
+    settings = rehearsed_settings(resolve({"STAGE": "prod"}, {}, {}))
+    copy = copy_project(Project(project.root), tmp_path / "copy", settings)
+    assert copy.training == copy.root / "ml"
+    assert load_use_case(copy.use_case_file).scripts_dir == "ml"
+    assert (copy.training / "train.py").is_file()

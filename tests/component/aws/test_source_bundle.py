@@ -240,3 +240,21 @@ def test_shared_code_outside_of_the_project_or_of_one_name_is_refused(shared: Pr
     (shared.root / "lib" / "shop" / "features.py").write_text("X = 2\n")
     with pytest.raises(MlopsError, match="would be one file on AWS"):
         shared_code(shared.root, (shared.root / "src", shared.root / "lib"))
+
+
+def test_scripts_in_a_folder_of_another_name_are_sent_as_those_in_training(project: Project) -> None:
+    root = project.root
+    project.training.rename(root / "ml")
+    (root / "training").mkdir()
+    (root / "training" / "swimming.csv").write_text("Monday\n")
+    text = (root / "ml" / "usecase.toml").read_text()
+    (root / "ml" / "usecase.toml").unlink()
+    (root / "usecase.toml").write_text(text.replace("[metrics]", '[code]\nscripts_dir = "ml"\n\n[metrics]', 1))
+    moved = tracked(Project(root))
+    sent = bundle_source(moved).files
+    assert {"usecase.toml", "ml/train.py", "ml/vocabulary.csv", "ml/common/hyperparameters.py"} <= set(sent)
+    assert not {"ml/.env", "ml/secrets.yaml", "training/swimming.csv"} & set(sent)
+    (root / ".gitignore").write_text("usecase.toml\n")
+    git(moved, "rm", "-q", "--cached", "usecase.toml")
+    with pytest.raises(MlopsError, match=r"^usecase\.toml would not be uploaded, but a stage on AWS needs it"):
+        bundle_source(moved)

@@ -27,9 +27,9 @@ def workflow() -> dict[str, Any]:
     return yaml.safe_load(WORKFLOW.read_text())
 
 
-def commands(job: str) -> list[str]:
+def commands(job: str, parsed: dict[str, Any] | None = None) -> list[str]:
     """Return the commands of a job's steps, without the installation."""
-    steps = workflow()["jobs"][job]["steps"]
+    steps = (parsed or workflow())["jobs"][job]["steps"]
     return [step["run"] for step in steps if "run" in step and not step["name"].startswith("Install")]
 
 
@@ -192,30 +192,30 @@ def test_a_package_that_was_exchanged_on_the_index_is_not_taken(tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_the_local_job_runs_through(tmp_path: Path) -> None:
-    """Its own lines, in its own shell, in a project as `mlops init` makes it."""
-    Cli(tmp_path)("init", "churn", "--minimal", "--github")
-    folder, programs = tmp_path / "churn", tmp_path / "bin"
+def test_the_local_jobs_of_two_use_cases_in_one_repository_run_through(tmp_path: Path) -> None:
+    """As GitHub reads them: from the repository's root, each in its folder and shell. Both endpoints live at once."""
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mlops_cli "$@"\n')
     (programs / "mlops").chmod(0o755)
-    summary = tmp_path / "summary.md"
-    environment = {
-        **os.environ,
-        "CI": "true",
-        "PATH": f"{programs}:{os.environ['PATH']}",
-        "GITHUB_STEP_SUMMARY": str(summary),
-        "ENDPOINT_PORT": str(free_port()),
-    }
-    for line in commands("local"):
-        done = subprocess.run(
-            ["bash", "-e", "-c", line],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    assert "post-training-tests  done" in summary.read_text()
-    assert not (folder / ".mlops").exists()
+    environment = {**os.environ, "CI": "true", "PATH": f"{programs}:{os.environ['PATH']}"}
+    jobs, variables = {}, {}
+    for name, options in (("churn", ["sklearn"]), ("price", ["xgboost", "--scripts-dir", "src/ml"])):
+        Cli(tmp_path)("init", f"models/{name}", "--github", "--framework", *options)
+        jobs[name] = yaml.safe_load((tmp_path / ".github" / "workflows" / f"mlops-{name}.yml").read_text())
+        own = {"GITHUB_STEP_SUMMARY": str(tmp_path / f"{name}.md"), "ENDPOINT_PORT": str(free_port())}
+        variables[name] = {**environment, **own}
+        (cached,) = (step["with"] for step in jobs[name]["jobs"]["local"]["steps"] if "cache" in step.get("with", {}))
+        assert (tmp_path / cached["cache-dependency-path"]).is_file()
+    for lines in zip(*(commands("local", job) for job in jobs.values()), strict=True):
+        for line, (name, job) in zip(lines, jobs.items(), strict=True):
+            folder = tmp_path / job["defaults"]["run"]["working-directory"]
+            shell = ["bash", "-e", "-c", line]
+            done = subprocess.run(
+                shell, cwd=folder, env=variables[name], stdin=subprocess.DEVNULL, capture_output=True, text=True
+            )
+            assert done.returncode == 0, f"{name}: {line}\n{done.stdout}\n{done.stderr}"
+    for name in jobs:
+        assert "post-training-tests  done" in (tmp_path / f"{name}.md").read_text()
+        assert not (tmp_path / "models" / name / ".mlops").exists()
