@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from mlops_cli.backends.aws.stages import launcher, output_digests
+from mlops_cli.backends.aws.stages import launcher, output_digests, secrets_runner
 from mlops_cli.backends.aws.stages.job_requests import (
     CODE,
     DIGESTS,
@@ -232,3 +233,25 @@ def test_a_job_name_fits_whatever_the_endpoint_is_called() -> None:
 def test_the_pattern_of_an_endpoints_jobs_matches_no_job_of_another_one(endpoint: str, other_endpoint: str) -> None:
     assert fnmatchcase(job_name(endpoint, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")
     assert not fnmatchcase(job_name(other_endpoint, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")
+
+
+@pytest.mark.parametrize("runner", ["digests", "secrets"])
+def test_a_signal_that_comes_while_the_script_is_started_reaches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: str
+) -> None:
+    start = subprocess.Popen
+
+    def stopped_meanwhile(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = start(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", stopped_meanwhile)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    command = ["sleep", "30"]
+    try:
+        code = output_digests.run(tmp_path, command) if runner == "digests" else secrets_runner.run(command, {})
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert code == 128 + signal.SIGTERM
+    assert not (tmp_path / "output").exists()

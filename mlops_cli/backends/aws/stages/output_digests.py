@@ -16,8 +16,12 @@ from pathlib import Path
 
 def run(root: Path, command: Sequence[str]) -> int:
     """Run the command, then ``write`` if it succeeds; return its exit code. A signal to end is passed on."""
+    early: list[int] = []  # signals that come while the process is started
+    signal.signal(signal.SIGTERM, lambda number, _: early.append(number))
     process = subprocess.Popen(command)
     signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    for number in early:
+        process.send_signal(number)
     code = process.wait()
     if code == 0:
         write(root)

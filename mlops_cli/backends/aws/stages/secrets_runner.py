@@ -46,8 +46,12 @@ def run(command: Sequence[str], values: Mapping[str, str], secrets: Iterable[str
     """
     environment = {**{name: text for name, text in os.environ.items() if not name.startswith(ADDRESS)}, **values}
     forms = hidden_forms(secrets or values.values())
+    early: list[int] = []  # signals that come while the process is started
+    signal.signal(signal.SIGTERM, lambda number, _: early.append(number))
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+    for number in early:
+        process.send_signal(number)
     pipes = ((process.stdout, sys.stdout.buffer), (process.stderr, sys.stderr.buffer))
     threads = [threading.Thread(target=_pass_on, args=(*pair, forms), daemon=True) for pair in pipes]
     for thread in threads:
