@@ -18,6 +18,7 @@ from mlops_cli.project.environment import meet_only
 from mlops_cli.project.script_secrets import present_secrets
 from mlops_cli.rehearsal import findings
 from mlops_cli.rehearsal.caller import caller_policy
+from mlops_cli.rehearsal.company import NAMES, made_settings, not_shown
 from mlops_cli.rehearsal.images import image_packages, known_images, other_versions
 from mlops_cli.rehearsal.project_copy import (
     CONNECTION,
@@ -74,7 +75,7 @@ def go_through(
     From here on this process meets no AWS but the simulated one.
     """
     aws.set_images(known_images(context.project, context.use_case))
-    settings = rehearsed_settings(context.settings)
+    settings = made_settings(aws, rehearsed_settings(context.settings), context.use_case)
     request = rehearsed_data(context.project, context.use_case, sources)
     secrets, endpoint = context.use_case.passed.secrets, context.settings.endpoint_name(context.use_case.name)
     aws.limit_caller(caller_policy(settings, context.use_case.name, endpoint, bool(secrets), REGION))
@@ -105,8 +106,7 @@ def _not_shown(context: AppContext) -> Iterable[str]:
     """Yield the limits of a rehearsal of this project in particular."""
     if context.settings["SOURCE"] == CONNECTION:
         yield "the connection to your repository: the rehearsal uploaded the files instead"
-    if context.settings["BUCKET_NAME"]:
-        yield f"the bucket {context.settings['BUCKET_NAME']}: the rehearsal created one of this name"
+    yield from not_shown({name: context.settings[name] for name in (*NAMES, "BUCKET_NAME")})
     if context.use_case.passed.secrets:
         yield "secrets: whether they are in your account; mlops --target aws doctor looks"
     if not image_packages(context.use_case):

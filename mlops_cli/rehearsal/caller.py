@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.doctor.required_permissions import (
     ArnContext,
     generated_bucket,
@@ -19,7 +20,7 @@ ACCOUNT = "123456789012"
 def caller_policy(
     settings: Mapping[str, str], use_case: str, endpoint: str, has_secrets: bool, region: str
 ) -> dict[str, Any]:
-    """Return the policy for a project with these settings, which are none of a company, in the simulated account."""
+    """Return the policy for a project with these settings in the simulated account, where a named bucket exists."""
     names = ResourceNames(use_case, settings["STAGE"])
     return policy(
         required_permissions(
@@ -30,11 +31,12 @@ def caller_policy(
                 names=names,
                 endpoint=endpoint,
                 bucket=settings["BUCKET_NAME"] or generated_bucket(names),
-                owned=True,
+                owned=not settings["BUCKET_NAME"],
                 source=settings["SOURCE"],
                 repository=settings["REPOSITORY_NAME"] or endpoint,
                 connection="",
                 sends_mail=bool(settings["NOTIFICATION_EMAIL"]),
+                company={name: settings[name] for name in company_account.PARAMETERS},
                 has_secrets=has_secrets,
             )
         )

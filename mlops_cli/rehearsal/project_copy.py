@@ -12,6 +12,7 @@ from mlops_cli.backends.aws.infra.source_bundle import bundle_source
 from mlops_cli.data.metadata import load
 from mlops_cli.data.request import DataRequest
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.company_settings import COMPANY_SETTINGS
 from mlops_cli.project.data_request import data_request, quickstart_request
 from mlops_cli.project.paths import Project
 from mlops_cli.project.scaffold import TEMPLATES, Kind, common_files
@@ -22,7 +23,7 @@ from mlops_cli.rehearsal.simulated_aws import REGION
 # The others concern this machine, its credentials and services outside of AWS.
 REHEARSED = (
     "STAGE", "BUCKET_NAME", "SOURCE", "REPOSITORY_NAME", "BRANCH", "NOTIFICATION_EMAIL", "OWNER", "INSTANCE",
-    "MAX_RUN_COST", "MAX_MONTHLY_COST", "MAX_DOWNLOAD_GB",
+    "MAX_RUN_COST", "MAX_MONTHLY_COST", "MAX_DOWNLOAD_GB", *(name for name, *_ in COMPANY_SETTINGS),
 )  # fmt: skip
 UPLOAD, CONNECTION = "s3", "connection"
 KAGGLE = "kaggle"

@@ -49,10 +49,10 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
-def rehearsed(simulator: SimulatedAws, project: Path, tmp_path: Path) -> Rehearsal:
+def rehearsed(simulator: SimulatedAws, project: Path, tmp_path: Path, **settings: str) -> Rehearsal:
     simulator.folder = tmp_path / "workspace"
     simulator.folder.mkdir()
-    context = AppContext(backends, {"SOURCE": "s3"}, project)
+    context = AppContext(backends, {"SOURCE": "s3", **settings}, project)
     console, sources = Console(quiet=True), [str(project / "tiny.csv")]
     return go_through(simulator, simulator.environment(), context, console, sources, False, True)[0]
 
@@ -107,6 +107,36 @@ def test_a_package_that_the_image_lacks(simulator: SimulatedAws, project: Path, 
     assert finding.message == "A script imports polars, which the image on AWS does not have."
     assert is_documented(finding)
     assert not rehearsal.refused
+
+
+COMPANY = {
+    "PERMISSIONS_BOUNDARY": "arn:aws:iam::111122223333:policy/teams/limit",
+    "ROLE_PATH": "/teams/ml/",
+    "RESOURCE_TAGS": "cost-center=42",
+    "KMS_KEY_ARN": "arn:aws:kms:eu-west-1:111122223333:key/0f0f0f0f-0000-4000-8000-000000000000",
+    "VPC_ID": "vpc-0123456789abcdef0",
+    "SUBNET_IDS": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    "SECURITY_GROUP_IDS": "sg-0123456789abcdef0",
+    "BUCKET_NAME": "the-company",
+    "PACKAGE_INDEX_URL": "https://packages.example.com/simple/",
+    "PACKAGE_INDEX_SECRET": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/packages-AbC123",
+    "IMAGE_REGISTRY": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror",
+    "BUILD_IMAGE": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror/builds:1",
+}
+
+
+def test_a_company_s_account_is_made_and_used(simulator: SimulatedAws, aws: Aws, project: Path, tmp_path: Path) -> None:
+    rehearsal = rehearsed(simulator, project, tmp_path, **COMPANY)
+    assert failures(rehearsal) == {}
+    assert not rehearsal.refused
+    used = {(short_role(each.principal), each.action, each.resource) for each in rehearsal.decisions}
+    registry = "arn:aws:ecr:us-east-1:123456789012:repository/mirror"
+    assert ("JobRole", "ecr:BatchGetImage", f"{registry}/tensorflow-training") in used
+    assert ("StageRole", "ecr:BatchGetImage", f"{registry}/builds") in used
+    assert {("JobRole", "kms:CreateGrant"), ("StageRole", "secretsmanager:GetSecretValue")} <= {e[:2] for e in used}
+    assert any(role == "ModelRole" and action == "ec2:CreateNetworkInterface" for role, action, _ in used)
+    assert any(line.startswith("your bucket's policy") for line in rehearsal.not_shown)
+    assert aws.client("s3").get_bucket_versioning(Bucket="the-company")["Status"] == "Enabled", "cleanup keeps it"
 
 
 def test_a_minimal_project_as_the_page_shows_it(tmp_path: Path) -> None:
