@@ -12,6 +12,7 @@ from aws_simulator.repairs import (
     conditions,
     existing,
     log_arns,
+    log_keys,
     names,
     roles,
     schemas,
@@ -33,6 +34,7 @@ def register(simulator: Simulator) -> None:
     roles.install(simulator)
     conditions.install()
     log_arns.install()
+    log_keys.install()
     changesets.install()
     stack_events.install()
     simulation.install()

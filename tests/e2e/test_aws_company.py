@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from aws_simulator.accounts import user
+from aws_simulator.company import key_policy
 from aws_simulator.fixture import REGION, Aws, aws, aws_server
 from mlops_cli.backends.aws.company_account import CompanyAccount
 from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, policy, required_permissions
@@ -82,7 +83,7 @@ class Company:
         vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
         subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.1.{n}.0/24")["Subnet"]["SubnetId"] for n in (1, 2)]
         group = ec2.create_security_group(GroupName="ml", Description="ml", VpcId=vpc)["GroupId"]
-        self.key = str(aws.client("kms").create_key()["KeyMetadata"]["Arn"])
+        self.key = str(aws.client("kms").create_key(Policy=json.dumps(key_policy()))["KeyMetadata"]["Arn"])
         self.network = {"VPC_ID": vpc, "SUBNET_IDS": ",".join(subnets), "SECURITY_GROUP_IDS": group}
         self.registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/mirror"
         self.images = {"IMAGE_REGISTRY": self.registry, "BUILD_IMAGE": f"{self.registry}/builds:1"}

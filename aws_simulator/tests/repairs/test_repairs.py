@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aws_simulator.accounts import bucket, reasons, settled, stack, user
+from aws_simulator.company import key_policy
 from aws_simulator.fixture import Aws
 from aws_simulator.tests.repairs.plans import carried_out, changes, events, execute, plan
 
@@ -248,3 +249,13 @@ def test_a_bucket_policy_may_demand_a_key_in_each_request(aws: Aws) -> None:
     parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
     client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
     assert client.head_object(**named)["SSEKMSKeyId"] == keys[0]
+
+
+def test_a_log_group_needs_a_key_whose_policy_lets_cloudwatch_logs_use_it(aws: Aws) -> None:
+    kms = aws.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    encrypted = {"Group": {**GROUP, "Properties": {**GROUP["Properties"], "KmsKeyId": key}}}
+    assert stack(aws, "refused", encrypted) == "ROLLBACK_COMPLETE"
+    assert "is not allowed to be used with Arn" in reasons(aws, "refused")[0]
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(key_policy()))
+    assert stack(aws, "allowed", encrypted) == "CREATE_COMPLETE"

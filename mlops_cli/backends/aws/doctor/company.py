@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 from mlops_cli.backends.aws.clients.secrets import missing_secrets
 from mlops_cli.backends.aws.company_account import check_hosting, parameters
 from mlops_cli.backends.aws.doctor.context import CheckContext
+from mlops_cli.backends.aws.doctor.key_policy import missing_statements
 from mlops_cli.backends.aws.doctor.own_images import build_image, framework_images
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
@@ -50,7 +52,7 @@ def _checked(setting: str, check: CompanyCheck, subject: CheckContext) -> Iterat
     except AwsError as error:
         if error.code in DENIED:
             yield Finding(
-                NAME, State.WARNING, f"Not known: whether {setting} {value} exists.", error.message, error.hint
+                NAME, State.WARNING, f"Not known: whether {setting} {value} can be used.", error.message, error.hint
             )
             return
         if not error.is_not_found:
@@ -73,8 +75,15 @@ def _key(subject: CheckContext) -> tuple[str, str]:
     region = arn.split(":")[3]
     if region != subject.account.region:
         return f"the key is in {region}, and everything else in {subject.account.region}.", ""
-    state = subject.account.client("kms").describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
-    return ("" if state == "Enabled" else f"the key is {state}."), ""
+    client = subject.account.client("kms")
+    state = client.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
+    if state != "Enabled":
+        return f"the key is {state}.", ""
+    policy = json.loads(client.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
+    _, partition, _, _, account, _ = arn.split(":", 5)
+    for purpose, statement in missing_statements(policy, partition, account, region):
+        return f"its policy does not {purpose}.", f"Add to the key's policy: {json.dumps(statement)}"
+    return "", ""
 
 
 def _network(subject: CheckContext) -> tuple[str, str]:

@@ -279,6 +279,7 @@ def _company(context: ArnContext) -> Iterator[RequiredPermission]:
     if key := context.company.get("KMS_KEY_ARN"):
         use = _actions("kms", "Decrypt GenerateDataKey DescribeKey")
         yield RequiredPermission(key, use, "deploy-infra, download-data, run")
+        yield RequiredPermission(key, ("kms:GetKeyPolicy",), "doctor")
         for group in (BUILD_LOGS.format(context.names.pipeline_stack), ENDPOINT_LOGS.format(context.endpoint)):
             arn = context.arn("logs", f"log-group:{group}:*")
             yield RequiredPermission(arn, _actions("logs", "AssociateKmsKey DisassociateKmsKey"), "deploy-infra")
