@@ -23,20 +23,22 @@ def make(simulator: Simulator, wishes: dict[str, Any]) -> dict[str, Any]:
     Return the ARNs and IDs by these names. The bucket demands the key for each object, if there is one.
     """
     owner = Caller(ROOT_KEY, ACCOUNT, REGION)
-    made: dict[str, Any] = {}
+    created: dict[str, Any] = {}
     if path := wishes.get("boundary"):
         folder, _, name = str(path).rpartition("/")
         policy = {"PolicyName": name, "Path": f"{folder}/", "PolicyDocument": json.dumps(EVERYTHING)}
-        made["boundary"] = simulator.client("iam", owner).create_policy(**policy)["Policy"]["Arn"]
+        created["boundary"] = simulator.client("iam", owner).create_policy(**policy)["Policy"]["Arn"]
     if wishes.get("key"):
-        made["key"] = simulator.client("kms", owner).create_key(Policy=json.dumps(key_policy()))["KeyMetadata"]["Arn"]
+        created["key"] = simulator.client("kms", owner).create_key(Policy=json.dumps(key_policy()))["KeyMetadata"][
+            "Arn"
+        ]
     if wishes.get("subnets"):
-        made |= _network(simulator.client("ec2", owner), int(wishes["subnets"]), int(wishes["groups"]))
+        created |= _network(simulator.client("ec2", owner), int(wishes["subnets"]), int(wishes["groups"]))
     if bucket := wishes.get("bucket"):
-        _bucket(simulator.client("s3", owner), str(bucket), made.get("key", ""))
+        _bucket(simulator.client("s3", owner), str(bucket), created.get("key", ""))
     for address in dict.fromkeys(wishes.get("images", ())):
         _push(simulator.client("ecr", owner), address)
-    return made
+    return created
 
 
 def key_policy() -> dict[str, Any]:

@@ -31,7 +31,7 @@ def made_settings(aws: SimulatedAws, settings: Mapping[str, str], use_case: UseC
     values = {**settings, **_images(settings), **_secret(aws, settings["PACKAGE_INDEX_SECRET"])}
     originals = image_addresses(checked, use_case, REGION).values() if values["IMAGE_REGISTRY"] else ()
     images = [in_registry(address, values["IMAGE_REGISTRY"]) for address in originals]
-    made = aws.control(
+    created = aws.control(
         "company",
         boundary=settings["PERMISSIONS_BOUNDARY"].partition(":policy")[2],
         key=bool(settings["KMS_KEY_ARN"]),
@@ -42,11 +42,11 @@ def made_settings(aws: SimulatedAws, settings: Mapping[str, str], use_case: UseC
     )
     return {
         **values,
-        "PERMISSIONS_BOUNDARY": made.get("boundary", ""),
-        "KMS_KEY_ARN": made.get("key", ""),
-        "VPC_ID": made.get("vpc", ""),
-        "SUBNET_IDS": ",".join(made.get("subnets", ())),
-        "SECURITY_GROUP_IDS": ",".join(made.get("groups", ())),
+        "PERMISSIONS_BOUNDARY": created.get("boundary", ""),
+        "KMS_KEY_ARN": created.get("key", ""),
+        "VPC_ID": created.get("vpc", ""),
+        "SUBNET_IDS": ",".join(created.get("subnets", ())),
+        "SECURITY_GROUP_IDS": ",".join(created.get("groups", ())),
     }
 
 
