@@ -96,8 +96,7 @@ class AcceptingSocket:
     def _accept(self) -> None:
         for _ in range(BACKLOG):
             is_full = self._connections.is_full(len(self._arriving))
-            idle = self._connections.longest_idle() if is_full else None
-            if is_full and idle is None:
+            if is_full and self._connections.longest_idle() is None:
                 self._pause(FULL_SECONDS)
                 return
             try:
@@ -108,7 +107,8 @@ class AcceptingSocket:
                 self._log(error)
                 self._pause(PAUSE_SECONDS)
                 return
-            if idle is not None:
+            # Asked again: the idle one may have sent its request before this client connected.
+            if is_full and (idle := self._connections.longest_idle()):
                 self._connections.drop(idle)
             connection.setblocking(False)
             task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))

@@ -20,8 +20,10 @@ from mlops_cli.errors import ConfigurationError
 ARTIFACT_LENGTH = 10
 # The metadata of one resource.
 CHECKERS_NOTES = re.compile(r"^( +)Metadata:\n\1  checkov:\n(?:\1 {3,}.*\n)+", re.MULTILINE)
-# The parameters, and what one of them is described by: `mlops` gives them all.
-PARAMETERS = re.compile(r"^Parameters:\n(?: .*\n)+", re.MULTILINE)
+# The order in which the console asks for parameters.
+INTERFACE = re.compile(r"^Metadata:\n(?: .*\n)+", re.MULTILINE)
+# The parameters and outputs, and what one of them is described by: `mlops` gives and reads them all.
+PARAMETERS = re.compile(r"^(?:Parameters|Outputs):\n(?: .*\n)+", re.MULTILINE)
 DESCRIPTION = re.compile(r"^( +)(?:Constraint)?Description: .*\n(?:\1 +.*\n)*", re.MULTILINE)
 # A list of actions, one a line.
 ACTIONS = re.compile(r"^( +)Action:\n((?:\1  - [\w:-]+\n)+)", re.MULTILINE)
@@ -55,14 +57,14 @@ def as_sent(text: str) -> str:
     """Return the template as it is sent: its length is limited, and all that explains it is for readers of the file."""
     lines = text.splitlines(keepends=True)
     short = "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    short = ACTIONS.sub(_in_one_line, CHECKERS_NOTES.sub("", short))
+    short = ACTIONS.sub(_in_one_line, CHECKERS_NOTES.sub("", INTERFACE.sub("", short)))
     short = PARAMETERS.sub(lambda parameters: DESCRIPTION.sub("", parameters[0]), short)
     return compact(re.sub(r'"},\n *\{"name"', '"}, {"name"', short))
 
 
 def _in_one_line(actions: re.Match[str]) -> str:
     names = (line.strip(" -") for line in actions[2].splitlines())
-    return f"{actions[1]}Action: [{', '.join(names)}]\n"
+    return f"{actions[1]}Action: [{','.join(names)}]\n"
 
 
 def _replace(text: str, name: str, part: str) -> str:
