@@ -14,7 +14,10 @@ from tests.templates.stacks import NAMES, Failed, Stacks
 from tests.templates.template import CONNECTION, FOLDER, VARIANTS, load, variant
 
 pytestmark = pytest.mark.slow
-SERVING = f"763104351884.dkr.ecr.{REGION}.amazonaws.com/tensorflow-inference:2.20-cpu"
+SERVING = {
+    "ServingImage": f"763104351884.dkr.ecr.{REGION}.amazonaws.com/tensorflow-inference:2.20-cpu",
+    "ServingRepository": f"{REGION}:763104351884:repository/tensorflow-inference",
+}
 GIVEN = (*CONNECTION, "NotificationEmail", "TriggerOnUpload")
 
 
@@ -50,7 +53,7 @@ class Deployment:
 
     def __init__(self, stacks: Stacks, model: Path, scratch: Path) -> None:
         self.stacks = stacks
-        self.outputs = stacks.pipeline(SourceType="s3", ServingImage=SERVING)
+        self.outputs = stacks.pipeline(SourceType="s3", **SERVING)
         self.package, self.digest = stacks.model(self.outputs, model, scratch / "model.tar.gz")
         role = stacks.resources(NAMES.pipeline_stack)["DeployRole"]
         self.role = stacks.aws.client("iam").get_role(RoleName=role)["Role"]["Arn"]
