@@ -252,7 +252,7 @@ def environments() -> Iterator[tuple[int, bytes]]:
 def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], token: str) -> Iterator[subprocess.Popen[bytes]]:
     import subprocess
 
-    children: list[subprocess.Popen[bytes]] = []
+    children: list[subprocess.Popen[bytes]] = []  # a signal during the start raises after it: no child may be lost
 
     def start() -> None:
         children.append(

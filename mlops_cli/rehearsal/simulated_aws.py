@@ -115,7 +115,7 @@ def require_simulator() -> None:
     """Raise MlopsError unless the packages of the simulated AWS are installed."""
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise MlopsError(
-            f"A rehearsal needs the simulated AWS, and {', '.join(missing)} is not installed.",
+            f"A rehearsal needs the simulated AWS, which is not installed: {', '.join(missing)}.",
             f"Install it: {install_command('rehearse')}",
         )
 

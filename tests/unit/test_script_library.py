@@ -313,8 +313,8 @@ def test_where_a_metric_is_not_defined_in_a_resample_there_is_none(output: Path)
         ),
         (lambda truths, predictions: predictions, r"returned \[.*\] \(list\) for 2 rows"),
         (lambda truths, predictions: float("nan"), "returned nan"),
-        (lambda truths: 1.0, r"<lambda>\(\) in .*, failed: TypeError: .*takes 1 positional argument"),
-        (lambda truths, predictions: 1 / 0, "failed: ZeroDivisionError"),
+        (lambda truths: 1.0, r"<lambda>\(\) in .*, failed for 2 rows: TypeError: .*takes 1 positional argument"),
+        (lambda truths, predictions: 1 / 0, "failed for 2 rows: ZeroDivisionError"),
         (functools.partial(max, 0.0), "x must be a function that is written in a file of the project"),
     ],
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -198,6 +200,18 @@ def running(tmp_path_factory: pytest.TempPathFactory, packages: Callable[[str], 
     endpoint.deploy(package.path, package.digest, LIMIT_SECONDS)
     yield endpoint
     endpoint.stop(10)
+
+
+@contextmanager
+def stopped(endpoint: LocalEndpoint) -> Iterator[None]:
+    """Stop the server, as a busy machine does: what clients do meanwhile waits in the kernel."""
+    pid = endpoint.status().pid
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 @pytest.fixture

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import shutil
-import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ import pytest
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import Limits
+from tests.component.serving.conftest import stopped
 from tests.conftest import LIMIT_SECONDS, wait_for
 
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -47,18 +46,6 @@ def crowded(tmp_path_factory: Any, packages: Any) -> Iterator[LocalEndpoint]:
 def served(endpoint: LocalEndpoint, package: Any) -> LocalEndpoint:
     endpoint.deploy(package.path, package.digest, LIMIT_SECONDS)
     return endpoint
-
-
-@contextmanager
-def stopped(endpoint: LocalEndpoint) -> Iterator[None]:
-    """Stop the server, as a busy machine does: what clients do meanwhile waits in the kernel."""
-    pid = endpoint.status().pid
-    assert pid
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def address_of(endpoint: LocalEndpoint) -> tuple[str, int]:

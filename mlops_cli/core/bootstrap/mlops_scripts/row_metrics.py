@@ -57,16 +57,23 @@ def row_values(name: str, function: RowMetric, columns: Columns) -> list[float]:
 
 
 def _value(name: str, function: RowMetric, pair: tuple[Any, Any], row: int) -> float:
-    in_row = f"in row {row} (truth {pair[0]}, prediction {pair[1]})"
+    subject = f"row {row} (truth {pair[0]}, prediction {pair[1]})"
+    return checked_value(name, function, lambda: function(*pair), f"in {subject}", "each row")
+
+
+def checked_value(name: str, function: Callable[..., Any], call: Callable[[], Any], where: str, rows: str) -> float:
+    """Return the number that a call of the function gives.
+
+    Raise ValueError, with the function and where it was called, for an error of the function and for anything else.
+    """
+    title = f"the metric {name}, {location(function)},"
     try:
-        value = function(*pair)
+        value = call()
     except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise ValueError(f"the metric {name}, {location(function)}, failed {in_row}: {problem}") from error
+        raise ValueError(f"{title} failed {where}: {type(error).__name__}: {error}") from error
     number = as_number(value)
     if not math.isfinite(number):
-        returned = f"{location(function)}, returned {shown(value)} {in_row}"
-        raise ValueError(f"the metric {name}, {returned}; expected one finite number for each row")
+        raise ValueError(f"{title} returned {shown(value)} {where}; expected one finite number for {rows}")
     return number
 
 

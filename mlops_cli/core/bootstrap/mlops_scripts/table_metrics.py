@@ -7,8 +7,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mlops_scripts.row_metrics import Columns, as_number, check_names, function_digest, location
-from mlops_scripts.values import check_lengths, shown
+from mlops_scripts.row_metrics import Columns, as_number, check_names, checked_value, function_digest
+from mlops_scripts.values import check_lengths
 
 TableMetric = Callable[[Any, Any], Any]
 RESAMPLES, SEED = 200, 42
@@ -52,16 +52,8 @@ def _defined_value(function: TableMetric, columns: Columns, rows: Sequence[int])
 
 
 def _value(name: str, function: TableMetric, columns: Columns, rows: Sequence[int]) -> float:
-    try:
-        value = _call(function, columns, rows)
-    except Exception as error:
-        problem = f"{type(error).__name__}: {error}"
-        raise ValueError(f"the metric {name}, {location(function)}, failed: {problem}") from error
-    number = as_number(value)
-    if not math.isfinite(number):
-        returned = f"{location(function)}, returned {shown(value)} for {len(rows):,} rows"
-        raise ValueError(f"the metric {name}, {returned}; expected one finite number for all rows")
-    return number
+    where = f"for {len(rows):,} rows"
+    return checked_value(name, function, lambda: _call(function, columns, rows), where, "all rows")
 
 
 def _call(function: TableMetric, columns: Columns, rows: Sequence[int]) -> Any:
