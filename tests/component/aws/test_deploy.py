@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from mlops_cli.backends.aws.backend import AwsBackend
+from mlops_cli.backends.aws.clients.change_sets import INLINE_BYTES
 from mlops_cli.backends.aws.infra.stack_parameters import check_settings
 from mlops_cli.core.checks import State
 from mlops_cli.core.engine import RunView
@@ -222,8 +223,9 @@ def test_nobody_uses_the_stacks_of_a_neighbour_or_those_without_an_owner(ground:
 
 
 def test_a_template_that_is_too_long_for_a_request_is_sent_from_the_bucket(ground: Ground) -> None:
-    padding = "".join(f"  Padding{number}: {'x' * 100}\n" for number in range(60))
-    ground.edit("pipeline.yaml", "\nMetadata:\n", f"\nMetadata:\n{padding}")
+    value = "x" * 1000
+    outputs = "".join(f"  Padding{number}:\n    Value: {value}\n" for number in range(INLINE_BYTES // len(value) + 1))
+    ground.edit("pipeline.yaml", "\nOutputs:\n", f"\nOutputs:\n{outputs}")
     backend = ground.backend(SOURCE="s3")
     with pytest.raises(MlopsError, match="only from a bucket, and there is none yet") as caught:
         backend.infra.plan()
