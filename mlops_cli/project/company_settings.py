@@ -1,6 +1,6 @@
-"""The settings for what a company demands in its AWS accounts: name, default, meaning, pattern, pattern in words.
+"""Settings for the rules of a company's AWS accounts: name, default, meaning, pattern, and the pattern in words.
 
-What they do on AWS is in backends/aws/company_account.py.
+backends/aws/company_account.py applies them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mlops_cli.core.jobs.secret_addresses import EXPECTED, MANAGED_ARN, PARAMETER
 
 ACCOUNT = "[a-z0-9-]*:[0-9]{12}"
-# No user and no password: a setting is no secret, it is shown and part of the stacks.
+# Without user and password: a setting is not secret, it is printed and stored in the stacks.
 INDEX = r"(https://[\w.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[\w.~%+-]+)*/?"
 TAG_KEY, TAG_VALUE = r"(?!aws:|mlops:)[\w .:/+@-]{1,128}", r"[\w .:/=+@-]{0,256}"
 # A registry in ECR, and a prefix of the repositories' names if there is one.
@@ -37,14 +37,14 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "RESOURCE_TAGS",
         "",
-        "tags for everything that is created, such as cost-center=42,team=ml",
+        "tags of all created resources, such as cost-center=42,team=ml",
         rf"{TAG_KEY}={TAG_VALUE}(,{TAG_KEY}={TAG_VALUE})*",
         "tags as KEY=VALUE, separated by commas; no key begins with aws: or mlops:",
     ),
     (
         "KMS_KEY_ARN",
         "",
-        "the KMS key that encrypts bucket, volumes, outputs, logs and topic; empty: keys of AWS",
+        "the KMS key that encrypts bucket, volumes, outputs, logs and topic; empty: AWS's keys",
         rf"arn:aws[a-z-]*:kms:{ACCOUNT}:key/[\w-]+",
         "the ARN of a KMS key",
     ),
@@ -74,8 +74,7 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
         "",
         "the package index of builds and jobs, without a credential; empty: PyPI",
         INDEX,
-        "an https address without user, password and query: a credential is no setting, PACKAGE_INDEX_SECRET says "
-        "where it is stored",
+        "an https address without user, password and query: PACKAGE_INDEX_SECRET names the place of the credential",
     ),
     (
         "PACKAGE_INDEX_SECRET",

@@ -1,7 +1,7 @@
-"""Settings: an option beats an environment variable, this beats .env, .env beats the default.
+"""Settings: an option overrides an environment variable, which overrides .env, which overrides the default.
 
-Every value keeps its origin, and all problems are reported at once. A name that CI systems and other tools set, such as
-BRANCH, has a second one with MLOPS_ before it; the bare one is read from the environment only on aws.
+Every value keeps its origin, and all problems are reported together. CI systems and other tools set names such as BRANCH.
+These settings have a second name, MLOPS_BRANCH; the short name is read from the environment only on aws.
 """
 
 from __future__ import annotations
@@ -105,14 +105,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "ENDPOINT_HOSTS",
         "",
-        "more host names that callers of the local endpoint may use, separated by commas; for a proxy in front of it",
+        "further host names in requests to the local endpoint, separated by commas; for a proxy in front of it",
         _hosts,
     ),
-    Setting("ENDPOINT_PORT", "0", "the local endpoint's port; 0: the first free one from 8080 on", _port),
+    Setting("ENDPOINT_PORT", "0", "the local endpoint's port; 0: the first free port from 8080 on", _port),
     Setting(
         "BUCKET_NAME",
         "",
-        "aws: an S3 bucket to use; empty: one is created",
+        "aws: an S3 bucket to use; empty: a new bucket",
         _matches(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "3 to 63 of a-z, 0-9, . and -"),
     ),
     Setting(
@@ -151,7 +151,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "NOTIFICATION_EMAIL",
         "",
-        "aws: the address that gets a mail when a model waits for a decision, once it has confirmed AWS's link",
+        "aws: the address for mails about models that wait for a decision; AWS first sends it a link to confirm",
         _matches(r"[^@\s]+@[^@\s]+\.[^@\s]+", "a mail address"),
     ),
     Setting(

@@ -43,7 +43,7 @@ USER, PASSWORD = "build@company", "p/ss:w%rd 7"
 def test_an_address_with_a_credential_or_without_tls_is_refused_with_the_reason(url: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve({}, {"PACKAGE_INDEX_URL": url}, {}).validated()
-    assert "a credential is no setting" in caught.value.message
+    assert "PACKAGE_INDEX_SECRET names the place of the credential" in caught.value.message
     assert "PACKAGE_INDEX_SECRET" in caught.value.message
     assert "s3cr3t-word" not in caught.value.message
     assert "t0ken" not in caught.value.message

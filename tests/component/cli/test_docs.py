@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 HEAD = """# Commands and settings
 
-Made from the commands themselves (`python -m tests.component.cli.test_docs > docs/commands.md`); a test compares.
+`python -m tests.component.cli.test_docs > docs/commands.md` generates this page from the help of the commands; a test compares both.
 """
 
 
@@ -24,7 +24,7 @@ def commands_page() -> str:
     names = [name for commands in GROUPS.values() for name in commands.commands]
     shown = [pair for name in names for pair in with_subcommands(f"mlops {name}", group.commands[name])]
     sections = [section(title, command) for title, command in shown if not command.hidden]
-    return "\n".join([HEAD, section("mlops", group, "Before the command."), *sections, settings()])
+    return "\n".join([HEAD, section("mlops", group, "These options come before the command."), *sections, settings()])
 
 
 def with_subcommands(title: str, command: Any) -> list[tuple[str, Any]]:
@@ -56,8 +56,8 @@ def settings() -> str:
     rows = [f"| `{setting.name}` | {setting.default or '-'} | {setting.meaning} |\n" for setting in SETTINGS]
     words = ", ".join(f"`{name}`" for name in COMMON_WORDS)
     head = (
-        "## Settings\n\nAn option beats an environment variable, an environment variable beats `.env`, `.env` beats "
-        "the default. "
+        "## Settings\n\nAn option overrides an environment variable, an environment variable overrides `.env`, and "
+        "`.env` overrides the default. "
         f"{words} have a second name that begins with `MLOPS_`, such as `MLOPS_STAGE`. CI systems set the short names "
         "for their own use, so on one machine `mlops` reads the short names from `.env` only.\n\n"
     )

@@ -26,7 +26,7 @@ def approve(
     run_id: Annotated[
         str | None,
         typer.Argument(
-            help="The id of a run, or its first characters. Default: the run that waits.",
+            help="The id of a run, or its first characters. Default: the run that waits for a decision.",
             show_default=False,
             autocompletion=complete_waiting_run_ids,
         ),

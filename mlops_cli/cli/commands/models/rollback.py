@@ -27,7 +27,7 @@ def rollback(
         typer.Option(
             "--to",
             metavar="VERSION",
-            help="The version to deploy. Default: the one that was live before.",
+            help="The version to deploy. Default: the previous live version.",
             autocompletion=complete_approved_versions,
         ),
     ] = "",

@@ -32,7 +32,7 @@ def init(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Create a project that runs at once, also in a repository with code.
+    """Create a project, also in a repository with code.
 
     The command adds the missing files and changes no file. Without --minimal or --framework the project is the
     toxic comments' use case. See docs/your-own-use-case.md.

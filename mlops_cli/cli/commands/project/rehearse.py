@@ -40,7 +40,7 @@ def rehearse(
     end: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="End the simulated AWS that --keep has left running in DIR.", show_default=False
+            metavar="DIR", help="End the simulated AWS in DIR that --keep has left running.", show_default=False
         ),
     ] = None,
     yes: Yes = False,

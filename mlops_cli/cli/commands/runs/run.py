@@ -42,7 +42,7 @@ def run(
         typer.Option(
             "--from",
             metavar="STAGE",
-            help="Start a new run at this stage; take the earlier stages as they are.",
+            help="Start a new run at this stage; reuse the results of earlier stages.",
             show_default=False,
             autocompletion=complete_stage_names,
         ),
