@@ -1,7 +1,7 @@
 """Settings: an option overrides an environment variable, which overrides .env, which overrides the default.
 
-Every value keeps its origin, and all problems are reported together. CI systems and other tools set names such as BRANCH.
-These settings have a second name, MLOPS_BRANCH; the short name is read from the environment only on aws.
+Every value keeps its origin, and all problems are reported together. CI systems and other tools set names such as
+BRANCH. These settings have a second name, MLOPS_BRANCH; the short name is read from the environment only on aws.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from tests.conftest import ROOT
 
 HEAD = """# Commands and settings
 
-`python -m tests.component.cli.test_docs > docs/commands.md` generates this page from the help of the commands; a test compares both.
+`python -m tests.component.cli.test_docs > docs/commands.md` generates this page from the help of the
+commands; a test compares both.
 """
 
 
