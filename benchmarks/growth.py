@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.harness import machine
 from benchmarks.preprocessing import ROOT, make_rows, measure
 from mlops_cli.core.jobs.script_environment import BOOTSTRAP
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
 
 SETTINGS = load_use_case(ROOT / "training" / "usecase.toml").hyperparameters["train"]
 SPLITS = ("train", "validation", "test")

@@ -32,7 +32,7 @@ from benchmarks.harness import machine, table
 from benchmarks.quality import ROOT, HeldOut, hold_out, read
 from mlops_cli.core.jobs.script_environment import BOOTSTRAP
 from mlops_cli.evaluation.predictions import read_predictions
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
 
 CHANNELS = ("train", "validation", "test")
 HELD_OUT = 0.2  # of all rows

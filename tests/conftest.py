@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.project.settings import SETTINGS
+from mlops_cli.project.settings.catalog import SETTINGS
 
 # Background jobs of a shell ignore SIGINT, and nohup ignores SIGHUP. What the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

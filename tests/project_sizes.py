@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from mlops_cli.project.scaffold import Kind, script_files
+from mlops_cli.project.scaffold.project_files import Kind, script_files
 from tests.conftest import USE_CASES
 from tests.e2e.test_guide import blocks
 

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
     from mlops_cli.data.objects import ObjectStore
     from mlops_cli.project.paths import Project
-    from mlops_cli.project.settings import Settings
-    from mlops_cli.project.usecase import UseCase
+    from mlops_cli.project.settings.values import Settings
+    from mlops_cli.project.usecase.use_case import UseCase
 
 
 def get_backend(settings: Settings, project: Project, use_case: UseCase) -> Backend:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from mlops_cli.core.engine import RunView
     from mlops_cli.core.models.evidence import Evidence
     from mlops_cli.core.models.model_versions import ModelVersion
+    from mlops_cli.core.models.reproducibility import Reproduction
     from mlops_cli.core.plan import Plan
     from mlops_cli.core.progress import Report
-    from mlops_cli.core.reproducibility import Reproduction
     from mlops_cli.core.runs import Run, RunRequest
     from mlops_cli.data.metadata import DatasetInfo
     from mlops_cli.data.request import DataRequest

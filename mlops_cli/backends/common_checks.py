@@ -11,7 +11,7 @@ from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.data.metadata import DatasetInfo
 from mlops_cli.data.sources.kaggle_source import KaggleSource
 from mlops_cli.packaging.install_hint import install_arguments, install_command
-from mlops_cli.project.script_secrets import (
+from mlops_cli.project.settings.script_secrets import (
     missing_hint,
     missing_message,
     missing_secrets,
@@ -19,8 +19,8 @@ from mlops_cli.project.script_secrets import (
     short_message,
     short_secrets,
 )
-from mlops_cli.project.settings import Settings
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.use_case import UseCase
 
 # As in pyproject.toml: the oldest version, and the first one that is too new.
 PYTHONS = ((3, 10), (3, 14))

@@ -26,8 +26,8 @@ from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.environment import job_environment, job_environment_inputs
 from mlops_cli.project.paths import Project
-from mlops_cli.project.script_secrets import required_secrets
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.script_secrets import required_secrets
+from mlops_cli.project.usecase.use_case import UseCase
 
 LOG, READS = "script.log", "script.reads"
 TAIL_LINES = 8

@@ -9,7 +9,8 @@ from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import NoDatasetError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.frameworks import DEFAULT
-from mlops_cli.project.usecase import UseCase, with_overrides
+from mlops_cli.project.usecase.overrides import with_overrides
+from mlops_cli.project.usecase.use_case import UseCase
 
 
 def input_digests(stage: Stage, run: Run, data_digest: str) -> dict[str, str]:

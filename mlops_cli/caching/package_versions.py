@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.project.ignore_rules import walk_files
+from mlops_cli.project.git.ignore_rules import walk_files
 
 SITES = ("site-packages", "dist-packages")
 

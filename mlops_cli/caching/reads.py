@@ -12,7 +12,7 @@ from pathlib import Path
 from mlops_cli.caching.stage_files import Files, is_declared
 from mlops_cli.core.cache_inputs import FILE, FOLDER, READ
 from mlops_cli.files.hashing import digest_bytes
-from mlops_cli.project.ignore_rules import CLUTTER_RULES, is_ignored
+from mlops_cli.project.git.ignore_rules import CLUTTER_RULES, is_ignored
 from mlops_cli.project.scripts_dir import DEFAULT
 
 # The system's own files; no project owns them.

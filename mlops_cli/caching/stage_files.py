@@ -8,7 +8,7 @@ from pathlib import Path
 from mlops_cli.caching.sources import Sources
 from mlops_cli.core.stages import STAGES, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes
-from mlops_cli.project.ignore_rules import is_ignored, rules_of
+from mlops_cli.project.git.ignore_rules import is_ignored, rules_of
 from mlops_cli.project.scripts_dir import FILE
 
 # By their names, no script reads these; a run records the read if one does.

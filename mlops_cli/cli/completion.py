@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from mlops_cli.core.models.model_versions import ModelVersion
     from mlops_cli.core.runs import Run
     from mlops_cli.project.paths import Project
-    from mlops_cli.project.settings import Settings
-    from mlops_cli.project.usecase import UseCase
+    from mlops_cli.project.settings.values import Settings
+    from mlops_cli.project.usecase.use_case import UseCase
 
 
 class RunList(Protocol):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from mlops_cli.core.runs import Run
     from mlops_cli.data.objects import ObjectStore
     from mlops_cli.data.request import DataRequest
-    from mlops_cli.project.settings import Settings
-    from mlops_cli.project.usecase import UseCase
+    from mlops_cli.project.settings.values import Settings
+    from mlops_cli.project.usecase.use_case import UseCase
 
 
 class Targets(Protocol):
@@ -52,7 +52,7 @@ class AppContext:
 
     @cached_property
     def settings(self) -> Settings:
-        from mlops_cli.project.settings import load_settings
+        from mlops_cli.project.settings.values import load_settings
 
         return load_settings(self.project.dotenv, self.flags)
 
@@ -73,7 +73,7 @@ class AppContext:
 
     @cached_property
     def use_case(self) -> UseCase:
-        from mlops_cli.project.usecase import load_use_case
+        from mlops_cli.project.usecase.reader import load_use_case
 
         return load_use_case(self.project.use_case_file)
 
@@ -112,7 +112,7 @@ class AppContext:
             console.say(f"note: {text}")
 
     def _misspelled(self) -> list[str]:
-        from mlops_cli.project.settings import misspelled_names
+        from mlops_cli.project.settings.dotenv_file import misspelled_names
 
         secrets = () if self.problems else self.use_case.passed.secrets
         misspelled = misspelled_names(self.project.dotenv, secrets)

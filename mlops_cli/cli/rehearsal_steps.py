@@ -15,7 +15,7 @@ from mlops_cli.core.rehearsal import Rehearsal, Step
 from mlops_cli.core.runs import Run, RunRequest, Status
 from mlops_cli.errors import EXIT_INTERRUPTED, EXIT_STAGE_FAILED, MlopsError
 from mlops_cli.project.environment import meet_only
-from mlops_cli.project.script_secrets import present_secrets
+from mlops_cli.project.settings.script_secrets import present_secrets
 from mlops_cli.rehearsal import findings
 from mlops_cli.rehearsal.caller import caller_policy
 from mlops_cli.rehearsal.company import NAMES, made_settings, not_shown

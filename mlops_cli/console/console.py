@@ -13,13 +13,13 @@ from mlops_cli.console.streams import lost_stream
 from mlops_cli.core.secrets import hidden, without_secrets
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.plain_text import clipped, log_line, printable
-from mlops_cli.project.settings import plain_terminal, terminal_columns
+from mlops_cli.project.settings.terminal import plain_terminal, terminal_columns
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-    from mlops_cli.console.live_run import View
-    from mlops_cli.console.progress import ProgressDisplay
+    from mlops_cli.console.live.live_run import View
+    from mlops_cli.console.live.progress import ProgressDisplay
     from mlops_cli.core.progress import Watch
 
 PLAIN_WIDTH = 110
@@ -143,7 +143,7 @@ class Console:
     @contextmanager
     def progress(self) -> Iterator[ProgressDisplay]:
         """Give a Report: bars on a terminal, lines elsewhere."""
-        from mlops_cli.console.progress import Bars, Lines
+        from mlops_cli.console.live.progress import Bars, Lines
 
         shown: ProgressDisplay = Bars(self.rich()) if self.live else Lines(self.say)
         try:
@@ -154,7 +154,7 @@ class Console:
     @contextmanager
     def run_view(self, explain: bool = False) -> Iterator[View]:
         """Give a RunView: a live table on a terminal, lines with times elsewhere."""
-        from mlops_cli.console.live_run import LineView, TableView
+        from mlops_cli.console.live.live_run import LineView, TableView
 
         view: View = TableView(self.rich(), explain) if self.live else LineView(self.say, explain)
         with view:
@@ -163,7 +163,7 @@ class Console:
     @contextmanager
     def resource_view(self) -> Iterator[Watch]:
         """Give a Watch: a live tree on a terminal, lines with times elsewhere."""
-        from mlops_cli.console.resource_tree import Lines, Tree
+        from mlops_cli.console.live.resource_tree import Lines, Tree
 
         view: Tree | Lines = Tree(self.rich()) if self.live else Lines(self.say)
         with view:

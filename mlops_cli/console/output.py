@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlops_cli.data.metadata import DatasetInfo
     from mlops_cli.data.origins import SourceCheck
     from mlops_cli.monitoring.endpoint_check import EndpointCheck
-    from mlops_cli.project.settings import Settings
+    from mlops_cli.project.settings.values import Settings
 
 
 MOST_COLUMNS = 20

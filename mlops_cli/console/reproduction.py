@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.console.formatting import short
-from mlops_cli.core.reproducibility import InputChange, Reproduction, StageComparison
+from mlops_cli.core.models.reproducibility import InputChange, Reproduction, StageComparison
 
 if TYPE_CHECKING:
     from mlops_cli.console.console import Console

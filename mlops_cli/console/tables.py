@@ -16,7 +16,7 @@ from mlops_cli.core.models.evidence import Evidence, MetricRow
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.plain_text import one_line
-from mlops_cli.project.settings import Settings
+from mlops_cli.project.settings.values import Settings
 
 ACTION_STYLES = {
     Action.ADD: "green",

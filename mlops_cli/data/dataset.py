@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.archives import unpack
-from mlops_cli.data.csv_sources import path_tables
+from mlops_cli.data.compression.archives import unpack
 from mlops_cli.data.files import FileCollector
 from mlops_cli.data.metadata import (
     CSV_NAME,
@@ -34,7 +33,8 @@ from mlops_cli.data.request import DataRequest
 from mlops_cli.data.sources.catalog import sources_of, state_of
 from mlops_cli.data.sources.http.client import CONNECT_SECONDS
 from mlops_cli.data.sources.source import FetchedSource, State
-from mlops_cli.data.tables import check_tables
+from mlops_cli.data.tables.csv_sources import path_tables
+from mlops_cli.data.tables.table_files import check_tables
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import remove_tree

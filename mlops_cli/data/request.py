@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlops_cli.data.objects import ObjectStore
-from mlops_cli.data.schema import Schema, TableFiles
 from mlops_cli.data.scripts import DataScript, ScriptRunner
 from mlops_cli.data.sources.catalog import sources_of
 from mlops_cli.data.sources.http.download import MOST_BYTES
 from mlops_cli.data.sources.script_source import ScriptSource
+from mlops_cli.data.tables.schema import Schema, TableFiles
 from mlops_cli.errors import ConfigurationError
 
 _VERSION = 2  # of the dataset's format: one of another version is downloaded again

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.columns import NO_LABEL
-from mlops_cli.data.compressed import CsvSource, translate_archive_errors
-from mlops_cli.data.csv_reader import formatted, header_line
-from mlops_cli.data.record_readers import table_reader
-from mlops_cli.data.schema import MAX_PROBLEMS, Checker, Problems, Record, Schema
+from mlops_cli.data.compression.compressed import CsvSource, translate_archive_errors
+from mlops_cli.data.tables.columns import NO_LABEL
+from mlops_cli.data.tables.csv_reader import formatted, header_line
+from mlops_cli.data.tables.record_readers import table_reader
+from mlops_cli.data.tables.schema import MAX_PROBLEMS, Checker, Problems, Record, Schema
 from mlops_cli.errors import MlopsError
 
 

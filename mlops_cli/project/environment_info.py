@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_bytes
-from mlops_cli.project.git import git
+from mlops_cli.project.git.commands import git
 
 
 def environment_info(root: Path) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from mlops_cli.backends.aws.company_account import check_hosting, parameters
 from mlops_cli.backends.aws.infra.image_registry import in_registry, repository
 from mlops_cli.backends.aws.infra.stack_parameters import image_addresses
 from mlops_cli.core.jobs.secret_addresses import is_parameter, secret_name
-from mlops_cli.project.company_settings import COMPANY_SETTINGS
-from mlops_cli.project.settings import resolve
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.company_settings import COMPANY_SETTINGS
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.rehearsal.caller import ACCOUNT
 from mlops_cli.rehearsal.simulated_aws import REGION, SimulatedAws
 

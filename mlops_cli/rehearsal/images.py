@@ -8,7 +8,7 @@ from pathlib import Path
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import pip_install
 from mlops_cli.project.paths import Project
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.usecase.use_case import UseCase
 
 FOLDER = Path(__file__).with_name("images")  # a list for each known training image
 BUILD = "build"

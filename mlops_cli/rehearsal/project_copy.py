@@ -12,12 +12,13 @@ from mlops_cli.backends.aws.infra.source_bundle import bundle_source
 from mlops_cli.data.metadata import load
 from mlops_cli.data.request import DataRequest
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.company_settings import COMPANY_SETTINGS
-from mlops_cli.project.data_request import data_request, quickstart_request
 from mlops_cli.project.paths import Project
-from mlops_cli.project.scaffold import TEMPLATES, Kind, common_files
-from mlops_cli.project.settings import SETTINGS, Settings
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.scaffold.project_files import TEMPLATES, Kind, common_files
+from mlops_cli.project.settings.catalog import SETTINGS
+from mlops_cli.project.settings.company_settings import COMPANY_SETTINGS
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.data_request import data_request, quickstart_request
+from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.rehearsal.simulated_aws import REGION
 
 # The others concern this machine, its credentials and services outside of AWS.

@@ -9,7 +9,7 @@ from mlops_cli.core.checks import Finding, State
 from mlops_cli.core.jobs.secret_addresses import addresses, is_parameter, secret_name
 from mlops_cli.core.secrets import is_too_short
 from mlops_cli.project.paths import Project
-from mlops_cli.project.script_secrets import missing_hint, short_message
+from mlops_cli.project.settings.script_secrets import missing_hint, short_message
 from mlops_cli.rehearsal.simulated_aws import SimulatedAws
 
 MADE_UP = "made-up-by-the-rehearsal"

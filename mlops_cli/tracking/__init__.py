@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.settings import export_mlflow
+from mlops_cli.project.settings.exports import export_mlflow
 
 if TYPE_CHECKING:
     from mlops_cli.core.runs import Run
-    from mlops_cli.project.settings import Settings
-    from mlops_cli.project.usecase import UseCase
+    from mlops_cli.project.settings.values import Settings
+    from mlops_cli.project.usecase.use_case import UseCase
 
 
 class RunList(Protocol):

@@ -13,7 +13,7 @@ from mlops_cli.core.models.evidence import is_number, make_evidence
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.core.secrets import hidden
 from mlops_cli.core.stages import PREPARATION, STAGES, TRAINING, Kind
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.usecase.use_case import UseCase
 
 RUN_TAG, STATUS_TAG = "mlops.run", "mlops.status"
 LONGEST = 5000  # characters of a tag or a parameter

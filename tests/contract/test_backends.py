@@ -23,10 +23,10 @@ from mlops_cli.core.runs import Run, RunRequest, StageRun, Status
 from mlops_cli.core.stages import STAGES
 from mlops_cli.data.request import DataRequest
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.data_request import data_request
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import resolve
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.data_request import data_request
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import ROOT, USE_CASES
 
 pytestmark = pytest.mark.slow

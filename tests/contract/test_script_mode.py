@@ -19,12 +19,12 @@ import pytest
 from aws_simulator.fixture import Aws
 from aws_simulator.sagemaker import scriptmode
 from aws_simulator.tests.job_account import BUCKET, Jobs, untarred
-from mlops_cli.backends.aws.stages import launcher
+from mlops_cli.backends.aws.stages.containers import launcher
 from mlops_cli.backends.aws.stages.job_requests import LAUNCHER, JobSpec, training_request
 from mlops_cli.core.jobs import script_mode
 from mlops_cli.core.jobs.script_job import ScriptJob, command_line
 from mlops_cli.core.stages import Kind
-from mlops_cli.project.instances import JobInstances
+from mlops_cli.project.usecase.instances import JobInstances
 from tests.conftest import LIMIT_SECONDS
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.infra.pipeline_template import as_sent
 from mlops_cli.backends.aws.stack_outputs import OUTPUTS, from_stack
 from mlops_cli.backends.aws.stages import endpoint_parameters
 from mlops_cli.frameworks.tensorflow import FRAMEWORK as TENSORFLOW
-from mlops_cli.project.instances import EndpointConfig
+from mlops_cli.project.usecase.instances import EndpointConfig
 from tests.conftest import ROOT
 from tests.templates.template import ENDPOINT, FOLDER, NAMES, VARIANTS, load, resolve, variant
 

@@ -18,7 +18,7 @@ from mlops_cli.core.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
-STARTER = PACKAGE / "project" / "starter"  # the first scripts of other projects
+STARTER = PACKAGE / "project" / "scaffold" / "starter"  # the first scripts of other projects
 LIBRARY = PACKAGE / "core" / "bootstrap" / "mlops_scripts"  # what scripts import
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not {STARTER, LIBRARY} & {*path.parents})
 NUMERIC = ("mlops_cli/evaluation/", "mlops_cli/report/")
@@ -98,7 +98,8 @@ def test_only_the_commands_import_typer() -> None:
 
 
 def test_only_the_console_imports_rich() -> None:
-    assert {Path(name).parent.as_posix() for name in files_importing("rich", SOURCES)} == {"mlops_cli/console"}
+    folders = {Path(name).parent.as_posix() for name in files_importing("rich", SOURCES)}
+    assert folders == {"mlops_cli/console", "mlops_cli/console/live"}
 
 
 @pytest.mark.parametrize("package", ["boto3", "botocore", "sagemaker"])
@@ -117,7 +118,7 @@ def test_the_use_case_and_the_tool_never_import_each_other() -> None:
 def test_the_tool_knows_nothing_of_the_use_case_but_that_init_copies_it() -> None:
     words = re.compile(r"toxic|jigsaw|obscene|insult|comment_text|made-up comments|wikipedia", re.IGNORECASE)
     knowing = {path.relative_to(PACKAGE).as_posix() for path in SOURCES if words.search(path.read_text())}
-    assert knowing == {"cli/commands/project/init.py", "project/scaffold.py"}
+    assert knowing == {"cli/commands/project/init.py", "project/scaffold/project_files.py"}
 
 
 @pytest.mark.parametrize("heavy", ["tensorflow", "boto3", "polars", "kaggle", "numpy", "falcon", "uvicorn"])
@@ -214,13 +215,15 @@ def test_backends_do_not_show_anything() -> None:
 def test_only_config_reads_the_environment() -> None:
     readers = {path.relative_to(ROOT).as_posix() for path in SOURCES if "environ" in _attributes(path)}
     allowed = {
-        "mlops_cli/project/settings.py",
         "mlops_cli/project/environment.py",
-        "mlops_cli/project/script_secrets.py",
+        "mlops_cli/project/settings/values.py",
+        "mlops_cli/project/settings/exports.py",
+        "mlops_cli/project/settings/terminal.py",
+        "mlops_cli/project/settings/script_secrets.py",
         "mlops_cli/data/sources/kaggle.py",  # hands the kaggle package's own variables to its client
     }
     # Processes of their own.
-    names = ("index_url", "launcher", "secrets_runner")
+    names = ("index_url", "containers/launcher", "containers/secrets_runner")
     in_containers = {f"mlops_cli/backends/aws/stages/{name}.py" for name in names}
     apart = ("mlops_cli/serving/", "mlops_cli/core/bootstrap/")
     assert {name for name in readers if not name.startswith(apart)} <= allowed | in_containers

@@ -22,7 +22,7 @@ from mlops_cli.console.console import Console
 from mlops_cli.core.checks import Check, Finding, State, ok, run_checks
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import resolve
+from mlops_cli.project.settings.values import resolve
 from tests.conftest import ROOT
 
 OK, WARNING, FAILURE = State.OK, State.WARNING, State.FAILURE

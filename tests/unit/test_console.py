@@ -16,9 +16,9 @@ from mlops_cli.console import Console
 from mlops_cli.console.cells import table
 from mlops_cli.console.checks import finding_table
 from mlops_cli.console.formatting import number
+from mlops_cli.console.live.progress import Lines, describe, size
+from mlops_cli.console.live.resource_tree import Tree
 from mlops_cli.console.output import show_evidence
-from mlops_cli.console.progress import Lines, describe, size
-from mlops_cli.console.resource_tree import Tree
 from mlops_cli.console.tables import (
     metrics_table,
     plan_table,
@@ -35,7 +35,7 @@ from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.core.progress import ResourceEvent
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import STAGES
-from mlops_cli.project.settings import resolve
+from mlops_cli.project.settings.values import resolve
 
 LABELS = ("toxic", "severe_toxic", "identity_hate", "macro")
 METRICS = Metrics("test", "roc_auc", {"macro": {"roc_auc": 0.9}, "label": {"roc_auc": 0.8}})

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mlops_cli.backends.aws.build_limit import DECISION_MINUTES, SHORTEST_MINUTES
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
 from mlops_cli.backends.aws.clients.pricing import Cache, Product, quote
+from mlops_cli.backends.aws.runs.build_limit import DECISION_MINUTES, SHORTEST_MINUTES
 from mlops_cli.backends.aws.runs.cost_estimate import (
     DEPLOY_LIMIT_MINUTES,
     ActionDuration,
@@ -22,9 +22,9 @@ from mlops_cli.backends.aws.runs.cost_estimate import (
 from mlops_cli.core.costs import HOURS_PER_MONTH, CostItem, Costs, Limits, Price, Unit, money
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.core.stages import STAGES
-from mlops_cli.project.instances import EndpointConfig, InstanceSettings, JobInstances
 from mlops_cli.project.paths import Project
 from mlops_cli.project.state_dir import create_state_dir
+from mlops_cli.project.usecase.instances import EndpointConfig, InstanceSettings, JobInstances
 from tests.conftest import ROOT
 from tests.templates.template import Loader
 

@@ -32,7 +32,7 @@ from mlops_cli.monitoring.statistics import (
     parse_references,
     recent_days,
 )
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import ROOT
 
 PROBLEM, WRONG = "endpoint.sample must be a number from 0 (none) to 1 (all)", ("2", "-0.1", '"all"', "true", "nan")

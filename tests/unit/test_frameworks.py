@@ -15,8 +15,8 @@ from mlops_cli.core.stages import TRAINING
 from mlops_cli.errors import MlopsError
 from mlops_cli.frameworks import FRAMEWORKS, framework_named
 from mlops_cli.frameworks.base import Framework
-from mlops_cli.project.scaffold import STARTER, Kind, script_files, starters
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.scaffold.project_files import STARTER, Kind, script_files, starters
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import ROOT
 from tests.e2e.test_guide import blocks
 

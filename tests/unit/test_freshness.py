@@ -27,7 +27,7 @@ from mlops_cli.core.stages import STAGES, Stage
 from mlops_cli.data.metadata import DatasetInfo, look_of, write_dataset_info
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.project.paths import Project
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
 
 EXECUTED = STAGES[:3]
 PREPROCESS, GATE, TRAIN = (stage.name for stage in EXECUTED)

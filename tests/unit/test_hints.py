@@ -22,7 +22,7 @@ OTHERS = re.compile(r"\b(?:aws|git|uv|pip|python3?|systemctl|timedatectl)\b.*|ru
 # Folders whose errors any command may show.
 SHARED = ("data", "backends", "project", "core", "caching")
 # Modules of one command alone.
-OWN = ("new_project.py", "scaffold.py", "scripts_dir.py")
+OWN = ("new_project.py", "project_files.py", "scripts_dir.py")
 # Of the command line that was given, which has the option then; of every command that asks or spends; of `aws` and pip.
 GIVEN = {"--sha256", "--yes", "--yes-cost", "--project", "--output-dir", "--file", "--set", "--run-id"} | {
     "--profile",

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_cli.backends.aws.infra.image_registry import STORED_IMAGES, by_use, image_id, in_registry, repository
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.settings import resolve
+from mlops_cli.project.settings.values import resolve
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 DIGEST = f"sha256:{'0' * 64}"

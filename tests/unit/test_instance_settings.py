@@ -8,9 +8,9 @@ import pytest
 
 from mlops_cli.core.stages import PREPARATION, TRAINING
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.instances import EndpointConfig, JobInstances, read_instances
-from mlops_cli.project.problems import Problems
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.instances import EndpointConfig, JobInstances, read_instances
+from mlops_cli.project.usecase.problems import Problems
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import ROOT, USE_CASES
 
 

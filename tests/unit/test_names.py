@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
 PAGES = sorted([ROOT / "README.md", ROOT / ".env.example", *(ROOT / "docs").glob("*.md")])
-STARTER = PACKAGE / "project" / "starter"
+STARTER = PACKAGE / "project" / "scaffold" / "starter"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
 
 # Not even as a part of a name.

@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from mlops_cli.backends.aws import company_account
-from mlops_cli.backends.aws.package_index import INSTALLER, RENAMED_REQUIREMENTS, PackageIndex
-from mlops_cli.backends.aws.stages import index_url, launcher, secrets_runner
+from mlops_cli.backends.aws.stages import index_url
+from mlops_cli.backends.aws.stages.containers import launcher, secrets_runner
 from mlops_cli.backends.aws.stages.job_requests import (
     ENTRYPOINT,
     ENTRYPOINT_WITH_CREDENTIAL,
@@ -21,9 +21,10 @@ from mlops_cli.backends.aws.stages.job_requests import (
     processing_request,
     training_request,
 )
+from mlops_cli.backends.aws.stages.package_index import INSTALLER, RENAMED_REQUIREMENTS, PackageIndex
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.instances import JobInstances
-from mlops_cli.project.settings import resolve
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.instances import JobInstances
 
 URL, SECRET = "https://packages.example.org/simple/", "/company/packages"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:packages-AbC123"

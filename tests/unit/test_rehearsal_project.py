@@ -12,8 +12,10 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import FRAMEWORKS
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import SETTINGS, resolve
-from mlops_cli.project.usecase import UseCase, load_use_case
+from mlops_cli.project.settings.catalog import SETTINGS
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.reader import load_use_case
+from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.rehearsal.caller import caller_policy
 from mlops_cli.rehearsal.images import OTHER_NAMES, image_packages, other_versions
 from mlops_cli.rehearsal.project_copy import copy_project, rehearsed_data, rehearsed_settings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.core.reproducibility import InputChange, compare, flatten, manifest
+from mlops_cli.core.models.reproducibility import InputChange, compare, flatten, manifest
 from mlops_cli.core.runs import Run, new_run
 from mlops_cli.project.environment_info import environment_info
 

@@ -7,7 +7,7 @@ import time
 
 from rich.console import Console as RichConsole
 
-from mlops_cli.console.resource_tree import Lines, Tree
+from mlops_cli.console.live.resource_tree import Lines, Tree
 from mlops_cli.console.tables import plan_table
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.core.progress import ResourceEvent

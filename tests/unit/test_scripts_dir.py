@@ -9,7 +9,7 @@ import pytest
 from mlops_cli.core.cache_inputs import code_files
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.paths import Project, find_project, named_project
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.unit.test_usecase import FEWEST
 
 

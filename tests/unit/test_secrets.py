@@ -24,8 +24,8 @@ from mlops_cli.core.secrets import (
 )
 from mlops_cli.project.environment import job_environment, server_environment, unpassed_variables, withheld_variables
 from mlops_cli.project.paths import Project
-from mlops_cli.project.script_secrets import missing_hint
-from mlops_cli.project.settings import load_settings, resolve
+from mlops_cli.project.settings.script_secrets import missing_hint
+from mlops_cli.project.settings.values import load_settings, resolve
 from mlops_cli.project.state_dir import create_state_dir
 from tests.conftest import ROOT
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.aws.stages import secrets_runner
+from mlops_cli.backends.aws.stages.containers import secrets_runner
 from mlops_cli.core import secrets
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop/db-AbC123"

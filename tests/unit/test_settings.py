@@ -8,7 +8,9 @@ import pytest
 from mlops_cli.core.jobs.script_environment import PassedVariables, inherited_environment
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.environment import job_environment, job_environment_inputs
-from mlops_cli.project.settings import COMMON_WORDS, SETTINGS, load_settings, misspelled_names, resolve
+from mlops_cli.project.settings.catalog import COMMON_WORDS, SETTINGS
+from mlops_cli.project.settings.dotenv_file import misspelled_names
+from mlops_cli.project.settings.values import load_settings, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 

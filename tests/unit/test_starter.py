@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_cli.core.jobs.script_environment import BOOTSTRAP
 from tests.conftest import ROOT
 
-TRAINING = ROOT / "mlops_cli" / "project" / "starter" / "minimal" / "training"
+TRAINING = ROOT / "mlops_cli" / "project" / "scaffold" / "starter" / "minimal" / "training"
 HEADER = ["months", "left", "note"]
 NOTES = ["two\nlines", "a\r\nb", "one\u2028line", 'she said ""hi"", "no"', " x ", "", "\x85\x0b\x0c", "é" * 200_000]
 

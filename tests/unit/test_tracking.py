@@ -18,8 +18,9 @@ from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import install_command, packages_command
-from mlops_cli.project.settings import resolve
-from mlops_cli.project.usecase import UseCase, load_use_case
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.reader import load_use_case
+from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.tracking import mlflow as mlflow_module
 from mlops_cli.tracking import track
 from mlops_cli.tracking.mlflow import Tracker

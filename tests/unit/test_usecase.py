@@ -13,7 +13,8 @@ import pytest
 from mlops_cli.core.jobs.secret_addresses import address_of, addresses, arns, secret_name
 from mlops_cli.core.runs import parse_overrides
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.usecase import full_names, load_use_case
+from mlops_cli.project.usecase.overrides import full_names
+from mlops_cli.project.usecase.reader import load_use_case
 
 FEWEST = """
 name = "a"

@@ -10,8 +10,8 @@ from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.base import Backend
 from mlops_cli.backends.report_page import report_renderer
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import Settings
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.use_case import UseCase
 
 if TYPE_CHECKING:
     from mlops_cli.backends.aws.data import AwsData

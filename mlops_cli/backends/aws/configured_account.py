@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.project.settings import ENVIRONMENT, Settings
+from mlops_cli.project.settings.values import ENVIRONMENT, Settings
 
 
 def configured_account(settings: Settings) -> Account:

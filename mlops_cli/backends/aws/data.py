@@ -14,7 +14,7 @@ from mlops_cli.backends.base import Data
 from mlops_cli.core.progress import Report, ResourceEvent
 from mlops_cli.core.stages import PREPARATION
 from mlops_cli.data.metadata import JSON_NAME, DatasetInfo, dataset_info_from
-from mlops_cli.data.shards import split
+from mlops_cli.data.tables.shards import split
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.state_dir import hold_state_dir
 

@@ -16,10 +16,10 @@ from mlops_cli.backends.aws.stack_outputs import StackOutputs, from_stack
 from mlops_cli.backends.aws.stages.job_builder import JobBuilder
 from mlops_cli.backends.model_evaluation import RenderReport
 from mlops_cli.project.completion_cache import CompletionCache
-from mlops_cli.project.instances import InstanceSettings
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import Settings
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.instances import InstanceSettings
+from mlops_cli.project.usecase.use_case import UseCase
 
 
 class DeployedProject:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mlops_cli.backends.aws.clients.request_statistics import read_counts
 from mlops_cli.backends.aws.deployed_project import DeployedProject
-from mlops_cli.backends.aws.request_statistics import read_counts
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
 from mlops_cli.backends.aws.stages.job_outputs import training_outputs
 from mlops_cli.backends.base import ServedEndpoint
@@ -38,7 +38,7 @@ class AwsServedEndpoint(ServedEndpoint):
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate_runner import run_gate
         from mlops_cli.processes.child_process import JobProcesses
-        from mlops_cli.project.script_secrets import required_secrets
+        from mlops_cli.project.settings.script_secrets import required_secrets
         from mlops_cli.project.state_dir import create_state_dir
 
         self._deployed.require_owner()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.cleanup.steps import Cleanup
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices
@@ -10,6 +9,7 @@ from mlops_cli.backends.aws.clients.secrets import require_secrets
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra import image_registry
 from mlops_cli.backends.aws.infra.deployed_settings import differences
+from mlops_cli.backends.aws.runs.build_limit import build_minutes
 from mlops_cli.backends.aws.runs.cost_estimate import (
     LOGGED,
     STORED,

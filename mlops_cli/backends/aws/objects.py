@@ -12,7 +12,7 @@ from mlops_cli.errors import MlopsError
 
 if TYPE_CHECKING:
     from mlops_cli.backends.aws.account import Client
-    from mlops_cli.project.settings import Settings
+    from mlops_cli.project.settings.values import Settings
 
 
 class S3Objects(ObjectStore):

@@ -6,7 +6,7 @@ No role of the templates can write it.
 from __future__ import annotations
 
 from mlops_cli.backends.aws.clients.s3 import Bucket
-from mlops_cli.core.state_format import other_format_error
+from mlops_cli.backends.state_format import other_format_error
 
 FORMAT = 1
 MARKER = "format.json"

@@ -11,7 +11,7 @@ from mlops_cli.core.progress import Report
 from mlops_cli.data.metadata import DatasetInfo, load
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.usecase.use_case import UseCase
 
 if TYPE_CHECKING:
     from mlops_cli.data.request import DataRequest

@@ -43,7 +43,7 @@ class LocalServedEndpoint(ServedEndpoint):
 
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate_runner import run_gate
-        from mlops_cli.project.script_secrets import required_secrets
+        from mlops_cli.project.settings.script_secrets import required_secrets
 
         services = self._services
         variables = gate_variables(services.server, self.status().deployed_digest)

@@ -9,7 +9,7 @@ from mlops_cli.backends.local.infra.deploy import deploy_infra, plan_infra
 from mlops_cli.backends.local.public_address import public_address_warning
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.progress import Watch, no_watch
-from mlops_cli.project.script_secrets import required_secrets, short_message, short_secrets
+from mlops_cli.project.settings.script_secrets import required_secrets, short_message, short_secrets
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.cleanup.steps import Cleanup

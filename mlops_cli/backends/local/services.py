@@ -18,10 +18,11 @@ from mlops_cli.core.runs import Run, find_run
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.environment import claimed_names
-from mlops_cli.project.git import author
+from mlops_cli.project.git.commands import author
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import Settings, host_names
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.catalog import host_names
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.serving.control import EndpointStatus, LocalEndpoint
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ class PathSource(Source):
         return [self.request.file, stats]
 
     def fetch(self, scratch: Path, report: Report) -> FetchedSource:  # noqa: ARG002 (reading reports itself)
-        from mlops_cli.data.archives import is_archive
+        from mlops_cli.data.compression.archives import is_archive
 
         request = self.request
         if request.sha256 is not None:

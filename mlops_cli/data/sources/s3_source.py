@@ -32,7 +32,7 @@ class S3Source(Source):
         return [self.request.file]
 
     def fetch(self, scratch: Path, report: Report) -> FetchedSource:
-        from mlops_cli.data.archives import is_archive
+        from mlops_cli.data.compression.archives import is_archive
 
         if self.request.objects is None:
             raise AssertionError("a request with objects in S3 needs a store")

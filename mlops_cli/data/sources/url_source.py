@@ -30,7 +30,7 @@ class UrlSource(Source):
         return shown_url(self.name)
 
     def fetch(self, scratch: Path, report: Report) -> FetchedSource:
-        from mlops_cli.data.archives import is_archive
+        from mlops_cli.data.compression.archives import is_archive
         from mlops_cli.data.sources.http.download import Download
         from mlops_cli.data.sources.received import verify_download
 

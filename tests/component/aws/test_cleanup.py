@@ -16,7 +16,7 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.data_request import data_request
+from mlops_cli.project.usecase.data_request import data_request
 from tests.component.aws.conftest import Ground
 from tests.component.aws.test_deploy import never_whole
 

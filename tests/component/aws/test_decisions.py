@@ -27,9 +27,9 @@ from mlops_cli.core.models.decision import DecisionKind, NamedModel
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import TRAINING, Stage, stage_named
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.instances import EndpointConfig
 from mlops_cli.project.paths import Project
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.instances import EndpointConfig
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import USE_CASES
 
 ANN = "arn:aws:iam::1:user/ann"

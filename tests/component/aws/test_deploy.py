@@ -22,8 +22,8 @@ from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
 from mlops_cli.core.runs import RunRequest, new_run
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.data_request import data_request
-from mlops_cli.project.settings import resolve
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.data_request import data_request
 from tests.component.aws.conftest import Ground
 from tests.conftest import Cli, wait_for
 

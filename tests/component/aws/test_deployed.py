@@ -8,8 +8,9 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.infra.deployed_settings import differences, machines_of_runs
 from mlops_cli.backends.base import CostScope
 from mlops_cli.core.stages import TRAINING
-from mlops_cli.project.settings import resolve
-from mlops_cli.project.usecase import UseCase, load_use_case
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.reader import load_use_case
+from mlops_cli.project.usecase.use_case import UseCase
 from tests.component.aws.conftest import Ground
 from tests.conftest import USE_CASES
 

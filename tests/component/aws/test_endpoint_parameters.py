@@ -10,7 +10,7 @@ import yaml
 
 from mlops_cli.backends.aws.stack_outputs import OUTPUTS, StackOutputs
 from mlops_cli.backends.aws.stages.endpoint_parameters import configuration, parameters
-from mlops_cli.project.instances import EndpointConfig
+from mlops_cli.project.usecase.instances import EndpointConfig
 from tests.conftest import ROOT
 
 SITE = StackOutputs(**{**dict.fromkeys(OUTPUTS, "x"), "bucket": "b", "prefix": "tiny-dev/", "endpoint": "tiny-dev"})

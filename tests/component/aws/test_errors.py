@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.configured_account import configured_account
 from mlops_cli.backends.aws.errors import AwsError, raise_aws_errors
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.settings import resolve
+from mlops_cli.project.settings.values import resolve
 
 DENIED = (
     "User: arn:aws:iam::123456789012:user/eve is not authorized to perform: sagemaker:CreateTrainingJob on resource: "

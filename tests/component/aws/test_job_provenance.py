@@ -18,7 +18,7 @@ from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.core.stages import JOBS, Kind, Stage
 from mlops_cli.files.hashing import digest_bytes
-from mlops_cli.project.instances import JobInstances
+from mlops_cli.project.usecase.instances import JobInstances
 
 FILES = ("profile.json", "test/rows.csv", "train/rows.csv")
 DATASET, OTHER_DATASET = "d" * 64, "e" * 64

@@ -16,7 +16,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from mlops_cli.backends.aws.stages import launcher, output_digests, secrets_runner
+from mlops_cli.backends.aws.stages.containers import launcher, output_digests, secrets_runner
 from mlops_cli.backends.aws.stages.job_requests import (
     CODE,
     DIGESTS,
@@ -32,7 +32,7 @@ from mlops_cli.backends.aws.stages.job_requests import (
 )
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.files.hashing import digest_file, digest_folder
-from mlops_cli.project.instances import JobInstances
+from mlops_cli.project.usecase.instances import JobInstances
 
 TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}
 

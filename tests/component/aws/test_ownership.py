@@ -11,7 +11,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.infra.ownership import owner_name, require_owner
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.settings import resolve
+from mlops_cli.project.settings.values import resolve
 
 ANN = "arn:aws:iam::000000000000:user/ann"
 

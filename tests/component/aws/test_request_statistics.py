@@ -10,8 +10,8 @@ import pytest
 from botocore.stub import Stubber
 
 from mlops_cli.backends.aws.account import Client
+from mlops_cli.backends.aws.clients.request_statistics import read_counts
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.request_statistics import read_counts
 
 GROUP = "/aws/sagemaker/Endpoints/toxic-dev"
 

@@ -23,8 +23,8 @@ from mlops_cli.core.models.model_versions import Interval, ModelVersion
 from mlops_cli.core.runs import Run, RunRequest, Status, new_run
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import resolve
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import USE_CASES
 
 V1, V2, V3 = "1" * 64, "2" * 64, "3" * 64

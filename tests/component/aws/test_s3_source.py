@@ -13,7 +13,7 @@ from mlops_cli.backends import object_store
 from mlops_cli.data.metadata import read_dataset_info
 from mlops_cli.data.sources.catalog import state_of
 from mlops_cli.data.sources.source import State
-from mlops_cli.project.settings import resolve
+from mlops_cli.project.settings.values import resolve
 from tests.conftest import USE_CASES, Cli
 
 ROWS = b"id,text,long\n1,a,0\n2,b,1\n"

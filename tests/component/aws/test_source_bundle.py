@@ -12,7 +12,8 @@ import pytest
 
 from mlops_cli.backends.aws.infra import git_files
 from mlops_cli.backends.aws.infra.deploy import excluded_files
-from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source, shared_code
+from mlops_cli.backends.aws.infra.sent_files import shared_code
+from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project
 from tests.conftest import ROOT

@@ -17,7 +17,7 @@ from mlops_cli.backends.aws.runs.start import RunStarter, StartRequest
 from mlops_cli.core.runs import Run, RunRequest, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES, position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import USE_CASES
 
 SOURCE = Revision("COMMIT_ID", "c1")

@@ -9,7 +9,7 @@ import typer.main
 
 from mlops_cli.cli import app, register_commands
 from mlops_cli.cli.app import GROUPS
-from mlops_cli.project.settings import COMMON_WORDS, SETTINGS
+from mlops_cli.project.settings.catalog import COMMON_WORDS, SETTINGS
 from tests.conftest import ROOT
 
 HEAD = """# Commands and settings

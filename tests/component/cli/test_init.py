@@ -14,7 +14,7 @@ import pytest
 from mlops_cli import __version__
 from tests.conftest import ROOT, Cli
 
-MINIMAL = ROOT / "mlops_cli" / "project" / "starter" / "minimal"
+MINIMAL = ROOT / "mlops_cli" / "project" / "scaffold" / "starter" / "minimal"
 
 
 @pytest.fixture
@@ -270,16 +270,17 @@ def test_when_it_is_killed_there_is_no_half_project_and_a_repetition_finishes_it
 
 
 def test_one_that_is_killed_at_its_end_leaves_nothing_that_cleanup_does_not_remove(cli: Cli) -> None:
-    from mlops_cli.project import new_project, scaffold
+    from mlops_cli.project.scaffold import new_project, project_files
 
     folder = cli.folder / "churn"
-    project = new_project.new_project(folder, scaffold.Kind("churn", minimal=True))
+    project = new_project.new_project(folder, project_files.Kind("churn", minimal=True))
     killer = f"""
 import os
 from pathlib import Path
-from mlops_cli.project import new_project, scaffold
+from mlops_cli.project.scaffold import new_project
+from mlops_cli.project.scaffold import project_files
 new_project.remove_tree = lambda path: os._exit(9)
-new_project.write_project(new_project.new_project(Path({str(folder)!r}), scaffold.Kind("churn", minimal=True)))
+new_project.write_project(new_project.new_project(Path({str(folder)!r}), project_files.Kind("churn", minimal=True)))
 """
     assert subprocess.run([sys.executable, "-c", killer]).returncode == 9
     assert [path.name for path in folder.iterdir() if path.name not in {Path(name).parts[0] for name in project.files}]
@@ -290,12 +291,12 @@ new_project.write_project(new_project.new_project(Path({str(folder)!r}), scaffol
 
 
 def test_a_repetition_with_the_number_of_the_killed_process_finishes_it(tmp_path: Path) -> None:
-    from mlops_cli.project import new_project, scaffold
+    from mlops_cli.project.scaffold import new_project, project_files
 
     staging = tmp_path / f"{new_project.STAGING}.{os.getpid()}.partial"
     staging.mkdir()
     (staging / "0").write_text("half")
-    project = new_project.new_project(tmp_path, scaffold.Kind("churn", minimal=True))
+    project = new_project.new_project(tmp_path, project_files.Kind("churn", minimal=True))
     new_project.write_project(project)
     assert contents(tmp_path) == dict(project.files)
     assert not staging.exists()

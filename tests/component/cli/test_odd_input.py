@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.git import git
+from mlops_cli.project.git.commands import git
 from tests.conftest import LIMIT_SECONDS, Cli
 
 

@@ -20,7 +20,7 @@ from mlops_cli.locks import path_of
 from tests.conftest import ROOT, Cli, free_port
 from tests.package_index import taken_over
 
-WORKFLOW = ROOT / "mlops_cli" / "project" / "starter" / "shared" / ".github" / "workflows" / "mlops.yml"
+WORKFLOW = ROOT / "mlops_cli" / "project" / "scaffold" / "starter" / "shared" / ".github" / "workflows" / "mlops.yml"
 
 
 def workflow() -> dict[str, Any]:

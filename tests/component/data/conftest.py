@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.data.request import DataRequest
-from mlops_cli.data.schema import Schema
+from mlops_cli.data.tables.schema import Schema
 
 LABELS = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 HEADER = ",".join(["id", "comment_text", *LABELS])

@@ -9,10 +9,10 @@ import zipfile
 import pytest
 
 from mlops_cli.core.progress import no_report
-from mlops_cli.data import compressed
-from mlops_cli.data.csv_sources import tables
+from mlops_cli.data.compression import compressed
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
+from mlops_cli.data.tables.csv_sources import tables
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
 from tests.component.data.conftest import files_in

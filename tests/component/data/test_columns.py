@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.core.progress import no_report
-from mlops_cli.data.columns import column, written
 from mlops_cli.data.dataset import download
-from mlops_cli.data.schema import Schema
+from mlops_cli.data.tables.columns import column, written
+from mlops_cli.data.tables.schema import Schema
 from mlops_cli.errors import ConfigurationError, MlopsError
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
 
 COLUMNS = {"plan": ["basic", "pro, plus", ""], "city": "category", "day": "date", "price": "number?", "left": "label?"}
 HEADER = ",".join(COLUMNS) + "\n"

@@ -230,7 +230,7 @@ import resource, signal, sys
 from pathlib import Path
 from mlops_cli.data.dataset import download
 from mlops_cli.data.request import DataRequest
-from mlops_cli.data.schema import Schema
+from mlops_cli.data.tables.schema import Schema
 from mlops_cli.errors import MlopsError
 from mlops_cli.core.progress import no_report
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from mlops_cli.core.progress import no_report
-from mlops_cli.data import compressed
+from mlops_cli.data.compression import compressed
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
 from mlops_cli.data.sources.http.client import RedirectGuard

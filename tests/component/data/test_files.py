@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.core.progress import no_report
-from mlops_cli.data import archives
+from mlops_cli.data.compression import archives
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load, read_dataset_info
-from mlops_cli.data.schema import Schema, TableFiles
 from mlops_cli.data.sources.catalog import state_of
 from mlops_cli.data.sources.source import State
+from mlops_cli.data.tables.schema import Schema, TableFiles
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_folder
 from tests.component.data.conftest import stopped_at, zip_bytes

@@ -15,7 +15,7 @@ import pytest
 
 from mlops_cli.core.progress import no_report
 from mlops_cli.data.dataset import download
-from mlops_cli.data.schema import Schema
+from mlops_cli.data.tables.schema import Schema
 from mlops_cli.errors import MlopsError
 
 SCHEMA = Schema({"id": "id", "text": "text", "bad": "label", "price": "number?", "day": "date?"})

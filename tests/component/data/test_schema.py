@@ -10,7 +10,7 @@ import pytest
 from mlops_cli.core.progress import no_report
 from mlops_cli.data.dataset import download
 from mlops_cli.data.metadata import load
-from mlops_cli.data.schema import Schema, shown
+from mlops_cli.data.tables.schema import Schema, shown
 from mlops_cli.errors import ConfigurationError, MlopsError
 
 JIGSAW = Path(__file__).parents[4] / "shared/data/jigsaw"
@@ -213,7 +213,7 @@ def test_a_cell_may_be_as_long_as_a_book(accepted, column):
 
 
 def test_long_cells_are_taken_a_few_at_a_time(accepted, monkeypatch):
-    monkeypatch.setattr("mlops_cli.data.csv_reader.BLOCK_CHARACTERS", 100)
+    monkeypatch.setattr("mlops_cli.data.tables.csv_reader.BLOCK_CHARACTERS", 100)
     rows = [[f"r{n}", "x" * (n * 7 % 90 + 1), "0"] for n in range(40)]
     assert accepted(b"id,text,bad\n" + "\n".join(map(",".join, rows)).encode())[1:] == rows
 

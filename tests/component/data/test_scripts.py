@@ -20,10 +20,10 @@ from mlops_cli.data.sources.catalog import state_of
 from mlops_cli.data.sources.source import State
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
-from mlops_cli.project.data_request import data_request
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import resolve
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.data_request import data_request
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import USE_CASES
 
 TABLE = """

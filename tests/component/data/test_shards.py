@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.data.shards import split
+from mlops_cli.data.tables.shards import split
 
 
 def rows_of(path: Path) -> list[list[str]]:

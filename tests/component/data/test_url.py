@@ -80,7 +80,7 @@ import sys
 from pathlib import Path
 from mlops_cli.data.dataset import download
 from mlops_cli.data.request import DataRequest
-from mlops_cli.data.schema import Schema
+from mlops_cli.data.tables.schema import Schema
 from mlops_cli.core.progress import no_report
 labels = ("toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate")
 schema = Schema({"id": "id", "comment_text": "text"} | dict.fromkeys(labels, "label"))

@@ -27,10 +27,10 @@ from mlops_cli.core.runs import Run, RunRequest, StageRun
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_folder, stat_digest
-from mlops_cli.project.data_request import data_request
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import resolve
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.data_request import data_request
+from mlops_cli.project.usecase.reader import load_use_case
 from mlops_cli.serving.client import Response
 from mlops_cli.serving.control import EndpointStatus, ServerState
 from tests.conftest import USE_CASES

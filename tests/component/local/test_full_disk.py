@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.core.runs import Status
-from mlops_cli.project.data_request import data_request
+from mlops_cli.project.usecase.data_request import data_request
 from tests.component.local.ground import DONE_ALL_THE_SAME, NOT_FULL, REFUSED, Ground, full_at
 
 

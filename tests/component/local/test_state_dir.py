@@ -15,10 +15,10 @@ from mlops_cli.backends.local.infra.deploy import deploy_infra
 from mlops_cli.core.checks import State
 from mlops_cli.core.runs import RunRequest
 from mlops_cli.errors import ConfigurationError, MlopsError
-from mlops_cli.project.data_request import data_request
 from mlops_cli.project.paths import find_project, named_project
-from mlops_cli.project.settings import resolve
-from mlops_cli.project.usecase import load_use_case
+from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.usecase.data_request import data_request
+from mlops_cli.project.usecase.reader import load_use_case
 from tests.component.local.ground import Ground, Silent
 
 LINKS = (

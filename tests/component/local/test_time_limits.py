@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun
+from mlops_cli.backends.aws.runs.build_limit import build_minutes
 from mlops_cli.backends.aws.runs.failure_reason import FailureExplainer
 from mlops_cli.backends.local.stages.checkpoints import Checkpoints
 from mlops_cli.backends.local.stages.job_runner import JobRunner
@@ -23,7 +23,8 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.project.paths import Project
-from mlops_cli.project.usecase import UseCase, load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
+from mlops_cli.project.usecase.use_case import UseCase
 from tests.conftest import ROOT
 
 STAGE = Stage("train", Kind.TRAINING, "train.py", ("preprocess",))
@@ -81,7 +82,7 @@ def test_a_training_that_takes_too_long_is_ended_and_resumed(tmp_path: Path) -> 
 
 
 def use_case(tmp_path: Path, text: str) -> UseCase:
-    original = (ROOT / "mlops_cli/project/starter/minimal/training/usecase.toml").read_text()
+    original = (ROOT / "mlops_cli/project/scaffold/starter/minimal/training/usecase.toml").read_text()
     (tmp_path / "usecase.toml").write_text(original + text)
     return load_use_case(tmp_path / "usecase.toml")
 

@@ -16,7 +16,8 @@ from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import STAGES
 from mlops_cli.evaluation.champion_challenger import compare
 from mlops_cli.evaluation.predictions import read_predictions
-from mlops_cli.project.usecase import UseCase, load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
+from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.report import ReportContext, gather
 from tests.conftest import ROOT
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from mlops_cli.backends.aws.account import Account, Client
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.stages import secrets_runner
+from mlops_cli.backends.aws.stages.containers import secrets_runner
 from mlops_cli.core.jobs.secret_addresses import create_command, is_parameter, location
 from mlops_cli.core.runs import CONTINUE
 from mlops_cli.core.secrets import add_known_secrets

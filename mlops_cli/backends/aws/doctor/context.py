@@ -11,10 +11,10 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
 from mlops_cli.backends.aws.infra.deployed_settings import machines_of_runs
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.data.metadata import DatasetInfo
-from mlops_cli.project.instances import InstanceSettings
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import Settings
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.instances import InstanceSettings
+from mlops_cli.project.usecase.use_case import UseCase
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mlops_cli.backends.aws.doctor.required_permissions import (
 )
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
-from mlops_cli.project.settings import Settings
+from mlops_cli.project.settings.values import Settings
 
 UNSEEN = "A missing permission shows only when a command is refused."
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_cli.backends.aws.build_limit import checked_build_minutes
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.infra.gate_packages import (
     JOBS,
@@ -14,6 +13,7 @@ from mlops_cli.backends.aws.infra.gate_packages import (
     requirements_of,
     without_hash,
 )
+from mlops_cli.backends.aws.runs.build_limit import checked_build_minutes
 from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.errors import ConfigurationError
 

@@ -17,7 +17,8 @@ from mlops_cli.backends.aws.company_account import tags_of
 from mlops_cli.backends.aws.infra import source_upload, stack_parameters
 from mlops_cli.backends.aws.infra.ownership import owner_name, owner_of, require_owner
 from mlops_cli.backends.aws.infra.pipeline_template import as_sent, render
-from mlops_cli.backends.aws.infra.source_bundle import CONFIDENTIAL, SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.sent_files import CONFIDENTIAL
+from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
 from mlops_cli.backends.aws.resource_names import OWNER_TAG, ResourceNames
 from mlops_cli.backends.aws.state_format import check_format, write_format
 from mlops_cli.core.plan import Action, Change, Plan
@@ -26,8 +27,8 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.packaging import wheel
 from mlops_cli.project.paths import Project
-from mlops_cli.project.settings import Settings
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.use_case import UseCase
 
 # Placeholder of the bucket's name in the plan, until the bucket exists.
 PLACEHOLDER_BUCKET = "to-be-made"

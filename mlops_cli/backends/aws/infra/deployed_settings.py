@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 
 from mlops_cli.backends.aws import company_account
-from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
+from mlops_cli.backends.aws.runs.build_limit import build_minutes
 from mlops_cli.core.jobs.secret_addresses import address_of, addresses
 from mlops_cli.core.stages import TRAINING
-from mlops_cli.project.company_settings import BUILD_IMAGE
-from mlops_cli.project.instances import InstanceSettings
-from mlops_cli.project.settings import Settings
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.company_settings import BUILD_IMAGE
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.instances import InstanceSettings
+from mlops_cli.project.usecase.use_case import UseCase
 
 # Settings and their parameters of the pipeline's stack.
 PARAMETERS = {

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.git import git
-from mlops_cli.project.ignore_rules import walk_files
+from mlops_cli.project.git.commands import git
+from mlops_cli.project.git.ignore_rules import walk_files
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mlops_cli.project.settings import Settings
+from mlops_cli.project.settings.values import Settings
 
 ADDRESS = re.compile(
     r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"

@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack, Stacks
 from mlops_cli.backends.aws.resource_names import OWNER_TAG, ResourceNames
 from mlops_cli.core.models.decision import arn_name
 from mlops_cli.errors import EXIT_USAGE, MlopsError
-from mlops_cli.project.settings import Settings
+from mlops_cli.project.settings.values import Settings
 
 ASSUMED_ROLE = ":assumed-role/"
 NOT_IN_TAGS = re.compile(r"[^\w .:/=+@-]")

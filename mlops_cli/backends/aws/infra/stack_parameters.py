@@ -7,17 +7,17 @@ from collections.abc import Mapping
 
 from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.build_limit import checked_build_minutes
 from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.backends.aws.infra import images
 from mlops_cli.backends.aws.infra.image_registry import in_registry, repository
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.runs.build_limit import checked_build_minutes
 from mlops_cli.core.jobs.secret_addresses import addresses, arns
 from mlops_cli.core.stages import TRAINING
 from mlops_cli.errors import ConfigurationError, MlopsError
-from mlops_cli.project.settings import Settings
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.settings.values import Settings
+from mlops_cli.project.usecase.use_case import UseCase
 
 CODECOMMIT = "codecommit"
 # Images depend on region and instance type; a serverless endpoint runs on CPUs.

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.backends.aws.account import Account
-from mlops_cli.backends.aws.build_limit import DECISION_MINUTES
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices, Product
 from mlops_cli.backends.aws.errors import or_none
+from mlops_cli.backends.aws.runs.build_limit import DECISION_MINUTES
 from mlops_cli.backends.aws.runs.status import (
     AFTER_LAST_GATE,
     COMMAND,
@@ -29,7 +29,7 @@ from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.costs import CostItem, Costs, Unit
 from mlops_cli.core.runs import Run, Status
 from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position, stage_named
-from mlops_cli.project.instances import InstanceSettings
+from mlops_cli.project.usecase.instances import InstanceSettings
 
 SUCCEEDED = "Succeeded"
 LOOK_BACK = 5  # runs; older ones predict little

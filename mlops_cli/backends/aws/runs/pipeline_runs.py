@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlops_cli.backends.aws.build_limit import build_minutes
 from mlops_cli.backends.aws.clients.pricing import Prices
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra import image_registry
 from mlops_cli.backends.aws.models.rollback import AwsModels
+from mlops_cli.backends.aws.runs.build_limit import build_minutes
 from mlops_cli.backends.aws.runs.cost_estimate import LOGGED, STORED, VOLUMES, Estimate, recent_durations, with_prices
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of

@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.caching.inputs import no_dataset_error
 from mlops_cli.core.runs import RunRequest
 from mlops_cli.core.stages import PREPARATION, position
-from mlops_cli.project.usecase import full_names
+from mlops_cli.project.usecase.overrides import full_names
 
 
 def prepare_start(deployed: DeployedProject, request: RunRequest) -> StartRequest:

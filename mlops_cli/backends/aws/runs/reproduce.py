@@ -26,7 +26,7 @@ from mlops_cli.backends.base import Reproductions
 from mlops_cli.backends.run_follower import PollInterval
 from mlops_cli.core.engine import RunView, StageFailed, StageResult, run_or_reuse_stage
 from mlops_cli.core.jobs.script_job import progress_in
-from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
+from mlops_cli.core.models.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
 from mlops_cli.core.runs import Run, StageRun, new_run
 from mlops_cli.core.stages import STAGES, TRAINING, Stage, stage_named
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError

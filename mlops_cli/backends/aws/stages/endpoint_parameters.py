@@ -9,7 +9,7 @@ from typing import Any
 from mlops_cli.backends.aws.clients.model_registry import DEFAULT_CONTAINER, ServingContainer
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.files.hashing import digest_bytes
-from mlops_cli.project.instances import EndpointConfig
+from mlops_cli.project.usecase.instances import EndpointConfig
 
 REVISION_LENGTH = 8
 

@@ -23,7 +23,7 @@ from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingConta
 from mlops_cli.backends.aws.clients.secrets import secret_values
 from mlops_cli.backends.aws.company_account import check_hosting
 from mlops_cli.backends.aws.infra.dataset import METADATA, data_prefix
-from mlops_cli.backends.aws.infra.source_bundle import sent_code
+from mlops_cli.backends.aws.infra.sent_files import sent_code
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.models.approvals import approved_stage, objection
 from mlops_cli.backends.aws.services import AwsServices
@@ -56,7 +56,7 @@ from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
 from mlops_cli.project.environment import job_environment_inputs
 from mlops_cli.project.paths import Project
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.usecase.use_case import UseCase
 
 TAIL_LINES = 8
 REUSE: dict[str, Any] = {"kind": "reuse", "request": {}}

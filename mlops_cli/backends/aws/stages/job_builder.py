@@ -12,10 +12,10 @@ from pathlib import Path
 from mlops_cli.backends.aws.clients.logs import JOB_LOGS
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import dataset
-from mlops_cli.backends.aws.infra.source_bundle import sent_code, shared_code
-from mlops_cli.backends.aws.package_index import INSTALLER, NO_INDEX, RENAMED_REQUIREMENTS, REQUIREMENTS, PackageIndex
+from mlops_cli.backends.aws.infra.sent_files import sent_code, shared_code
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
-from mlops_cli.backends.aws.stages import index_url, launcher, output_digests, secrets_runner
+from mlops_cli.backends.aws.stages import index_url
+from mlops_cli.backends.aws.stages.containers import launcher, output_digests, secrets_runner
 from mlops_cli.backends.aws.stages.job_requests import (
     ARCHIVE,
     DIGESTS,
@@ -28,6 +28,13 @@ from mlops_cli.backends.aws.stages.job_requests import (
     processing_request,
     training_request,
 )
+from mlops_cli.backends.aws.stages.package_index import (
+    INSTALLER,
+    NO_INDEX,
+    RENAMED_REQUIREMENTS,
+    REQUIREMENTS,
+    PackageIndex,
+)
 from mlops_cli.caching.inputs import hyperparameter_values
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.jobs.script_environment import LIBRARY
@@ -38,9 +45,9 @@ from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.model_archive import pack
-from mlops_cli.project.instances import InstanceSettings, JobInstances
 from mlops_cli.project.paths import Project
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.usecase.instances import InstanceSettings, JobInstances
+from mlops_cli.project.usecase.use_case import UseCase
 
 LOG_GROUPS = {Kind.PROCESSING: JOB_LOGS.format("Processing"), Kind.TRAINING: JOB_LOGS.format("Training")}
 # Prefix of a reproduction's job names; a run's own job names begin with their stages.

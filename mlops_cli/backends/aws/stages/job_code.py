@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
-from mlops_cli.backends.aws.stages import output_digests
+from mlops_cli.backends.aws.stages.containers import output_digests
 from mlops_cli.backends.aws.stages.job_requests import ARCHIVE, DIGESTS
 from mlops_cli.caching.inputs import use_case_inputs
 from mlops_cli.caching.key import source_inputs
@@ -17,7 +17,8 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.files.model_archive import unpack
 from mlops_cli.project.scripts_dir import FILE
-from mlops_cli.project.usecase import UseCase, load_use_case
+from mlops_cli.project.usecase.reader import load_use_case
+from mlops_cli.project.usecase.use_case import UseCase
 
 
 def inputs(

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.backends.aws.package_index import INSTALLER, NO_INDEX, REQUIREMENTS, PackageIndex
-from mlops_cli.backends.aws.stages import launcher, secrets_runner
+from mlops_cli.backends.aws.stages.containers import launcher, secrets_runner
+from mlops_cli.backends.aws.stages.package_index import INSTALLER, NO_INDEX, REQUIREMENTS, PackageIndex
 from mlops_cli.core.jobs.script_environment import STEADY
 from mlops_cli.core.jobs.script_job import CHECKPOINT_VARIABLE, ScriptJob, command_line
 from mlops_cli.core.jobs.script_mode import Hyperparameter
 from mlops_cli.core.stages import FIRST_INPUT, Kind
 from mlops_cli.errors import ConfigurationError, MlopsError
-from mlops_cli.project.instances import JobInstances
+from mlops_cli.project.usecase.instances import JobInstances
 
 Request = dict[str, Any]
 

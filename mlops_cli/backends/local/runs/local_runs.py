@@ -19,7 +19,7 @@ from mlops_cli.core.stages import STAGES, position, stage_named
 from mlops_cli.data.metadata import load
 from mlops_cli.processes.project_lock import acquire_by_force
 from mlops_cli.project.state_dir import check_no_links
-from mlops_cli.project.usecase import full_names
+from mlops_cli.project.usecase.overrides import full_names
 from mlops_cli.tracking import track
 
 if TYPE_CHECKING:

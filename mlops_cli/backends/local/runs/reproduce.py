@@ -10,7 +10,7 @@ from mlops_cli.backends.base import Reproductions
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.backends.local.stages.executor import LocalStageExecutor
 from mlops_cli.core.engine import RunView, run_or_reuse_stage
-from mlops_cli.core.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
+from mlops_cli.core.models.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
 from mlops_cli.core.runs import Run, StageRun, new_run
 from mlops_cli.core.stages import STAGES, Stage, stage_named
 from mlops_cli.files.atomic import remove_tree

@@ -10,11 +10,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.backends.state_format import other_format_error
 from mlops_cli.core import clock
 from mlops_cli.core.models.decision import Decision, decision_from
 from mlops_cli.core.runs import Run, StageRun, Status, stage_run_from
 from mlops_cli.core.stages import STAGES
-from mlops_cli.core.state_format import other_format_error
 from mlops_cli.errors import ConfigurationError, MlopsError
 
 VERSION = 4

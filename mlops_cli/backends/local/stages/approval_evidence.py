@@ -31,7 +31,7 @@ from mlops_cli.core.stages import TRAINING
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import read_json, write_atomically
 from mlops_cli.project.paths import Project
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.serving.control import LocalEndpoint
 
 

@@ -35,9 +35,9 @@ from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.project.environment import job_environment_inputs
 from mlops_cli.project.environment_info import environment_info
+from mlops_cli.project.git.tracked_files import tracked_or_new_files
 from mlops_cli.project.paths import Project
-from mlops_cli.project.tracked_files import tracked_or_new_files
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.serving.control import LocalEndpoint, ServerState
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 from mlops_cli.processes.output_lines import LastLines, OutputLine
 from mlops_cli.project.environment import compile_bootstrap, job_environment, unpassed_variables
 from mlops_cli.project.paths import Project
-from mlops_cli.project.script_secrets import required_secrets
+from mlops_cli.project.settings.script_secrets import required_secrets
 
 TAIL_LINES = 8
 PACKAGE = "model.tar.gz"

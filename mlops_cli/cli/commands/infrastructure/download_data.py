@@ -53,8 +53,8 @@ def download_data(
     from mlops_cli.console.output import show_newer_data
     from mlops_cli.core.runs import parse_overrides
     from mlops_cli.data.origins import SourceCheck
-    from mlops_cli.project.data_request import data_request
-    from mlops_cli.project.settings import export_kaggle
+    from mlops_cli.project.settings.exports import export_kaggle
+    from mlops_cli.project.usecase.data_request import data_request
 
     context, console = get_context(ctx)
     shortcuts = [f"{name}={value}" for name, value in (("rows", rows), ("seed", seed)) if value is not None]

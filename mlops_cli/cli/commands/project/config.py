@@ -15,8 +15,8 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     from mlops_cli.console.output import show_settings
     from mlops_cli.core.jobs.script_environment import PassedVariables
     from mlops_cli.project.environment import withheld_variables
-    from mlops_cli.project.script_secrets import secret_origins
-    from mlops_cli.project.settings import unread_variables
+    from mlops_cli.project.settings.script_secrets import secret_origins
+    from mlops_cli.project.settings.values import unread_variables
 
     context, console = get_context(ctx)
     settings = context.settings

@@ -38,8 +38,8 @@ def init(
     toxic comments' use case. See docs/your-own-use-case.md.
     """
     from mlops_cli.console import output
-    from mlops_cli.project.new_project import new_project, write_project
-    from mlops_cli.project.scaffold import Kind, project_name
+    from mlops_cli.project.scaffold.new_project import new_project, write_project
+    from mlops_cli.project.scaffold.project_files import Kind, project_name
 
     _, console = get_context(ctx)
     minimal = minimal or bool(framework)

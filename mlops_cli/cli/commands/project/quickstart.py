@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
     from mlops_cli.data.request import DataRequest
-    from mlops_cli.project.usecase import UseCase
+    from mlops_cli.project.usecase.use_case import UseCase
 
 
 @command("quickstart", "mlops quickstart --yes")
@@ -81,7 +81,7 @@ def _download_data(
 ) -> None:
     """Download the use case's quickstart data; keep a dataset of another source."""
     from mlops_cli.cli.dataset import download
-    from mlops_cli.project.data_request import quickstart_request
+    from mlops_cli.project.usecase.data_request import quickstart_request
 
     request = completed(quickstart_request(use_case))
     present = data.dataset()

@@ -76,7 +76,7 @@ def run(
     from mlops_cli.core.runs import RunRequest, parse_overrides
     from mlops_cli.data.origins import SourceCheck
     from mlops_cli.project.required_scripts import require_scripts
-    from mlops_cli.project.settings import export_kaggle
+    from mlops_cli.project.settings.exports import export_kaggle
 
     context, console = get_context(ctx)
     overrides = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
@@ -112,7 +112,7 @@ def run(
 
 def _download_data(context: AppContext, console: Console) -> None:
     from mlops_cli.cli.dataset import download
-    from mlops_cli.project.data_request import data_request
+    from mlops_cli.project.usecase.data_request import data_request
 
     console.say("$ mlops download-data")
     download(context.backend.data, console, context.completed(data_request(context.use_case)))

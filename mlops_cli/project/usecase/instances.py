@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from mlops_cli.core.jobs.time_limits import LONGEST
 from mlops_cli.core.stages import JOBS, TRAINING, Stage
-from mlops_cli.project.problems import Problems
-from mlops_cli.project.settings import INSTANCE_TYPE
+from mlops_cli.project.settings.catalog import INSTANCE_TYPE
+from mlops_cli.project.usecase.problems import Problems
 
 MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 

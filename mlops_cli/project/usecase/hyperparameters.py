@@ -1,41 +1,15 @@
-"""What usecase.toml says about a hyperparameter: the kind of its value, a minimum and a maximum."""
+"""Read [hyperparameters]: the values, and for each one its kind, a minimum and a maximum."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from mlops_cli.project.problems import Problems
-
-MINIMUM, MAXIMUM = "minimum", "maximum"
-KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """``kind`` is the type of the value in the file; a text may be anything."""
-
-    kind: type
-    minimum: float = -math.inf
-    maximum: float = math.inf
-
-    def problem(self, text: str) -> str:
-        """Return what is wrong with a value, in words; empty if nothing is."""
-        if self.kind is bool:
-            return "" if text.lower() in ("true", "false") else f"expected {KINDS[bool]}"
-        if self.kind not in KINDS:
-            return ""
-        try:
-            number = self.kind(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            return f"expected {KINDS[self.kind]}"
-        if number < self.minimum:
-            return f"expected {self.minimum:g} or more"
-        return f"expected {self.maximum:g} or less" if number > self.maximum else ""
+from mlops_cli.project.usecase.declaration import Declaration
+from mlops_cli.project.usecase.keys import MAXIMUM, MINIMUM
+from mlops_cli.project.usecase.problems import Problems
+from mlops_cli.project.usecase.toml_values import check_values, table_at
 
 
 def read_declarations(table: Mapping[str, Any], problems: Problems) -> dict[str, Declaration]:
@@ -78,3 +52,27 @@ def _bounds(table: Any, side: str, values: Mapping[str, Any], problems: Problems
             else:
                 bounds[full] = float(bound)
     return bounds
+
+
+def read_hyperparameters(table: dict[str, Any], problems: Problems) -> dict[str, dict[str, str]]:
+    table = {stage: values for stage, values in table.items() if stage not in (MINIMUM, MAXIMUM)}
+    for stage in table:
+        title = f"hyperparameters.{stage}"
+        check_values(table_at(table, stage, problems, title), title, problems)
+    return {
+        stage: {name: str(value) for name, value in values.items()}
+        for stage, values in table.items()
+        if isinstance(values, dict)
+    }
+
+
+def read_texts(table: Any) -> frozenset[str]:
+    """Return the names of the hyperparameters that are texts, numbers in quotes included."""
+    stages = table if isinstance(table, dict) else {}
+    tables = {stage: values for stage, values in stages.items() if isinstance(values, dict)}
+    return frozenset(
+        f"{stage}.{name}"
+        for stage, values in tables.items()
+        for name, value in values.items()
+        if isinstance(value, str)
+    )

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.project.git import git
-from mlops_cli.project.ignore_rules import CLUTTER_RULES, MADE_ANEW_RULES, is_ignored, walk_files
+from mlops_cli.project.git.commands import git
+from mlops_cli.project.git.ignore_rules import CLUTTER_RULES, MADE_ANEW_RULES, is_ignored, walk_files
 
 
 def tracked_or_new_files(root: Path, below: str) -> list[str]:

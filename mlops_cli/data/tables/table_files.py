@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.csv_sources import tables
 from mlops_cli.data.files import plain_files
-from mlops_cli.data.schema import TableFiles
+from mlops_cli.data.tables.csv_sources import tables
+from mlops_cli.data.tables.schema import TableFiles
 from mlops_cli.data.writer import Writer
 from mlops_cli.errors import MlopsError
 

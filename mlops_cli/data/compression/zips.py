@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from mlops_cli.data.compressed import (
+from mlops_cli.data.compression.compressed import (
     ClosingReader,
     CsvSource,
     SizeLimitedStream,

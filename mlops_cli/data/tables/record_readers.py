@@ -8,9 +8,9 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mlops_cli.data.compressed import CsvSource
-from mlops_cli.data.csv_reader import BLOCK, LONGEST_CELL, MOST_NAMES, Block, TableReader
-from mlops_cli.data.schema import Problem, Problems, Schema, shown
+from mlops_cli.data.compression.compressed import CsvSource
+from mlops_cli.data.tables.csv_reader import BLOCK, LONGEST_CELL, MOST_NAMES, Block, TableReader
+from mlops_cli.data.tables.schema import Problem, Problems, Schema, shown
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import packages_command
 

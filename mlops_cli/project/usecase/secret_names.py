@@ -6,7 +6,7 @@ import re
 
 from mlops_cli.core.jobs.script_environment import is_inherited
 from mlops_cli.core.secrets import is_secret_name
-from mlops_cli.project.settings import SETTINGS
+from mlops_cli.project.settings.catalog import SETTINGS
 
 # Of programs, shells, the linker and Python: another value changes what a script is, not what it knows.
 SYSTEM = r"SHELL|SHLVL|PWD|OLDPWD|TERM|ENV|BASH_\w*|IFS|PS[0-9]|LD_\w*|PYTHON\w*|VIRTUAL_ENV|(?i:no_proxy)|_"

@@ -10,9 +10,9 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from mlops_cli.data.compressed import SizeLimitedStream, translate_archive_errors
+from mlops_cli.data.compression.compressed import SizeLimitedStream, translate_archive_errors
+from mlops_cli.data.compression.inflate import Inflated
 from mlops_cli.data.files import FileCollector, is_clutter
-from mlops_cli.data.inflate import Inflated
 from mlops_cli.errors import MlopsError
 
 ZIP, TAR = (".zip",), (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -35,7 +35,7 @@ def unpack(path: Path, name: str, collector: FileCollector) -> None:
 
 
 def _unpack_zip(path: Path, source: str, collector: FileCollector) -> None:
-    from mlops_cli.data.zips import checked_entries
+    from mlops_cli.data.compression.zips import checked_entries
 
     with zipfile.ZipFile(path) as archive:
         for entry in checked_entries(archive, source):

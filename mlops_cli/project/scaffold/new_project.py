@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.atomic import remove_partial_files, remove_tree
-from mlops_cli.project import scaffold
-from mlops_cli.project.ignore_rules import is_ignored, rules_of
+from mlops_cli.project.git.ignore_rules import is_ignored, rules_of
 from mlops_cli.project.paths import STAGING, Project, is_project
-from mlops_cli.project.scaffold import SAMPLE, Kind
+from mlops_cli.project.scaffold import project_files
+from mlops_cli.project.scaffold.project_files import SAMPLE, Kind
 from mlops_cli.project.scripts_dir import DEFAULT, FILE, KEY, form_problem
 
 MOST_SHOWN = 5
@@ -82,7 +82,7 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
             f"{KEY} {problem}.", f"Name another one: mlops init {shlex.quote(str(folder))} --scripts-dir ml"
         )
     present = is_project(folder)
-    scripts = scaffold.script_files(kind)
+    scripts = project_files.script_files(kind)
     is_finished = present and _is_there(folder / kind.marker, scripts[kind.marker])
     if present and not is_finished:
         kind = _of_existing(folder, kind)
@@ -91,9 +91,9 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
         _check_kind(folder, kind, scripts)
         scripts = _with_free_sample(folder, scripts, kind)
         _check_scripts(folder, scripts, kind)
-    files = {**scripts, **scaffold.common_files(kind)}
+    files = {**scripts, **project_files.common_files(kind)}
     if kind.github:
-        files |= scaffold.workflow_files(kind, _below_repository(folder))
+        files |= project_files.workflow_files(kind, _below_repository(folder))
     for path in files:
         _check_way(folder, path)
     missing = sorted((path for path in files if not (folder / path).is_file()), key=lambda path: path == kind.marker)
@@ -102,7 +102,7 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
 
 def _of_existing(folder: Path, kind: Kind) -> Kind:
     """Return the kind of the project that the folder is already."""
-    from mlops_cli.project.usecase import load_use_case
+    from mlops_cli.project.usecase.reader import load_use_case
 
     project = Project(folder)
     use_case = load_use_case(project.use_case_file)
@@ -118,19 +118,19 @@ def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
     """Raise ConfigurationError for code of one's own without a word about the model."""
     if kind.minimal or not folder.is_dir():
         return
-    ours = {_top(path) for path in (*scripts, *scaffold.common_files(kind))} | {".git", ".github"}
+    ours = {_top(path) for path in (*scripts, *project_files.common_files(kind))} | {".git", ".github"}
     names = (path.name for path in folder.iterdir() if not path.name.startswith(f"{STAGING}."))
     if foreign := sorted(name for name in names if name not in ours):
         raise ConfigurationError(
             f"{folder} already contains other files: {_shown(foreign)}. Say which framework the new use case is of.",
-            f"mlops init {shlex.quote(str(folder))} --framework {scaffold.starters()[1]}",
+            f"mlops init {shlex.quote(str(folder))} --framework {project_files.starters()[1]}",
         )
 
 
 def _with_free_sample(folder: Path, scripts: dict[str, bytes], kind: Kind) -> dict[str, bytes]:
     path = folder / SAMPLE
     is_in_the_way = SAMPLE in scripts and path.exists() and not _is_there(path, scripts[SAMPLE])
-    return scaffold.with_sample_beside_scripts(scripts, kind) if is_in_the_way else scripts
+    return project_files.with_sample_beside_scripts(scripts, kind) if is_in_the_way else scripts
 
 
 def _check_scripts(folder: Path, scripts: Mapping[str, bytes], kind: Kind) -> None:

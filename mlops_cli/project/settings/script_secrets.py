@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mlops_cli.core.secrets import LEAST_DECLARED, add_known_secrets, is_too_short
 from mlops_cli.errors import ConfigurationError
-from mlops_cli.project.settings import ENVIRONMENT, read_dotenv
+from mlops_cli.project.settings.dotenv_file import read_dotenv
+from mlops_cli.project.settings.values import ENVIRONMENT
 
 
 def secret_origins(names: Collection[str], dotenv: Path) -> dict[str, str]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import BinaryIO
 
-from mlops_cli.data.columns import Column
-from mlops_cli.data.foreign import foreign, has_no_header, line_with_names, misspelled
-from mlops_cli.data.schema import Problem, Problems, Record, Schema, lines_of, shown
+from mlops_cli.data.tables.columns import Column
+from mlops_cli.data.tables.foreign import foreign, has_no_header, line_with_names, misspelled
+from mlops_cli.data.tables.schema import Problem, Problems, Record, Schema, lines_of, shown
 from mlops_cli.errors import MlopsError
 
 BLOCK = 1_000

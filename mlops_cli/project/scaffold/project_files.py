@@ -14,10 +14,10 @@ from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.packaging import wheel
 from mlops_cli.project.scripts_dir import DEFAULT as TRAINING
 from mlops_cli.project.scripts_dir import FILE, KEY
-from mlops_cli.project.settings import NAME
+from mlops_cli.project.settings.catalog import NAME
 
 STARTER = Path(__file__).parent / "starter"
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 # SHARED: files of this repository's root for every project; COMMENTS: only for the toxic comments. A wheel has copies
 # of them in starter/ (see pyproject.toml), the source tree the originals.
 SHARED, COMMENTS, TEMPLATES = (".env.example", ".gitignore"), "training", "templates"

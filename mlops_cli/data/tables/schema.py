@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from mlops_cli.data.columns import KINDS, Column, column
+from mlops_cli.data.tables.columns import KINDS, Column, column
 from mlops_cli.errors import ConfigurationError
 
 MAX_PROBLEMS = 10

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_cli.core.progress import no_report
-from mlops_cli.data.archives import TAR, unpack
-from mlops_cli.data.compressed import CsvSource, gzip_table, plain_table
+from mlops_cli.data.compression.archives import TAR, unpack
+from mlops_cli.data.compression.compressed import CsvSource, gzip_table, plain_table
 from mlops_cli.data.files import FileCollector, plain_files
 from mlops_cli.data.sources.local_path import JSON_LINES, PARQUET, TABLE_ENDINGS, folder_tables
 from mlops_cli.errors import MlopsError
@@ -35,7 +35,7 @@ def tables(path: Path, source: str, member_name: str, scratch: Path) -> list[Csv
     if magic[:2] == b"\x1f\x8b":
         return [gzip_table(path, source)]
     if magic == b"PK\x03\x04" or path.suffix.lower() == ".zip":
-        from mlops_cli.data.zips import zip_table
+        from mlops_cli.data.compression.zips import zip_table
 
         return [zip_table(path, source, member_name, scratch)]
     return [plain_table(path, source)]

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlops_cli.data.request import DataRequest
-from mlops_cli.data.schema import Schema
-from mlops_cli.project.usecase import UseCase
+from mlops_cli.data.tables.schema import Schema
+from mlops_cli.project.usecase.use_case import UseCase
 
 
 def data_request(

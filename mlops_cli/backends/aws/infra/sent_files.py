@@ -1,0 +1,89 @@
+"""Which files of a project may be sent to AWS: tracked by git, no secrets, no data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from mlops_cli.backends.aws.infra.git_files import is_in_git, list_files
+from mlops_cli.caching.unsent import is_data_file
+from mlops_cli.core.secrets import has_secret_content, is_secret_file
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.git.ignore_rules import walk_files
+
+# Tracked or not, these are never sent. Every part of a path is compared in lower case.
+NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
+DATA_FOLDERS = ("data", "datasets")
+CONFIDENTIAL = "it may hold a secret"
+HEAD_BYTES = 1 << 16
+
+
+def sent_code(root: Path, folder: str, may_hold_data: bool = True) -> list[str]:
+    """Return the jobs' files, relative to a folder: those to be sent, or in a step on AWS all that were.
+
+    Files of data are code in the scripts' folder, but not in shared ones.
+    """
+    if is_in_git(root) and (tracked := list_files(root)[0]):
+        names = [name for name in tracked if name.startswith(f"{folder}/")]
+    else:
+        names = walk_files(root, folder, gitignore=False, clutter=())
+    return [name.removeprefix(f"{folder}/") for name in names if not exclusion_reason(root, name, may_hold_data)]
+
+
+def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """Return the files of the folders of [code] path, by their path on Python's path.
+
+    Raise ConfigurationError for a folder outside of the project, and for files of one name.
+    """
+    files: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.is_relative_to(root):
+            raise ConfigurationError(
+                f"{folder}, in [code] path of usecase.toml, is outside of the project's folder: AWS does not get it.",
+                "Move the folder, or the scripts, so that both are in one folder.",
+            )
+        for name in sent_code(root, folder.relative_to(root).as_posix(), may_hold_data=False):
+            if files.setdefault(name, folder / name) != folder / name:
+                raise ConfigurationError(
+                    f"{files[name]} and {folder / name} would be one file on AWS.", "Rename one of them."
+                )
+    return files
+
+
+def exclusion_reason(root: Path, name: str, may_hold_data: bool) -> str:
+    """Return the reason why a file is not sent, empty if it is."""
+    path, parts = root / name, PurePosixPath(name.lower()).parts
+    if _matches_any(parts, NEVER):
+        return "generated wherever it is needed"
+    if is_secret_file(name):
+        return CONFIDENTIAL
+    if _is_linked(root, name) and not _is_example(root, path):
+        return "a link to somewhere else"
+    if not path.is_file():
+        return "not a file"
+    if not may_hold_data and (parts[0] in DATA_FOLDERS or is_data_file(parts[-1])):
+        return "data: mlops download-data uploads it"
+    return CONFIDENTIAL if has_secret_content(name, _head(path)) else ""
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _matches_any(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(part, pattern) for part in parts for pattern in patterns)
+
+
+def _is_linked(root: Path, name: str) -> bool:
+    """Return True if the file or a folder above it, within the project, is a link."""
+    return (root / name).resolve() != root.resolve() / name
+
+
+def _is_example(root: Path, link: Path) -> bool:
+    """Return True if a link leads to a file of the project that may be sent itself."""
+    target = link.resolve()
+    if not target.is_relative_to(root.resolve()):
+        return False
+    return not is_secret_file(target.relative_to(root.resolve()).as_posix())

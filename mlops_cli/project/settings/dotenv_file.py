@@ -1,0 +1,52 @@
+"""The project's .env: lines NAME=VALUE."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.settings.catalog import SETTINGS
+
+NEAR = 0.8
+
+
+def read_dotenv(path: Path) -> dict[str, str]:
+    """Return the values in a file of lines NAME=VALUE. Raise ConfigurationError for any other."""
+    if path.is_dir():
+        raise ConfigurationError(f"{path} is a folder.", "Remove it, or write the settings into a file of this name.")
+    if not path.is_file():
+        return {}
+    from dotenv.parser import parse_stream
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path} is not UTF-8 (line {line}).", "Save the file as UTF-8.") from None
+    if "\0" in text:
+        raise ConfigurationError(f"{path} holds NUL characters; it may be UTF-16.", "Save the file as UTF-8.")
+    values: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error or (binding.key and binding.value is None):
+            # The line itself is not shown: it may contain a secret.
+            blank = len(binding.original.string) - len(binding.original.string.lstrip())
+            line = binding.original.line + binding.original.string[:blank].count("\n")
+            raise ConfigurationError(
+                f"{path}, line {line}, is not of the form NAME=VALUE.",
+                "Write the line so; a value that begins with a quote ends with the same one.",
+            )
+        if binding.key and binding.value:
+            values[binding.key] = binding.value
+    return values
+
+
+def misspelled_names(dotenv_path: Path, others: Iterable[str] = ()) -> dict[str, str]:
+    """Return the names in .env that are almost the name of a setting, with that name; ``others``: known names."""
+    from difflib import get_close_matches
+
+    names = [name for setting in SETTINGS for name in setting.names]
+    unknown = [name for name in read_dotenv(dotenv_path) if name not in (*names, *others)]
+    near = {name: get_close_matches(name.upper(), names, 1, NEAR) for name in unknown}
+    return {name: matches[0] for name, matches in near.items() if matches}

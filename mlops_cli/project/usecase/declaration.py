@@ -1,0 +1,33 @@
+"""The declaration of a hyperparameter: the kind of its value, a minimum and a maximum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """``kind`` is the type of the value in the file; a text may be anything."""
+
+    kind: type
+    minimum: float = -math.inf
+    maximum: float = math.inf
+
+    def problem(self, text: str) -> str:
+        """Return what is wrong with a value, in words; empty if nothing is."""
+        if self.kind is bool:
+            return "" if text.lower() in ("true", "false") else f"expected {KINDS[bool]}"
+        if self.kind not in KINDS:
+            return ""
+        try:
+            number = self.kind(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            return f"expected {KINDS[self.kind]}"
+        if number < self.minimum:
+            return f"expected {self.minimum:g} or more"
+        return f"expected {self.maximum:g} or less" if number > self.maximum else ""

@@ -1,0 +1,162 @@
+"""The reader of usecase.toml: the whole use case, checked; all problems are reported at once."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.core.jobs.time_limits import LONGEST, TimeLimits
+from mlops_cli.errors import ConfigurationError
+from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
+from mlops_cli.frameworks.base import Framework
+from mlops_cli.project.scripts_dir import KEY
+from mlops_cli.project.settings.catalog import NAME
+from mlops_cli.project.usecase.code import read_code_folders, read_files, read_scripts_dir
+from mlops_cli.project.usecase.data import read_columns, read_scripts, read_tables
+from mlops_cli.project.usecase.hyperparameters import read_declarations, read_hyperparameters, read_texts
+from mlops_cli.project.usecase.instances import read_instances
+from mlops_cli.project.usecase.keys import TABLES
+from mlops_cli.project.usecase.metrics import read_metrics
+from mlops_cli.project.usecase.problems import Problems
+from mlops_cli.project.usecase.toml_values import (
+    fraction,
+    known_table,
+    optional_text,
+    required_text,
+    table_at,
+    with_known_names,
+)
+from mlops_cli.project.usecase.use_case import UseCase
+from mlops_cli.project.usecase.variables import read_passed, read_secrets
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def load_use_case(path: Path, root: Path | None = None) -> UseCase:
+    """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key.
+
+    ``root`` is the project's folder if the file is a copy in another place.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(f"{path} is not UTF-8 (line {line}).", "Save the file as UTF-8.") from None
+    except (ValueError, RecursionError) as error:
+        message = re.sub(r"\(('[^']*'(?:, '[^']*')*),?\)", r"\1", str(error))  # tomllib shows a key as a tuple
+        problem = "it nests too deeply" if isinstance(error, RecursionError) else message
+        raise ConfigurationError(
+            f"{path} is not valid TOML: {problem}.", f"Fix {path.name}, then check it: mlops config"
+        ) from None
+    problems = Problems()
+    use_case = _read(with_known_names(document, "", TABLES, problems), path, root, problems)
+    if problems:
+        raise ConfigurationError(f"{path}:{problems.text}", "Fix the file, then check it: mlops config")
+    return use_case
+
+
+def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Problems) -> UseCase:
+    code = known_table(document, "code", problems)
+    root = root or (path.parent if KEY in code else path.parent.parent)
+    scripts_dir = read_scripts_dir(code, root, path, problems)
+    data = known_table(document, "data", problems)
+    metrics = known_table(document, "metrics", problems)
+    endpoint = known_table(document, "endpoint", problems)
+    time_limits = _time_limits(known_table(document, "time_limits", problems), problems)
+    model = known_table(document, "model", problems)
+    passed = read_passed(known_table(document, "environment", problems), problems)
+    hyperparameters = known_table(document, "hyperparameters", problems)
+    return UseCase(
+        name=_name(document, problems),
+        description=optional_text(document, "description", problems),
+        source=optional_text(data, "source", problems, "data."),
+        quickstart=optional_text(data, "quickstart", problems, "data.", _if_text(data.get("source", ""))),
+        competition=optional_text(data, "competition", problems, "data."),
+        file=optional_text(data, "file", problems, "data.", "train.csv"),
+        columns=read_columns(data, "data.columns", problems),
+        tables=read_tables(data, problems),
+        scripts=read_scripts(data, problems),
+        hyperparameters=read_hyperparameters(hyperparameters, problems),
+        declarations=read_declarations(hyperparameters, problems),
+        metrics=read_metrics(metrics, problems),
+        examples=_examples(endpoint, problems),
+        machines=read_instances(table_at(document, "aws", problems), problems, time_limits.minutes),
+        time_limits=time_limits,
+        texts=read_texts(document.get("hyperparameters")),
+        path=path,
+        sample=fraction(endpoint, "sample", problems, "endpoint."),
+        files=read_files(table_at(document, "files", problems), problems),
+        framework=_framework(model, problems),
+        framework_version=_version(model, problems),
+        scripts_dir=scripts_dir,
+        passed=replace(
+            passed,
+            code=read_code_folders(code, root, root / scripts_dir if scripts_dir else path.parent, problems),
+            secrets=read_secrets(known_table(document, "secrets", problems), passed, problems),
+        ),
+    )
+
+
+def _if_text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _time_limits(table: dict[str, Any], problems: Problems) -> TimeLimits:
+    """Return the longest times of stages, in minutes."""
+    limits = {stage: minutes for stage, minutes in table.items() if type(minutes) is int and 1 <= minutes <= LONGEST}
+    for stage in table.keys() - limits.keys():
+        problems.add(f"time_limits.{stage}", f"must be a whole number of minutes from 1 to {LONGEST:,}")
+    return TimeLimits(limits)
+
+
+def _name(document: dict[str, Any], problems: Problems) -> str:
+    """Return the use case's name: a part of the endpoint's, so in SageMaker's character set."""
+    name = required_text(document, "name", problems)
+    if name and not re.fullmatch(NAME, name):
+        problems.add("name", f"is {name!r}, expected up to 41 letters, digits and -")
+    return name
+
+
+def _framework(model: dict[str, Any], problems: Problems) -> Framework:
+    name = model.get("framework", DEFAULT.name)
+    if isinstance(name, str) and name in NAMES:
+        return framework_named(name)
+    problems.add_unknown("model.framework", str(name), NAMES, f"model.framework: {name!r}")
+    return DEFAULT
+
+
+def _version(model: dict[str, Any], problems: Problems) -> str:
+    version = model.get("version", "")
+    if isinstance(version, str) and re.fullmatch(r"[0-9A-Za-z.-]*", version):
+        return version
+    problems.add("model.version", 'must be a version of the framework in quotes, such as "1.9-0"')
+    return ""
+
+
+def _examples(endpoint: dict[str, Any], problems: Problems) -> tuple[Any, ...]:
+    examples = endpoint.get("examples", [])
+    if not isinstance(examples, list):
+        problems.add("endpoint.examples", "must be a list")
+        return ()
+    return tuple(_as_json(example, problems) for example in examples)
+
+
+def _as_json(value: Any, problems: Problems) -> Any:
+    """Return a value of an example as JSON has it: a date or time as its text; report a number that JSON has not."""
+    if isinstance(value, dict):
+        return {name: _as_json(item, problems) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_json(item, problems) for item in value]
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.add("endpoint.examples", f"has the number {value}, which a request in JSON cannot have")
+    return value
