@@ -102,13 +102,13 @@ class AppContext:
 
         names = ("MAX_RUN_COST", "MAX_MONTHLY_COST")
         settings = self.settings.validated()
-        self.note_misspelled(console)
+        self.note_dotenv(console)
         limits = {name: float(settings[name]) for name in names if settings[name]}
         return CostApproval(console, Limits(limits), yes, yes_cost)
 
-    def note_misspelled(self, console: Console) -> None:
-        """Name the lines of .env that are almost a setting: they have no effect."""
-        for text in self._misspelled():
+    def note_dotenv(self, console: Console) -> None:
+        """Name the lines of .env that have no effect."""
+        for text in (*self._misspelled(), *self._repeated()):
             console.say(f"note: {text}")
 
     def _misspelled(self) -> list[str]:
@@ -117,6 +117,14 @@ class AppContext:
         secrets = () if self.problems else self.use_case.passed.secrets
         misspelled = misspelled_names(self.project.dotenv, secrets)
         return [f"{name} in .env is not a setting; did you mean {setting}?" for name, setting in misspelled.items()]
+
+    def _repeated(self) -> list[str]:
+        from mlops_cli.project.settings.dotenv_file import repeated_names
+
+        return [
+            f"{name} is in .env with several values; the last one counts"
+            for name in repeated_names(self.project.dotenv)
+        ]
 
     @contextmanager
     def log_to_tracking(self, say: Callable[[str], None], run_id: str = "") -> Iterator[None]:
@@ -143,12 +151,13 @@ class AppContext:
     def run_checks(self) -> Iterator[Finding]:
         """Return the findings about Python, settings and use case; if all are good, also those of the target."""
         from mlops_cli.backends.common_checks import python_version_check
-        from mlops_cli.core.checks import Check, misspelled_setting, run_checks, settings_failure
+        from mlops_cli.core.checks import Check, misspelled_setting, repeated_setting, run_checks, settings_failure
 
         yield from run_checks([Check("python", python_version_check)])
         problems = self.problems
         yield from (settings_failure(problem) for problem in problems)
         yield from map(misspelled_setting, self._misspelled())
+        yield from map(repeated_setting, self._repeated())
         if not problems:
             yield from self.backend.run_checks()
 

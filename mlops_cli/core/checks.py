@@ -69,6 +69,10 @@ def misspelled_setting(problem: str) -> Finding:
     return Finding("settings", State.WARNING, problem, "It has no effect.", "Correct the name in .env")
 
 
+def repeated_setting(problem: str) -> Finding:
+    return Finding("settings", State.WARNING, problem, "The lines above it have no effect.", "Keep one line in .env")
+
+
 def settings_failure(problem: str) -> Finding:
     """Return the failure of a setting or of the use case: all other checks depend on it."""
     return Finding(

@@ -128,7 +128,9 @@ def read_predictions(content: bytes, name: str = "predictions.json") -> Predicti
         predictions = Predictions(split, of, rows, columns, trained_on, one_of, of_rows, of_tables)
     except KeyError as error:
         raise _malformed(name, f"{error} is missing") from error
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+    except RecursionError:
+        raise _malformed(name, "it nests too deeply") from None
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
         raise _malformed(name, str(error)) from error
     return _checked(predictions, name)
 

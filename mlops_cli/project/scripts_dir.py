@@ -7,6 +7,8 @@ import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mlops_cli.core.secrets import is_secret_file
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -18,6 +20,8 @@ KEY = "scripts_dir"
 # Shells, workflows and buildspecs take these names without quotes; none is hidden, an option or "..".
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 RESERVED = ("templates", "tests")
+LONGEST = 100
+CACHE = "__pycache__"
 
 
 def named_in(file: Path) -> str | None:
@@ -42,8 +46,12 @@ def form_problem(value: object) -> str:
     parts = value.removesuffix("/").split("/")
     if not all(_PART.fullmatch(part) for part in parts):
         return f'{expected} "ml" or "src/ml": letters, digits, _, . and -, no folder that is hidden or above it'
-    if parts[0] == RESERVED[0] or parts[-1] == RESERVED[1]:
+    if len(value) > LONGEST:
+        return f"has {len(value):,} characters, expected at most {LONGEST}"
+    if parts[0].lower() == RESERVED[0] or parts[-1].lower() == RESERVED[1]:
         return f"is {value!r}, which has another meaning: templates/ is for AWS, tests/ for the gates"
+    if is_secret_file(f"{value}/train.py") or CACHE in parts:
+        return f"is {value!r}, a name of secrets or caches, which are not sent to AWS"
     return ""
 
 

@@ -19,8 +19,14 @@ END_SECONDS = 60.0
 
 
 def write_note(folder: Path, pid: int) -> None:
-    """Write in the folder which process holds it."""
-    write_atomically(folder / NOTE, json.dumps(asdict(identity_of(pid))))
+    """Write in the folder which process holds it, and which folder it is: a copy is the user's own."""
+    write_atomically(folder / NOTE, json.dumps({**asdict(identity_of(pid)), "folder": _number_of(folder)}))
+
+
+def _number_of(folder: Path) -> str:
+    """Return the number of a folder in its file system, which no copy has."""
+    status = folder.stat()
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def end_kept(folder: Path) -> bool:
@@ -46,7 +52,10 @@ def _process(folder: Path) -> Identity:
     """Return the process of the note; only the user who made the folder could have written it."""
     note = None if folder.is_symlink() or folder.stat().st_uid != os.geteuid() else read_json(folder / NOTE)
     try:
-        return parse_identity(note or {})
+        process = parse_identity(note or {})
+        if note is None or note["folder"] != _number_of(folder):
+            raise ValueError
+        return process
     except (KeyError, TypeError, ValueError):
         raise ConfigurationError(
             f"{folder} is no folder of a rehearsal that you have kept.",

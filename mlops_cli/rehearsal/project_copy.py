@@ -51,7 +51,9 @@ def copy_project(project: Project, folder: Path, settings: dict[str, str]) -> Pr
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
         bundle_source(Project(folder))
-    lines = [f"{name}='{value}'" for name, value in settings.items() if value]
+    # In .env a value between single quotes has a backslash before such a quote, and before a backslash.
+    values = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in settings.items() if value}
+    lines = [f"{name}='{value}'" for name, value in values.items()]
     (folder / ".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return Project(folder.resolve())
 

@@ -22,7 +22,7 @@ def store_secrets(
     known = addresses(secrets, endpoint)
     names = {address: address if is_parameter(address) else secret_name(address) for address in known.values()}
     stored = aws.control("store-secrets", **{names[at]: values.get(name, MADE_UP) for name, at in known.items()})
-    file = copy.training / "usecase.toml"
+    file = copy.use_case_file
     text = file.read_text(encoding="utf-8")
     for address, name in names.items():
         text = text.replace(f'"{address}"', f'"{stored[name]}"').replace(f"'{address}'", f"'{stored[name]}'")

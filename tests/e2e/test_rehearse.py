@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,7 +174,10 @@ def test_a_gate_that_fails_while_the_simulated_aws_is_kept(project: Path, tmp_pa
         folder = Path(kept["project"]).parent
         link = tmp_path / "link"
         link.symlink_to(folder)
-        for foreign in (link, tmp_path):
+        copy = tmp_path / "copy"
+        copy.mkdir()
+        shutil.copy2(folder / "kept.json", copy)
+        for foreign in (link, tmp_path, copy):
             assert "is no folder of a rehearsal" in cli.both("rehearse", "--end", str(foreign), code=2)[1]
         end = [sys.executable, "-m", "mlops_cli", *shlex.split(kept["end"])[1:]]
         ended = subprocess.run(end, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)

@@ -13,12 +13,13 @@ from mlops_cli.frameworks import FRAMEWORKS
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.project.paths import Project
 from mlops_cli.project.settings.catalog import SETTINGS
-from mlops_cli.project.settings.values import resolve
+from mlops_cli.project.settings.values import load_settings, resolve
 from mlops_cli.project.usecase.reader import load_use_case
 from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.rehearsal.caller import caller_policy
 from mlops_cli.rehearsal.images import OTHER_NAMES, image_packages, other_versions
 from mlops_cli.rehearsal.project_copy import copy_project, rehearsed_data, rehearsed_settings
+from mlops_cli.rehearsal.secrets import store_secrets
 from tests.conftest import ROOT, USE_CASES
 
 
@@ -67,6 +68,45 @@ def test_settings_of_this_machine_and_of_other_services_stay_here() -> None:
         "KAGGLE_KEY": "",
         "MLOPS_TARGET": "aws",
     }
+
+
+def test_a_setting_with_a_quote_is_the_same_in_the_copy(project: Project, tmp_path: Path) -> None:
+    settings = rehearsed_settings(resolve({"BRANCH": "ann's-branch", "OWNER": "Ann"}, {}, {}))
+    copy = copy_project(project, tmp_path / "copy", settings)
+    copied = load_settings(copy.dotenv, {})
+    assert {name: copied[name] for name in ("BRANCH", "OWNER", "STAGE")} == {
+        "BRANCH": "ann's-branch",
+        "OWNER": "Ann",
+        "STAGE": "dev",
+    }
+
+
+class FakeAws:
+    """A simulated AWS that stores every secret under another ARN."""
+
+    def control(self, name: str, /, **secrets: str) -> dict[str, str]:
+        assert name == "store-secrets"
+        return {secret: f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{secret}-New123" for secret in secrets}
+
+
+@pytest.mark.parametrize("scripts_dir", ["training", "ml"])
+def test_the_copy_names_the_secrets_of_the_simulated_account(
+    project: Project, tmp_path: Path, scripts_dir: str
+) -> None:
+    arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:shop/db-AbC123"
+    secrets = f'[secrets]\nnames = ["DB"]\naws = {{ DB = "{arn}" }}\n\n[metrics]\n'
+    file = project.use_case_file
+    text = file.read_text().replace("[metrics]\n", secrets)
+    file.unlink()
+    if scripts_dir != "training":
+        project.training.rename(project.root / scripts_dir)
+        file = project.root / "usecase.toml"
+        text = text.replace("[secrets]", f'[code]\nscripts_dir = "{scripts_dir}"\n\n[secrets]')
+    file.write_text(text)
+    copy = Project(project.root)
+    store_secrets(FakeAws(), copy, load_use_case(file).passed.secrets, "tiny-dev", {"DB": "value"})  # type: ignore[arg-type]
+    addresses = load_use_case(copy.use_case_file).passed.secrets
+    assert addresses == {"DB": "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/db-New123"}
 
 
 def test_only_what_would_be_sent_is_copied(project: Project, tmp_path: Path) -> None:

@@ -302,6 +302,17 @@ def test_where_a_metric_is_not_defined_in_a_resample_there_is_none(output: Path)
     (metric,) = read_predictions((output / "predictions.json").read_bytes()).table_metrics.values()
     assert metric.value == 1.0
     assert 0 < np.isnan(metric.resamples).sum() < 200
+    for error in (IndexError, KeyError, RuntimeError):
+
+        def of_all_rows(truths: list[int], predictions: list[float], error: type[Exception] = error) -> float:
+            if len(set(predictions)) < 4:
+                raise error
+            return 2.0
+
+        mlops_scripts.write_predictions(columns, list("abcd"), table_metrics={"precise": of_all_rows})
+        (metric,) = read_predictions((output / "predictions.json").read_bytes()).table_metrics.values()
+        assert metric.value == 2.0
+        assert np.isnan(metric.resamples).any(), "a resample lacks some rows"
 
 
 @pytest.mark.parametrize(
@@ -313,6 +324,8 @@ def test_where_a_metric_is_not_defined_in_a_resample_there_is_none(output: Path)
         ),
         (lambda truths, predictions: predictions, r"returned \[.*\] \(list\) for 2 rows"),
         (lambda truths, predictions: float("nan"), "returned nan"),
+        (lambda truths, predictions: 10**400, "returned 10*… .* for 2 rows"),
+        (lambda truths, predictions: 10**5000, "returned a value that cannot be shown .* for 2 rows"),
         (lambda truths: 1.0, r"<lambda>\(\) in .*, failed for 2 rows: TypeError: .*takes 1 positional argument"),
         (lambda truths, predictions: 1 / 0, "failed for 2 rows: ZeroDivisionError"),
         (functools.partial(max, 0.0), "x must be a function that is written in a file of the project"),

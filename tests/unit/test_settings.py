@@ -9,7 +9,7 @@ from mlops_cli.core.jobs.script_environment import PassedVariables, inherited_en
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.environment import job_environment, job_environment_inputs
 from mlops_cli.project.settings.catalog import COMMON_WORDS, SETTINGS
-from mlops_cli.project.settings.dotenv_file import misspelled_names
+from mlops_cli.project.settings.dotenv_file import misspelled_names, repeated_names
 from mlops_cli.project.settings.values import load_settings, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,6 +162,13 @@ def test_a_misspelled_name_is_noticed(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("STGAE=prod\nENDPOINT_PROT=1\nDATABASE_URL=x\nOTHER_TOOL=1\nstage=prod\n")
     near = {"STGAE": "STAGE", "ENDPOINT_PROT": "ENDPOINT_PORT", "stage": "STAGE"}
     assert misspelled_names(tmp_path / ".env") == near
+
+
+def test_a_name_with_several_values_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("STAGE=dev\nOWNER=me\nSTAGE='prod'\nOWNER=me\nexport SOURCE=s3\nSOURCE=\n")
+    assert repeated_names(tmp_path / ".env") == ["STAGE"]
+    assert load_settings(tmp_path / ".env", {})["STAGE"] == "prod"
+    assert repeated_names(tmp_path / "no file") == []
 
 
 def test_a_byte_order_mark_hides_no_setting(tmp_path: Path) -> None:

@@ -181,6 +181,18 @@ def test_what_no_program_can_be_given_is_refused(path: Path, text: str, problem:
     assert problem in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "key", ["environment.set", "metrics.minimum.b", "hyperparameters.minimum.train", "secrets.aws", "data.scripts.x"]
+)
+def test_a_whole_number_that_toml_does_not_have_is_refused(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "usecase.toml"
+    for number in ("1" * 400, "-" + "1" * 400, "0x" + "F" * 5000, "[[0x1" + "0" * 16 + "]]"):
+        path.write_text(f"{FEWEST}\n[{key}]\na = {number}\n")
+        with pytest.raises(ConfigurationError) as caught:
+            load_use_case(path)
+        assert caught.value.message == f"{path}: {key}.a is a whole number that does not fit into 64 bits."
+
+
 BOUNDS = """
 [hyperparameters.train]
 epochs = 40
@@ -203,6 +215,8 @@ train = { rate = 1 }
         ("epochs=1.5", "train.epochs is 1.5: expected a whole number."),
         ("epochs=1e3", "train.epochs is 1e3: expected a whole number."),
         ("epochs=", "train.epochs is empty: expected a whole number."),
+        (f"epochs={'1' * 400}", f"train.epochs is {'1' * 400}: expected a whole number."),
+        (f"epochs={'1' * 5000}", f"train.epochs is {'1' * 5000}: expected a whole number."),
         ("epochs=many", "train.epochs is many: expected a whole number."),
         ("rate=nan", "train.rate is nan: expected a number."),
         ("rate=inf", "train.rate is inf: expected a number."),
@@ -380,7 +394,7 @@ def test_another_encoding_is_named(path: Path, content: bytes) -> None:
     assert caught.value.hint == "Save the file as UTF-8."
 
 
-@pytest.mark.parametrize("value", ["inf", "nan", "1e400", "9" * 400, "true", '"0.5"', "[1]"])
+@pytest.mark.parametrize("value", ["inf", "nan", "1e400", "true", '"0.5"', "[1]"])
 def test_a_limit_that_is_no_number_is_refused(tmp_path: Path, value: str) -> None:
     path = tmp_path / "usecase.toml"
     path.write_text(FEWEST + f"[metrics.minimum.b]\nauc = {value}\n")

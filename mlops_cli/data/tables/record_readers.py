@@ -6,13 +6,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mlops_cli.data.compression.compressed import CsvSource
 from mlops_cli.data.tables.csv_reader import BLOCK, LONGEST_CELL, MOST_NAMES, Block, TableReader
 from mlops_cli.data.tables.schema import Problem, Problems, Schema, shown
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import packages_command
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# Of a date or a span that polars has and Python has not.
+PYTHON_ERRORS = (ValueError, OverflowError)
+# Since 1970, of Python's dates.
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+# Nanoseconds reach from 1677 to 2262.
+UNITS_OF_A_DAY = {"Date": 1, "ms": 86_400_000, "us": 86_400_000_000}
 
 
 def table_reader(
@@ -60,14 +70,15 @@ class JsonLinesReader:
             return None
         try:
             content = json.loads(text)
-        except (ValueError, RecursionError):
-            self._findings.add(Problem(self._source, number, "", f"{shown(text)} is not JSON"))
+            row = [_cell(content.get(name)) for name in self._names] if isinstance(content, dict) else None
+        except (ValueError, RecursionError):  # an inner list can be too deep to be written, too
+            self._findings.add(Problem(self._source, number, "", f"{shown(text)} is not JSON, or nests too deeply"))
             return None
-        if not isinstance(content, dict):
+        if row is None:
             self._findings.add(Problem(self._source, number, "", f"{shown(text)} is no object with the columns' names"))
             return None
         self._note_ignored(content)
-        return [_cell(content.get(name)) for name in self._names]
+        return row
 
     def _note_ignored(self, content: Mapping[str, Any]) -> None:
         if len(self.ignored) < MOST_NAMES:
@@ -84,8 +95,9 @@ class ParquetReader:
             raise MlopsError(
                 "reading Parquet needs polars, which is not installed", packages_command("polars")
             ) from None
-        self._source, self._names, self._errors = source, list(schema.columns), pl.exceptions.PolarsError
-        self._rows = pl.scan_parquet(path)
+        self._source, self._names = source, list(schema.columns)
+        self._errors = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+        self._rows = pl.scan_parquet(path, glob=False)  # a name may hold [ or *
         try:
             columns = self._rows.collect_schema().names()
         except self._errors as error:
@@ -104,15 +116,42 @@ class ParquetReader:
         try:
             for batch in self._rows.select(self._names).collect_batches(chunk_size=BLOCK, maintain_order=True):
                 for start in range(0, batch.height, BLOCK):
-                    rows = [[_cell(value) for value in row] for row in batch.slice(start, BLOCK).iter_rows()]
+                    part = batch.slice(start, BLOCK)
+                    self._check_dates(part, first)
+                    rows = [[_cell(value) for value in row] for row in part.iter_rows()]
                     yield _block(self._source, first, rows)
                     first += len(rows)
         except self._errors as error:
             raise self._damaged(error) from None
+        except PYTHON_ERRORS as error:
+            raise self._out_of_range(first, f"a value that Python cannot hold ({_first_line(error)})") from None
+
+    def _check_dates(self, batch: pl.DataFrame, first: int) -> None:
+        """Raise MlopsError for a date before the year 1 or after 9999: polars ends with a panic at some."""
+        for name, kind in batch.schema.items():
+            if days_in := _units_of_a_day(kind):
+                numbers = batch[name].to_physical().drop_nulls()
+                if not numbers.is_between(FIRST_DAY * days_in, (LAST_DAY + 1) * days_in, closed="left").all():
+                    raise self._out_of_range(first, f"a date outside of the years 1 to 9999 in {shown(name)}")
+
+    def _out_of_range(self, first: int, problem: str) -> MlopsError:
+        return MlopsError(
+            f"{self._source} has {problem}, in the rows from {first:,} on",
+            "write it as a text, or leave the column out of usecase.toml",
+        )
 
     def _damaged(self, error: Exception) -> MlopsError:
-        reason = (str(error).splitlines() or ["?"])[0]
-        return MlopsError(f"{self._source} is damaged or no Parquet file: {reason}", "get it again")
+        return MlopsError(f"{self._source} is damaged or no Parquet file: {_first_line(error)}", "get it again")
+
+
+def _units_of_a_day(kind: pl.DataType) -> int:
+    """Return how many units of a date's, or time's, number are a day; 0 for another kind."""
+    name = kind.base_type().__name__
+    return UNITS_OF_A_DAY.get(getattr(kind, "time_unit", "") if name == "Datetime" else name, 0)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or ["?"])[0]
 
 
 def _block(source: str, first: int, rows: list[list[str]]) -> Block:

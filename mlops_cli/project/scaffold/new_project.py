@@ -94,10 +94,21 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
     files = {**scripts, **project_files.common_files(kind)}
     if kind.github:
         files |= project_files.workflow_files(kind, _below_repository(folder))
+    _check_scripts_dir(folder, kind, files)
     for path in files:
         _check_way(folder, path)
     missing = sorted((path for path in files if not (folder / path).is_file()), key=lambda path: path == kind.marker)
     return NewProject(folder, kind, dict(sorted(files.items())), tuple(missing))
+
+
+def _check_scripts_dir(folder: Path, kind: Kind, files: Mapping[str, bytes]) -> None:
+    """Raise ConfigurationError if the scripts' folder, or one above it, has the name of a file of the project."""
+    path = PurePosixPath(kind.scripts_dir)
+    if same_names := [name for name in map(str, (path, *path.parents)) if name in files]:
+        raise ConfigurationError(
+            f"{KEY} is {kind.scripts_dir!r}, and {same_names[0]} is a file of the project.",
+            f"Name another one: {_command(folder, kind)} --scripts-dir ml",
+        )
 
 
 def _of_existing(folder: Path, kind: Kind) -> Kind:

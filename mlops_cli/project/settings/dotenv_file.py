@@ -13,11 +13,27 @@ NEAR = 0.8
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
-    """Return the values in a file of lines NAME=VALUE. Raise ConfigurationError for any other."""
+    """Return the values in a file of lines NAME=VALUE; of a name's several values the last one.
+
+    Raise ConfigurationError for any other line.
+    """
+    return dict(_dotenv_lines(path))
+
+
+def repeated_names(dotenv_path: Path) -> list[str]:
+    """Return the names with several values in .env: only the last one counts."""
+    values: dict[str, set[str]] = {}
+    for name, value in _dotenv_lines(dotenv_path):
+        values.setdefault(name, set()).add(value)
+    return [name for name, different in values.items() if len(different) > 1]
+
+
+def _dotenv_lines(path: Path) -> list[tuple[str, str]]:
+    """Return the names with their values, in the order of the lines, without empty values."""
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder.", "Remove it, or write the settings into a file of this name.")
     if not path.is_file():
-        return {}
+        return []
     from dotenv.parser import parse_stream
 
     try:
@@ -27,7 +43,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
         raise ConfigurationError(f"{path} is not UTF-8 (line {line}).", "Save the file as UTF-8.") from None
     if "\0" in text:
         raise ConfigurationError(f"{path} holds NUL characters; it may be UTF-16.", "Save the file as UTF-8.")
-    values: dict[str, str] = {}
+    lines: list[tuple[str, str]] = []
     for binding in parse_stream(io.StringIO(text)):
         if binding.error or (binding.key and binding.value is None):
             # The line itself is not shown: it may contain a secret.
@@ -38,8 +54,8 @@ def read_dotenv(path: Path) -> dict[str, str]:
                 "Write the line so; a value that begins with a quote ends with the same one.",
             )
         if binding.key and binding.value:
-            values[binding.key] = binding.value
-    return values
+            lines.append((binding.key, binding.value))
+    return lines
 
 
 def misspelled_names(dotenv_path: Path, others: Iterable[str] = ()) -> dict[str, str]:

@@ -24,9 +24,10 @@ class Declaration:
             return ""
         try:
             number = self.kind(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
+            is_finite = math.isfinite(number)
+        except (ValueError, OverflowError):  # of a whole number of hundreds of digits
+            is_finite = False
+        if not is_finite:
             return f"expected {KINDS[self.kind]}"
         if number < self.minimum:
             return f"expected {self.minimum:g} or more"

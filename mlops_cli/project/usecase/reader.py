@@ -24,6 +24,7 @@ from mlops_cli.project.usecase.keys import TABLES
 from mlops_cli.project.usecase.metrics import read_metrics
 from mlops_cli.project.usecase.problems import Problems
 from mlops_cli.project.usecase.toml_values import (
+    check_whole_numbers,
     fraction,
     known_table,
     optional_text,
@@ -57,6 +58,9 @@ def load_use_case(path: Path, root: Path | None = None) -> UseCase:
             f"{path} is not valid TOML: {problem}.", f"Fix {path.name}, then check it: mlops config"
         ) from None
     problems = Problems()
+    check_whole_numbers(document, "", problems)
+    if problems:  # no reader of a key can show or compare such a number
+        raise ConfigurationError(f"{path}:{problems.text}", "Fix the file, then check it: mlops config")
     use_case = _read(with_known_names(document, "", TABLES, problems), path, root, problems)
     if problems:
         raise ConfigurationError(f"{path}:{problems.text}", "Fix the file, then check it: mlops config")

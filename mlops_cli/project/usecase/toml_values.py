@@ -13,6 +13,7 @@ from mlops_cli.project.usecase.keys import KEYS, TABLES
 from mlops_cli.project.usecase.problems import Problems
 
 Scalar = (str, int, float, bool)
+MOST_BITS = 63  # and a sign
 
 
 def table_at(parent: dict[str, Any], key: str, problems: Problems, name: str = "") -> dict[str, Any]:
@@ -91,3 +92,15 @@ def check_values(values: dict[str, Any], title: str, problems: Problems) -> None
             problems.add(key, "contains a NUL character, which no program can be given")
         elif isinstance(value, float) and not math.isfinite(value):
             problems.add(key, f"is {value}, expected a finite number")
+
+
+def check_whole_numbers(value: Any, key: str, problems: Problems) -> None:
+    """Report every whole number that TOML itself does not have."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            check_whole_numbers(part, f"{key}.{name}" if key else name, problems)
+    elif isinstance(value, list):
+        for part in value:
+            check_whole_numbers(part, key, problems)
+    elif isinstance(value, int) and value.bit_length() > MOST_BITS:
+        problems.add(key, "is a whole number that does not fit into 64 bits")

@@ -184,6 +184,14 @@ def test_a_folder_that_cannot_hold_the_scripts_is_refused(cli: Cli, folder: str)
     assert list(cli.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["data.csv", "usecase.toml", "usecase.toml/ml", ".env.example/ml", "data.csv/a/b"])
+def test_a_scripts_folder_with_the_name_of_a_file_is_refused(cli: Cli, folder: str) -> None:
+    _, err = cli.both("init", "churn", "--framework", "sklearn", f"--scripts-dir={folder}", code=2)
+    assert f"scripts_dir is '{folder}'" in err
+    assert "--scripts-dir ml" in err
+    assert list(cli.folder.iterdir()) == []
+
+
 def test_a_file_of_the_name_of_usecase_toml_is_not_touched(cli: Cli) -> None:
     (cli.folder / "usecase.toml").write_text("mine")
     _, err = cli.both("init", ".", "--name", "a", "--minimal", "--scripts-dir", "ml", code=2)

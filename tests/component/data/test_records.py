@@ -15,7 +15,8 @@ import pytest
 
 from mlops_cli.core.progress import no_report
 from mlops_cli.data.dataset import download
-from mlops_cli.data.tables.schema import Schema
+from mlops_cli.data.tables.record_readers import JsonLinesReader
+from mlops_cli.data.tables.schema import Problems, Schema
 from mlops_cli.errors import MlopsError
 
 SCHEMA = Schema({"id": "id", "text": "text", "bad": "label", "price": "number?", "day": "date?"})
@@ -100,6 +101,19 @@ def test_a_bad_line_is_told_with_its_number(get: Callable, lines: str, problem: 
     assert problem in caught.value.message
 
 
+def test_a_line_that_nests_too_deeply_is_told_with_its_number() -> None:
+    """Reading and writing an inner list have each a depth at which they fail."""
+    for depth in (*range(850, 1000), 100_000):
+        problems = Problems()
+        line = b'{"text": ' + b"[" * depth + b"]" * depth + b"}"
+        reader = JsonLinesReader("rows.jsonl", io.BytesIO(line), Schema({"text": "text"}), problems)
+        is_read = bool(list(reader.blocks()))
+        assert is_read is (problems.count == 0), depth
+    (problem,) = problems.named
+    assert (problem.location, problem.line) == ("rows.jsonl", 1)
+    assert problem.reason.endswith(" is not JSON, or nests too deeply")
+
+
 def test_a_bad_row_of_parquet_is_told_with_its_number(get: Callable) -> None:
     rows = [{**ROWS[0], "id": str(number), "bad": 5 if number == 2_500 else 1} for number in range(3_000)]
     with pytest.raises(MlopsError, match=r'rows\.parquet line 2501, column bad: "5" is not 0 or 1'):
@@ -112,6 +126,34 @@ def test_a_bad_row_of_parquet_is_told_with_its_number(get: Callable) -> None:
 def test_a_damaged_parquet_file_is_one_error(get: Callable, content: bytes) -> None:
     with pytest.raises(MlopsError, match=r"rows\.parquet is damaged or no Parquet file"):
         get("rows.parquet", content)
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        (pl.Date, 2**31 - 1),
+        (pl.Date, -719_163),
+        (pl.Date, 2_932_897),
+        (pl.Datetime("us"), 2**62),
+        (pl.Datetime("ms"), -(2**62)),
+        (pl.Datetime("us", "Europe/Berlin"), 2**62),
+        (pl.Duration("ms"), 2**62),
+        (pl.List(pl.Datetime("us")), 2**62),
+    ],
+)
+def test_a_date_that_python_does_not_have_is_one_error(get: Callable, kind: pl.DataType, number: int) -> None:
+    is_list = isinstance(kind, pl.List)
+    frame = pl.DataFrame(ROWS[:1]).with_columns(pl.Series("day", [[number] if is_list else number]).cast(kind))
+    out = io.BytesIO()
+    frame.write_parquet(out)
+    with pytest.raises(MlopsError, match=r"rows\.parquet has a (date outside of the years|value that Python cannot)"):
+        get("rows.parquet", out.getvalue())
+
+
+@pytest.mark.parametrize("name", ["a[1].parquet", "a*.parquet", "a?.parquet", "{a,b}.parquet"])
+def test_a_file_name_is_no_pattern(get: Callable, tmp_path: Path, name: str) -> None:
+    (tmp_path / "a1.parquet").write_bytes(parquet([{**ROWS[0], "id": "another file"}]))
+    assert get(name, parquet(ROWS)).path.read_text() == TABLE
 
 
 def test_several_tables_in_a_tar_are_named(get: Callable) -> None:

@@ -67,6 +67,10 @@ def test_rows_can_be_named_as_one_likes_unless_trained_on_is_given() -> None:
         ({"columns": {"toxic": {"kind": "label"}}}, "'truth' is missing"),
         ({"columns": []}, "has no attribute"),
         ({"of": "many"}, "invalid literal"),
+        ({"columns": column(predicted=[0.1, 10**400])}, "too large"),
+        ({"columns": column(threshold=10**400)}, "too large"),
+        ({"row_metrics": {"cost": {"values": [10**400, 1], "function": "f"}}}, "too large"),
+        ({"table_metrics": {"cost": {"value": 10**400, "resamples": [], "function": "f"}}}, "too large"),
         ({"trained_on": "%%"}, "base64"),
         ({"trained_on": "AAA="}, "buffer size"),
     ],
@@ -78,7 +82,9 @@ def test_what_is_malformed_is_refused_with_the_reason(changes: dict[str, Any], m
     assert message in error.value.message
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'{"rows": []}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"\xff", b'{"rows": []}', b"[" * 100_000, b'{"of": 1e999}']
+)
 def test_other_content_is_refused(content: bytes) -> None:
     with pytest.raises(MlopsError, match="is not valid"):
         read_predictions(content)

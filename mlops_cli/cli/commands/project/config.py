@@ -24,7 +24,7 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     problems = context.problems
     passed = PassedVariables() if problems else context.use_case.passed
     withheld, origins = withheld_variables(passed), secret_origins(passed.secrets, context.project.dotenv)
-    context.note_misspelled(console)
+    context.note_dotenv(console)
     for name in unread_variables(settings):
         console.say(f"note: the environment variable {name} is read on aws only: CI systems set it; use MLOPS_{name}")
     if origins:

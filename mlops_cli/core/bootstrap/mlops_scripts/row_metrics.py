@@ -82,7 +82,7 @@ def as_number(value: Any) -> float:
     try:
         is_number = not isinstance(value, (str, bytes)) and not getattr(value, "shape", None)
         return float(value) if is_number else math.nan
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan
 
 

@@ -43,10 +43,13 @@ def _described(name: str, function: TableMetric, columns: Columns) -> dict[str, 
 
 
 def _defined_value(function: TableMetric, columns: Columns, rows: Sequence[int]) -> float | None:
-    """Return the value in a resample; None where it is not defined, such as a precision without a positive row."""
+    """Return the value in a resample; None where it is not defined, such as a precision without a positive row.
+
+    There the function may raise anything, such as IndexError: for all rows it has given a number.
+    """
     try:
         value = as_number(_call(function, columns, rows))
-    except (ArithmeticError, ValueError):
+    except Exception:  # noqa: BLE001
         return None
     return value if math.isfinite(value) else None
 

@@ -40,7 +40,10 @@ def check_lengths(call: str, **lists: Sequence[Any]) -> None:
 
 def shown(value: Any) -> str:
     """Return a value and its type, short."""
-    text = repr(value).replace("\n", " ")
+    try:
+        text = repr(value).replace("\n", " ")
+    except ValueError:  # a whole number of thousands of digits
+        text = "a value that cannot be shown"
     return f"{text if len(text) <= LONGEST else text[:LONGEST] + '…'} ({type(value).__name__})"
 
 
@@ -48,7 +51,7 @@ def _number(call: str, name: str, value: Any, row: int) -> float:
     shape = getattr(value, "shape", ())
     try:
         number = math.nan if shape else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError(f"{call}: {name} is {shown(value)} in row {row}, expected a finite number")
