@@ -11,6 +11,7 @@ from pathlib import Path
 from mlops_cli.caching.package_versions import package_inputs, source_files
 from mlops_cli.caching.sources import Source, Sources
 from mlops_cli.core.jobs.script_environment import LIBRARY
+from mlops_cli.core.stages import STAGES, position
 from mlops_cli.files.hashing import digest_bytes, digest_file
 
 
@@ -58,6 +59,15 @@ def source_inputs(
     root = training_of(script)
     sources = Sources(root, imports_by_digest, code).of([script, *_packed(root, packs)])
     return {**_named(sources, project or root.parent), **_library(sources.values())}
+
+
+def check_sources(
+    training: Path, from_stage: str, imports_by_digest: MutableMapping[str, list[str]], code: Sequence[Path] = ()
+) -> None:
+    """Raise ConfigurationError for a module of the stages from this one on that is not valid Python."""
+    stages = STAGES[position(from_stage) if from_stage else 0 :]
+    names = [name for stage in stages if stage.script for name in (stage.script, *stage.packs)]
+    Sources(training, imports_by_digest, code).of([training / name for name in names if (training / name).is_file()])
 
 
 def _library(sources: Iterable[Source]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,16 @@ MISSING, CHANGING = "missing", "changed while the stage ran"
 
 @dataclass(frozen=True)
 class Reads:
-    """Reads of one project. ``digest`` returns a file's digest; ``scripts_dir`` is relative to the project's root."""
+    """Reads of one project. ``digest`` returns a file's digest; ``scripts_dir`` is relative to the project's root.
+
+    ``code``: the folders of [code] path; a file in them is named relative to the project's root, also outside of it.
+    """
 
     root: Path
     files: Files
     digest: Callable[[Path], str]
     scripts_dir: str = DEFAULT
+    code: Sequence[Path] = ()
 
     def cache_inputs(self, log: Path, started_ns: int, counted: Mapping[str, str]) -> dict[str, str]:
         """Return, by name, the files that a stage begun at ``started_ns`` has read, without those in ``counted``."""
@@ -99,6 +103,8 @@ class Reads:
 
     def _name(self, path: Path, kind: str) -> str:
         inside = self._inside(path)
+        if inside is None and any(path.is_relative_to(folder) for folder in self.code):
+            inside = Path(os.path.relpath(path, self.root))
         return kind + (path if inside is None else inside).as_posix()
 
     def _inside(self, path: Path) -> Path | None:

@@ -27,14 +27,17 @@ class Sources:
     code: Sequence[Path] = ()
     _read: dict[Path, Source] = field(default_factory=dict)
 
-    def of(self, scripts: list[Path]) -> dict[Path, Source]:
-        """Return the scripts and all modules of the project that they import, sorted by path."""
+    def of(self, scripts: list[Path], valid_only: bool = True) -> dict[Path, Source]:
+        """Return the scripts and all modules of the project that they import, sorted by path.
+
+        Raise ConfigurationError for a file that is not valid Python, unless invalid ones count as without imports.
+        """
         conftests = [file for script in scripts for file in _conftest_files(script, self.root)]
         waiting, sources = [*scripts, *conftests], dict[Path, Source]()
         while waiting:
             path = waiting.pop()
             if path not in sources:
-                sources[path] = self.read(path)
+                sources[path] = self.read(path) if valid_only else self._read_any(path)
                 names = sources[path].imports
                 folders = dict.fromkeys((path.parent, self.root, *self.code))
                 waiting.extend(file for name in names for file in _project_files(name, folders))
@@ -45,12 +48,15 @@ class Sources:
             self._read[path] = _read(path, self.imports_by_digest)
         return self._read[path]
 
+    def _read_any(self, path: Path) -> Source:
+        try:
+            return self.read(path)
+        except ConfigurationError:
+            return Source("", [])
+
     def peek(self, path: Path) -> list[str]:
         """Return the imports of a package's module; none if it is no valid Python for this version."""
-        try:
-            return self.read(path).imports
-        except ConfigurationError:
-            return []
+        return self._read_any(path).imports
 
 
 def _conftest_files(script: Path, root: Path) -> list[Path]:

@@ -56,10 +56,13 @@ def is_declared(name: str, pattern: str) -> bool:
 
 
 def _imported(training: Path, sources: Sources, data_scripts: Sequence[str]) -> set[str]:
-    """Return the scripts and every module that any of them imports."""
+    """Return the scripts and every module that any of them imports.
+
+    An invalid one is the fault of the stages that it counts for, not of those that ask for the others' files.
+    """
     names = [name for stage in STAGES if stage.script for name in (stage.script, *stage.packs)]
     scripts = [training / name for name in (*names, *data_scripts)]
-    paths = sources.of([script for script in scripts if script.is_file()])
+    paths = sources.of([script for script in scripts if script.is_file()], valid_only=False)
     return {path.relative_to(training).as_posix() for path in paths if path.is_relative_to(training)}
 
 

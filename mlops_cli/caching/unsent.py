@@ -34,7 +34,7 @@ def unsent_files(
     cache_inputs: Mapping[str, str], root: Path, code: Sequence[Path] = (), scripts_dir: str = DEFAULT
 ) -> list[str]:
     """Return the files that a stage has read but a job on AWS would lack: not of the scripts, ``code`` or caches."""
-    shared = tuple(f"{folder.relative_to(root).as_posix()}/" for folder in code if folder.is_relative_to(root))
+    shared = tuple(f"{Path(os.path.relpath(folder, root)).as_posix()}/" for folder in code)
     available = (f"{scripts_dir}/", *shared, *_user_caches())
     names = [name.removeprefix(FILE) for name in cache_inputs if name.startswith(FILE)]
     unsent = [

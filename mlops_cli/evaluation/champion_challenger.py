@@ -79,10 +79,10 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
     )
     learnt_count = None if live.trained_on is None else int(learnt.sum())
     comparison = Comparison(metric, len(positions), new.of, asked_rows, learnt_count, RESAMPLES)
-    if not len(positions):
-        return replace(comparison, problem=_nothing_common(comparison))
     if isinstance(own, TableMetric) and isinstance(theirs, TableMetric):
         return _compare_table_metric(comparison, new, live, own, theirs)
+    if not len(positions):
+        return replace(comparison, problem=_nothing_common(comparison))
     live_positions = np.array([live.row_positions[new.rows[position]] for position in positions])
     if metric in new.row_metrics:
         return _compare_row_metric(comparison, new, live, positions, live_positions)
@@ -142,20 +142,25 @@ def _compare_row_metric(
 def _compare_table_metric(
     comparison: Comparison, new: Predictions, live: Predictions, own: TableMetric, theirs: TableMetric
 ) -> Comparison:
-    """Compare the values that both trainings recorded: only of the same rows, since the function is of all of them."""
+    """Compare the values that both trainings recorded: a function of all rows has no value for the common ones alone.
+
+    Of other rows than the live model's, each value is that of the model's own test rows.
+    """
     truths = {column.name: column.truth for column in live.columns}
     if {column.name for column in new.columns} != truths.keys():
         return replace(comparison, rows=0, problem="the two models predict different things")
-    if new.rows != live.rows or comparison.learnt:
-        rows = f"{comparison.rows:,} of the {new.of:,} test rows are the live model's, too"
-        problem = (
-            f"{comparison.metric} is a number of all test rows, and {rows}; the next model on these rows is compared"
-        )
+    if learnt := int(live.is_training_row(live.rows).sum()):
+        problem = f"the live model was trained on {learnt:,} of its own {len(live.rows):,} test rows"
         return replace(comparison, rows=0, problem=problem)
-    if not all(np.array_equal(column.truth, truths[column.name]) for column in new.columns):
+    if new.rows != live.rows:
+        learnt_rows = None if live.trained_on is None else 0
+        comparison = replace(comparison, rows=len(new.rows), live_rows=len(live.rows), learnt=learnt_rows)
+    elif not all(np.array_equal(column.truth, truths[column.name]) for column in new.columns):
         return replace(comparison, rows=0, problem="the live model was tested on other true values")
+    # The resamples of the same rows are the same ones; those of other rows are independent.
     differences = own.resamples - theirs.resamples if len(own.resamples) == len(theirs.resamples) else np.empty(0)
-    interval = confidence_interval(differences) if len(new.rows) >= FEWEST and len(differences) else None
+    has_rows = min(len(new.rows), len(live.rows)) >= FEWEST
+    interval = confidence_interval(differences) if has_rows and len(differences) else None
     delta = MetricDelta(_name_of(new), own.value, theirs.value, *(interval or (None, None)))
     return replace(comparison, resamples=len(differences), differences=(delta,))
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mlops_cli.backends.aws.infra.git_files import list_files
+from mlops_cli.backends.aws.infra.sent_files import outside_reasons
 from mlops_cli.backends.aws.infra.source_bundle import bundle_source
+from mlops_cli.backends.aws.infra.source_root import outside_folders, source_root
 from mlops_cli.data.metadata import load
 from mlops_cli.data.request import DataRequest
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.git.commands import git
 from mlops_cli.project.paths import Project
 from mlops_cli.project.scaffold.project_files import TEMPLATES, Kind, common_files
 from mlops_cli.project.settings.catalog import SETTINGS
 from mlops_cli.project.settings.company_settings import COMPANY_SETTINGS
 from mlops_cli.project.settings.values import Settings
 from mlops_cli.project.usecase.data_request import data_request, quickstart_request
+from mlops_cli.project.usecase.reader import load_use_case
 from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.rehearsal.simulated_aws import REGION
 
@@ -39,12 +44,17 @@ def copy_project(project: Project, folder: Path, settings: dict[str, str]) -> Pr
 
     Raise MlopsError if something that AWS needs would not be sent.
     """
-    names = bundle_source(project).files if has_templates(project) else list_files(project.root)[0]
+    folders = load_use_case(project.use_case_file).passed.code
+    top = source_root(project.root, folders)
+    names = list(bundle_source(project).files) if has_templates(project) else _files(project, top, folders)
     for name in names:
-        source, target = project.root / name, folder / name
+        source, target = top / name, folder / name
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
+    if top != project.root:
+        git(folder, "init", "--quiet")  # the copies are files of one repository, too
+    folder = folder / project.root.relative_to(top)
     if not has_templates(project):
         for name, content in common_files(Kind(settings["STAGE"], aws=True)).items():
             if name.startswith(f"{TEMPLATES}/"):
@@ -56,6 +66,14 @@ def copy_project(project: Project, folder: Path, settings: dict[str, str]) -> Pr
     lines = [f"{name}='{value}'" for name, value in values.items()]
     (folder / ".env").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return Project(folder.resolve())
+
+
+def _files(project: Project, top: Path, folders: Sequence[Path]) -> list[str]:
+    """Return the files of a project without templates, and of code outside of its folder, relative to ``top``."""
+    names = list_files(project.root)[0]
+    for folder in outside_folders(project.root, folders):
+        names += [name for name, reason in outside_reasons(project.root, folder)[0].items() if not reason]
+    return [os.path.relpath(os.path.normpath(project.root / name), top) for name in names]
 
 
 def rehearsed_settings(settings: Settings) -> dict[str, str]:

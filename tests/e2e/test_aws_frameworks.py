@@ -20,13 +20,20 @@ __all__ = ["aws", "aws_server"]
 
 
 def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
-    """Its scripts are in ml/, beside a training/ that is something else, and import a package in src/."""
-    notes = tmp_path / "churn" / "training" / "plan.md"
+    """Its folder is one of several in a repository, and its scripts import a package above it.
+
+    They are in ml/, beside a training/ that is something else.
+    """
+    repository = tmp_path / "shop"
+    notes = repository / "models" / "churn" / "training" / "plan.md"
     notes.parent.mkdir(parents=True)
     notes.write_text("Monday: swimming\n")
-    Cli(tmp_path)("init", "churn", "--framework", "sklearn", "--aws", "--scripts-dir", "ml")
-    cli = Cli(tmp_path / "churn", {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
-    share_code(cli, "ml")
+    subprocess.run(["git", "init", "-q"], cwd=repository, check=True)
+    Cli(repository)("init", "models/churn", "--framework", "sklearn", "--aws", "--scripts-dir", "ml")
+    settings = {**aws.environment, "MLOPS_TARGET": "aws"}
+    cli = Cli(repository / "models" / "churn", {**settings, "SOURCE": "s3"})
+    share_code(cli, "ml", "../../src")
+    subprocess.run(["git", "add", "."], cwd=repository, check=True)
     out = cli("quickstart", "--yes")
     assert "months 2, tickets 6, price 85" in out
 
@@ -51,7 +58,7 @@ def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
     bucket = next(each["Name"] for each in s3.list_buckets()["Buckets"] if "churn" in each["Name"])
     keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"] if "/runs/" in each["Key"]]
     records = "".join(s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys)
-    for name in ("ml/train.py", "ml/inference.py", "ml/requirements.txt", "src/shop/features.py"):
+    for name in ("ml/train.py", "ml/inference.py", "ml/requirements.txt", "../../src/shop/features.py"):
         assert f'"{name}"' in records, "a cache input"
     assert "training/" not in records
 
@@ -60,9 +67,29 @@ def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
     _, err = cli.both("run", "--from", "train", code=3)
     assert "and the pipeline was deployed with the image" in " ".join(err.split())
     assert "mlops deploy-infra" in err
+    use_case.write_text(use_case.read_text().replace('framework = "xgboost"', 'framework = "sklearn"'))
+
+    push(repository, aws)
+    arn = "arn:aws:codeconnections:us-east-1:123456789012:connection/1a2b"
+    own = {"SOURCE": "connection", "CONNECTION_ARN": arn, "FULL_REPOSITORY_ID": "me/shop"}
+    connected = Cli(cli.folder, {**settings, **own})
+    connected("deploy-infra", "--yes")
+    run = connected.json("run")
+    assert run["status"] == "done"
+    assert {stage["name"]: stage["status"] for stage in run["stages"]}["train"] == "reused", "the same code"
 
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert aws.denials() == []
+
+
+def push(repository: Path, aws: Aws) -> None:
+    """Commit everything, and push it to the repository me/shop of the simulated GitHub."""
+    aws.control("github-push", repository="me/shop", files={"README.md": "before"})
+    (remote,) = (aws.folder / "github").glob("me-shop-*.git")
+    author = ("-c", "user.name=me", "-c", "user.email=me@example.com")
+    for command in (["commit", "-qm", "all"], ["remote", "add", "origin", str(remote)]):
+        subprocess.run(["git", *author, *command], cwd=repository, check=True)
+    subprocess.run(["git", "push", "-q", "--force", "origin", "HEAD:main"], cwd=repository, check=True)
 
 
 def project_of_guide(page: str, folder: Path, aws: Aws, *make_data: str, sections: Sequence[str] = ("",)) -> Cli:

@@ -100,18 +100,18 @@ def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, fram
     assert scripts_dir == "training" or own.read_text() == "Monday: swimming\n"
 
 
-def share_code(cli: Cli, scripts_dir: str = "training") -> None:
-    """Make a starter's scripts and handlers import a package of the repository in src/, and pack it."""
-    package = cli.folder / "src" / "shop"
+def share_code(cli: Cli, scripts_dir: str = "training", src: str = "src") -> None:
+    """Make a starter's scripts and handlers import a package of the repository in ``src``, and pack it."""
+    package = cli.folder / src / "shop"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
+    (package / "__init__.py").write_text('"""The code that models have in common."""\n')
     (package / "features.py").write_text(
         "def row(customer):\n    return [customer[name] for name in ('months', 'tickets', 'price')]\n"
     )
     if scripts_dir == "training":
-        edit(cli, "training/usecase.toml", "[metrics]", '[code]\npath = ["src"]\n\n[metrics]')
+        edit(cli, "training/usecase.toml", "[metrics]", f'[code]\npath = ["{src}"]\n\n[metrics]')
     else:
-        edit(cli, "usecase.toml", "[code]\n", '[code]\npath = ["src"]\n')
+        edit(cli, "usecase.toml", "[code]\n", f'[code]\npath = ["{src}"]\n')
     for script, old in (
         ("train", "[instance[name] for name in FEATURES]"),
         ("inference", "[float(instance[name]) for name in FEATURES]"),
@@ -121,19 +121,21 @@ def share_code(cli: Cli, scripts_dir: str = "training") -> None:
     edit(cli, f"{scripts_dir}/train.py", "pack_code()", 'pack_code("shop")')
 
 
-def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_path: Path) -> None:
-    shop = tmp_path / "shop"
-    shop.mkdir()
+@pytest.mark.parametrize("src", ["src", "../../src"])
+def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_path: Path, src: str) -> None:
+    """The package is in the project's folder, or above it, for several use cases of the repository."""
+    shop = tmp_path / "shop" if src == "src" else tmp_path / "models" / "churn"
+    shop.mkdir(parents=True)
     (shop / "data.csv").write_text("mine\n")
-    subprocess.run(["git", "init", "-q"], cwd=shop, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=shop.parents[src.count("..")] if ".." in src else shop, check=True)
     cli = Cli(shop, {"ENDPOINT_PORT": str(free_port())})
     cli("init", ".", "--framework", "sklearn")
-    share_code(cli)
+    share_code(cli, src=src)
     assert "months 2, tickets 6, price 85" in cli("quickstart", "--yes")
     assert (shop / "data.csv").read_text() == "mine\n"
-    edit(cli, "src/shop/features.py", ", 'price')", ")")
+    edit(cli, f"{src}/shop/features.py", ", 'price')", ")")
     out = cli("run", "--explain")
-    assert "src/shop/features.py changed" in out
+    assert f" {src}/shop/features.py changed" in out
     assert "preprocess           reused" in out
     assert "has read" not in out, "AWS has it, too"
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mlops_cli.backends.aws.infra.source_bundle import bundle_source
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import FRAMEWORKS
 from mlops_cli.frameworks.base import Framework
@@ -159,3 +161,26 @@ def test_a_copy_has_its_scripts_where_the_project_has_them(project: Project, tmp
     assert copy.training == copy.root / "ml"
     assert load_use_case(copy.use_case_file).scripts_dir == "ml"
     assert (copy.training / "train.py").is_file()
+
+
+@pytest.mark.parametrize("has_templates", [True, False])
+def test_a_copy_has_the_code_above_the_project_at_its_place(
+    project: Project, tmp_path: Path, has_templates: bool
+) -> None:
+    repository = tmp_path.resolve() / "repository"
+    (repository / "src" / "shop").mkdir(parents=True)
+    (repository / "src" / "shop" / "features.py").write_text("X = 1\n")
+    project.root.rename(repository / "churn")
+    own = Project(repository / "churn")
+    own.use_case_file.write_text(
+        own.use_case_file.read_text().replace("[metrics]", '[code]\npath = ["../src"]\n\n[metrics]', 1)
+    )
+    if has_templates:
+        shutil.copytree(ROOT / "templates", own.root / "templates")
+    subprocess.run(["git", "init", "-q", str(repository)], check=True)
+    subprocess.run(["git", "-C", str(repository), "add", "."], check=True)
+    settings = rehearsed_settings(resolve({"STAGE": "prod"}, {}, {}))
+    copy = copy_project(own, tmp_path / "copy", settings)
+    assert copy.root == (tmp_path / "copy" / "churn").resolve()
+    assert bundle_source(copy).root == (tmp_path / "copy").resolve()
+    assert "src/shop/features.py" in bundle_source(copy).files

@@ -44,8 +44,9 @@ class Comparison:
     """The comparison of two models by one metric on the same rows; the last of several ``differences`` is the mean's.
 
     Of the ``of`` test rows of the new model, ``rows`` were compared: rows with a recorded prediction of the live model
-    and ``asked`` rows sent to its endpoint, without the ``learnt`` rows of its training (None if unknown). ``problem``
-    is the reason for a missing comparison.
+    and ``asked`` rows sent to its endpoint, without the ``learnt`` rows of its training (None if unknown). With
+    ``live_rows`` each model was measured on its own test rows, the live one on so many. ``problem`` is the reason for a
+    missing comparison.
     """
 
     metric: str
@@ -57,6 +58,7 @@ class Comparison:
     differences: tuple[MetricDelta, ...] = ()
     problem: str = ""
     lower_is_better: bool = False
+    live_rows: int = 0
 
     @property
     def overall(self) -> MetricDelta | None:
@@ -68,7 +70,8 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        return self.result is ComparisonResult.BETTER
+        """Return True if the new model beats the live one: on other rows that cannot be known."""
+        return not self.live_rows and self.result is ComparisonResult.BETTER
 
     def result_for(self, difference: MetricDelta) -> ComparisonResult:
         return difference.result(self.lower_is_better)
@@ -85,7 +88,7 @@ def comparison_from(document: dict[str, Any]) -> Comparison:
     """Return the Comparison of a ``to_dict`` document."""
     names = ("name", "now", "live", "low", "high")
     differences = tuple(MetricDelta(*(row[name] for name in names)) for row in document["differences"].values())
-    plain = ("metric", "rows", "of", "asked", "learnt", "resamples", "problem", "lower_is_better")
+    plain = ("metric", "rows", "of", "asked", "learnt", "resamples", "problem", "lower_is_better", "live_rows")
     return Comparison(**{name: document[name] for name in plain}, differences=differences)
 
 
@@ -102,11 +105,16 @@ def summarize(comparison: Comparison) -> str:
         ComparisonResult.LEVEL: "no difference beyond noise",
     }
     figures = f"{delta.name} {comparison.metric} {delta.now:.3f} against {delta.live:.3f}"
-    return f"{labels[comparison.result]}: {figures}, {delta.value:+.3f} ({delta.low:+.3f} to {delta.high:+.3f})"
+    rows = ", each on its own test rows" if comparison.live_rows else ""
+    return f"{labels[comparison.result]}{rows}: {figures}, {delta.value:+.3f} ({delta.low:+.3f} to {delta.high:+.3f})"
 
 
 def describe_rows(comparison: Comparison) -> str:
     """Return a description of the compared rows."""
+    if comparison.live_rows:
+        rows = f"other rows: {comparison.rows:,} test rows of this model, {comparison.live_rows:,} of the live one"
+        unknown = "; whether it was trained on some of them is not known" if comparison.learnt is None else ""
+        return rows + unknown
     part = f"{comparison.rows:,} of " if comparison.rows < comparison.of else "all "
     rows = f"{part}{comparison.of:,} test rows"
     asked_text = f", {comparison.asked:,} of them predicted by the live endpoint" if comparison.asked else ""

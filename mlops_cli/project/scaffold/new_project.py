@@ -101,6 +101,13 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
     return NewProject(folder, kind, dict(sorted(files.items())), tuple(missing))
 
 
+def existing_name(folder: Path) -> str:
+    """Return the name of the use case in the folder, "" without one."""
+    from mlops_cli.project.usecase.reader import load_use_case
+
+    return load_use_case(Project(folder).use_case_file).name if folder.is_dir() and is_project(folder) else ""
+
+
 def _check_scripts_dir(folder: Path, kind: Kind, files: Mapping[str, bytes]) -> None:
     """Raise ConfigurationError if the scripts' folder, or one above it, has the name of a file of the project."""
     path = PurePosixPath(kind.scripts_dir)

@@ -33,6 +33,12 @@ def _method(comparison: Comparison | None) -> str:
     if comparison is None or not comparison.differences:
         return ""
     direction = "less is better" if comparison.lower_is_better else "more is better"
+    if comparison.live_rows:
+        return (
+            f"The models on {escape(describe_rows(comparison))}. The bar holds {CONFIDENCE:.0%} of the differences in "
+            f"{comparison.resamples:,} resamples of both ({direction}). It does not tell whether one model's rows are "
+            "easier."
+        )
     return (
         f"Both models on {escape(describe_rows(comparison))}. The bar holds {CONFIDENCE:.0%} of the differences in "
         f"{comparison.resamples:,} resamples of these rows, the same ones for both models ({direction}). It tells the "

@@ -46,9 +46,9 @@ def _resamples() -> str:
 
 
 def _champion_values(evidence: Evidence) -> dict[str, float]:
-    """Return the live model's value of each row, unless it is of a part of the test rows only, so not comparable."""
+    """Return the live model's value of each row, unless it is of other rows or of a part of them."""
     comparison = evidence.comparison
-    if comparison is None or not evidence.has_champion or comparison.rows < comparison.of:
+    if comparison is None or not evidence.has_champion or comparison.live_rows or comparison.rows < comparison.of:
         return {}
     return {delta.name: delta.live for delta in comparison.differences if delta.live is not None}
 

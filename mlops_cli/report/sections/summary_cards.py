@@ -66,7 +66,7 @@ def _comparison_card(evidence: Evidence) -> str:
         ComparisonResult.LEVEL: "within noise",
     }
     span = f"{CONFIDENCE:.0%} between {signed(delta.low)} and {signed(delta.high)}"
-    same = f"on the same {count(comparison.rows, 'test row')}"
+    same = "each on its own test rows" if comparison.live_rows else f"on the same {count(comparison.rows, 'test row')}"
     return _card(kinds[comparison.result], name, signed(delta.value), f"{labels[comparison.result]}: {span}", same)
 
 

@@ -53,6 +53,11 @@ def _unfair(context: ReportContext) -> Iterator[str]:
         yield f"Not compared with the live model: {escape(comparison.problem)}."
     elif comparison.learnt is None:
         yield "It is not known which rows the live model was trained on: if some are test rows now, it looks too good."
+    elif comparison.live_rows:
+        yield (
+            f"The live model was tested on other rows, and {escape(comparison.metric)} is a number of all of them: the "
+            "difference may be one of the rows."
+        )
     elif comparison.rows < comparison.of / 2:
         yield (
             f"Only {comparison.rows:,} of {count(comparison.of, 'test row')} could be compared with the live model"

@@ -14,6 +14,7 @@ from mlops_cli.backends.aws.infra import git_files
 from mlops_cli.backends.aws.infra.deploy import excluded_files
 from mlops_cli.backends.aws.infra.sent_files import shared_code
 from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.source_root import project_path, source_root
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project
 from tests.conftest import ROOT
@@ -234,9 +235,7 @@ def test_shared_code_that_git_ignores_is_refused_before_the_upload(shared: Proje
         bundle_source(shared)
 
 
-def test_shared_code_outside_of_the_project_or_of_one_name_is_refused(shared: Project) -> None:
-    with pytest.raises(MlopsError, match="is outside of the project's folder"):
-        shared_code(shared.root, (shared.root.parent,))
+def test_shared_code_of_one_name_is_refused(shared: Project) -> None:
     (shared.root / "lib" / "shop").mkdir(parents=True)
     (shared.root / "lib" / "shop" / "features.py").write_text("X = 2\n")
     with pytest.raises(MlopsError, match="would be one file on AWS"):
@@ -259,3 +258,91 @@ def test_scripts_in_a_folder_of_another_name_are_sent_as_those_in_training(proje
     git(moved, "rm", "-q", "--cached", "usecase.toml")
     with pytest.raises(MlopsError, match=r"^usecase\.toml would not be uploaded, but a stage on AWS needs it"):
         bundle_source(moved)
+
+
+@pytest.fixture
+def below(shared: Project, tmp_path: Path) -> Project:
+    """The project in a folder of a repository, with its package above it; neither is tracked yet."""
+    repository = tmp_path.resolve() / "repository"
+    (repository / "models").mkdir(parents=True)
+    shared.root.rename(repository / "models" / "tiny")
+    project = Project(repository / "models" / "tiny")
+    (project.root / "src").rename(repository / "src")
+    (repository / "data").mkdir()
+    (repository / "data" / "huge.bin").write_text("not of this project")
+    usecase = project.training / "usecase.toml"
+    usecase.write_text(usecase.read_text().replace('path = ["src"]', 'path = ["../../src"]'))
+    return project
+
+
+def repository_of(project: Project) -> Project:
+    return Project(project.root.parents[1])
+
+
+def test_shared_code_above_the_project_is_sent_at_its_place_in_the_repository(below: Project) -> None:
+    repository = tracked(repository_of(below))
+    bundle = bundle_source(below)
+    assert bundle.root == repository.root
+    assert {"src/shop/features.py", "models/tiny/training/train.py", "models/tiny/templates/buildspec.yml"} <= set(
+        bundle.files
+    )
+    assert {name for name in bundle.files if not name.startswith("models/tiny/")} == {
+        "src/shop/__init__.py",
+        "src/shop/features.py",
+    }, "nothing else of the repository"
+    assert not {f"models/tiny/{name}" for name in SECRETS} & set(bundle.files)
+    assert bundle.left_out["../../src/shop/rates.csv"].startswith("data")
+    files = shared_code(below.root, (repository.root / "src",))
+    assert files["shop/features.py"] == repository.root / "src" / "shop" / "features.py"
+    assert project_path(below.root, (repository.root / "src",), "s3") == "models/tiny/"
+
+
+def test_what_aws_would_not_get_of_shared_code_above_the_project_is_refused(below: Project) -> None:
+    repository = repository_of(below)
+    with pytest.raises(MlopsError, match="is outside of the project's folder, and no git repository has both") as error:
+        bundle_source(below)
+    assert error.value.hint.endswith(f"git init {repository.root}")
+    tracked(repository)
+    (repository.root / ".gitignore").write_text("features.py\n")
+    git(repository, "rm", "-q", "--cached", "src/shop/features.py")
+    with pytest.raises(MlopsError, match=r"^\.\./\.\./src/shop/features\.py would not be uploaded.*git ignores it"):
+        bundle_source(below)
+    (repository.root / ".gitignore").unlink()
+    with pytest.raises(MlopsError, match=r"\.\./\.\./src/shop/features\.py would .*git does not track it") as error:
+        bundle_source(below)
+    assert error.value.hint.startswith("Track it: git add ../../src/shop/features.py")
+
+
+@pytest.mark.parametrize("how", ["another repository", "a repository in it", "a link", "a linked module"])
+def test_shared_code_that_the_repository_does_not_have_is_refused(below: Project, tmp_path: Path, how: str) -> None:
+    repository = repository_of(below)
+    if how == "another repository":
+        git(below, "init", "-q")
+        expected = "is not in the project's git repository"
+    elif how == "a repository in it":
+        committed(Project(repository.root / "src"))
+        expected = "is not in the project's git repository"
+    elif how == "a link":
+        (repository.root / "src").rename(tmp_path / "elsewhere")
+        (repository.root / "src").symlink_to(tmp_path / "elsewhere")
+        expected = r"^\.\./\.\./src, in .*is a link or below one"
+    else:
+        module = repository.root / "src" / "shop" / "features.py"
+        module.rename(tmp_path / "features.py")
+        module.symlink_to(tmp_path / "features.py")
+        expected = r"^\.\./\.\./src/shop/features\.py would not be uploaded.*a link to somewhere else"
+    if how != "another repository":
+        tracked(repository)
+    with pytest.raises(MlopsError, match=expected):
+        bundle_source(below)
+
+
+def test_a_connection_gets_the_whole_repository(below: Project) -> None:
+    repository = tracked(repository_of(below))
+    assert source_root(below.root, (), "connection") == repository.root
+    assert source_root(below.root, (), "s3") == below.root
+    assert project_path(below.root, (), "connection") == "models/tiny/"
+    assert project_path(repository.root, (), "connection") == ""
+    below.root.parent.rename(repository.root / "my models")
+    with pytest.raises(MlopsError, match="its repository is my models/tiny: AWS's steps take only letters"):
+        project_path(repository.root / "my models" / "tiny", (), "connection")

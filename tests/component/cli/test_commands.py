@@ -365,6 +365,7 @@ def test_config_shows_origins_and_all_problems_at_once(cli: Cli) -> None:
     out = cli("config", code=2)
     assert "ENDPOINT_PORT is 'none' (from .env)" in out
     assert "BUCKET_NAME is 'No_Good' (from .env)" in out
+    assert out.endswith("\nhint: Fix them, then check again: mlops config\n")
     assert "s3cr3t" not in out
     document = cli.json("config", code=2)
     assert document["settings"]["STAGE"] == {"value": "prod", "from": ".env"}

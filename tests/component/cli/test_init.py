@@ -129,15 +129,16 @@ def test_in_a_repository_only_what_is_missing_is_added(cli: Cli, repository: dic
 
 
 def test_a_project_gets_templates_and_a_workflow_when_they_are_asked_for(cli: Cli) -> None:
-    cli("init", "churn", "--framework", "sklearn")
-    (cli.folder / "churn" / "training" / "train.py").write_text("print('mine')\n")
-    usecase = cli.folder / "churn" / "training" / "usecase.toml"
+    cli("init", "my_churn", "--framework", "sklearn", "--name", "churn")
+    (cli.folder / "my_churn" / "training" / "train.py").write_text("print('mine')\n")
+    usecase = cli.folder / "my_churn" / "training" / "usecase.toml"
     usecase.write_text(usecase.read_text().replace("accuracy = 0.7", "accuracy = 0.8"))
-    before = contents(cli.folder / "churn")
-    (cli.folder / "churn" / "training" / "preprocess.py").unlink()
-    added = cli.json("init", "churn", "--aws", "--github")["added"]
+    assert cli.json("init", "my_churn")["name"] == "churn", "the project has a name, whatever its folder's is"
+    before = contents(cli.folder / "my_churn")
+    (cli.folder / "my_churn" / "training" / "preprocess.py").unlink()
+    added = cli.json("init", "my_churn", "--aws", "--github")["added"]
     assert {name.split("/")[0] for name in added} == {"templates", ".github"}, "a script that was removed stays so"
-    after = contents(cli.folder / "churn")
+    after = contents(cli.folder / "my_churn")
     assert {name: after[name] for name in before if name in after} == {
         name: content for name, content in before.items() if name != "training/preprocess.py"
     }

@@ -19,6 +19,7 @@ from mlops_cli.core.models.comparison import (
     summarize,
 )
 from mlops_cli.errors import MlopsError
+from mlops_cli.evaluation.bootstrap import FEWEST
 from mlops_cli.evaluation.champion_challenger import compare, unknown_rows, with_predictions
 from mlops_cli.evaluation.predictions import Column, Predictions, RowMetric, TableMetric
 
@@ -271,9 +272,7 @@ def test_without_enough_resamples_that_are_defined_there_is_no_interval() -> Non
     [
         (one_label(0.2), "the training of the live model recorded no p90; the next model is compared"),
         (with_p90(one_label(0.2), precision_at_half), "the function of p90 has changed since the training of the live"),
-        (with_p90(one_label(0.2, start=200)), "p90 is a number of all test rows, and 200 of the 400 test rows are the"),
-        (with_p90(one_label(0.2, trained_on=[1, 2])), "and 398 of the 400 test rows are the live model's, too"),
-        (with_p90(one_label(0.2, start=ROWS)), "the live model was tested on other rows"),
+        (with_p90(one_label(0.2, trained_on=[1, 2])), "the live model was trained on 2 of its own 400 test rows"),
         (with_p90(model(0.2, columns=("insult",))), "the two models predict different things"),
         (
             replace(model(0.2), table_metrics=with_p90(one_label(0.2)).table_metrics),
@@ -281,8 +280,26 @@ def test_without_enough_resamples_that_are_defined_there_is_no_interval() -> Non
         ),
     ],
 )
-def test_of_other_rows_or_another_function_the_table_is_not_compared(live: Predictions, problem: str) -> None:
+def test_the_table_is_not_compared_by_another_function_or_on_learnt_rows(live: Predictions, problem: str) -> None:
     assert problem in compare("p90", with_p90(one_label(0.5)), live).problem
+
+
+@pytest.mark.parametrize("start", [200, ROWS])
+def test_a_metric_of_the_whole_table_on_other_rows_is_compared_but_beats_nothing(start: int) -> None:
+    new, live = with_p90(one_label(0.5)), with_p90(one_label(0.2, noise=50, start=start, trained_on=[0]))
+    comparison = replace(compare("p90", new, live), lower_is_better=True)
+    assert (comparison.rows, comparison.live_rows, comparison.learnt, comparison.problem) == (ROWS, ROWS, 0, "")
+    assert comparison.result is ComparisonResult.BETTER
+    assert not comparison.better, "the rows may be easier"
+    (delta,) = comparison.differences
+    assert (delta.now, delta.live) == (new.table_metrics["p90"].value, live.table_metrics["p90"].value)
+    assert summarize(comparison).startswith("better, each on its own test rows: toxic p90 ")
+    assert describe_rows(comparison) == "other rows: 400 test rows of this model, 400 of the live one"
+    assert comparison_from(comparison.to_dict()) == comparison
+    unknown = compare("p90", new, replace(live, trained_on=None))
+    assert describe_rows(unknown).endswith("whether it was trained on some of them is not known")
+    few = with_p90(one_label(0.2).take(np.arange(FEWEST - 1)))
+    assert compare("p90", new, few).result is ComparisonResult.UNKNOWN
 
 
 def test_a_table_with_another_truth_is_not_compared() -> None:

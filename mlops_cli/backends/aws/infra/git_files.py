@@ -23,16 +23,21 @@ def is_in_git(root: Path) -> bool:
     return _git(root, "rev-parse", "--is-inside-work-tree").strip() == "true"
 
 
-def list_files(root: Path) -> tuple[list[str], list[str]]:
-    """Return the project's files, and those that git does not track.
+def list_files(root: Path, below: str = ".") -> tuple[list[str], list[str]]:
+    """Return the files of a folder, relative to ``root``, and those that git does not track.
 
     Without git, or if git tracks none of it: all files except ignored ones, and no untracked files.
     """
-    tracked = _names(_git(root, "ls-files", "-z")) if is_in_git(root) else []
+    tracked = _names(_git(root, "ls-files", "-z", "--", below)) if is_in_git(root) else []
     if tracked:
-        untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard")
+        untracked = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", below)
         return [name for name in tracked if (root / name).exists()], _names(untracked)
-    return walk_files(root), []
+    return walk_files(root, "" if below == "." else below), []
+
+
+def top_folder(root: Path) -> Path | None:
+    """Return the top folder of the work tree that has the folder, None without git or a repository."""
+    return Path(_git(root, "rev-parse", "--show-toplevel").rstrip("\n")).resolve() if is_in_git(root) else None
 
 
 def _names(output: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,8 @@ from mlops_cli.project.git.ignore_rules import walk_files
 NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
 DATA_FOLDERS = ("data", "datasets")
 CONFIDENTIAL = "it may hold a secret"
+LINKED = "a link to somewhere else"
+UNTRACKED = "git does not track it"
 HEAD_BYTES = 1 << 16
 
 
@@ -34,21 +37,34 @@ def sent_code(root: Path, folder: str, may_hold_data: bool = True) -> list[str]:
 def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
     """Return the files of the folders of [code] path, by their path on Python's path.
 
-    Raise ConfigurationError for a folder outside of the project, and for files of one name.
+    Raise ConfigurationError for files of one name.
     """
     files: dict[str, Path] = {}
     for folder in folders:
-        if not folder.is_relative_to(root):
-            raise ConfigurationError(
-                f"{folder}, in [code] path of usecase.toml, is outside of the project's folder: AWS does not get it.",
-                "Move the folder, or the scripts, so that both are in one folder.",
-            )
-        for name in sent_code(root, folder.relative_to(root).as_posix(), may_hold_data=False):
+        base = _folder_of_both(root, folder)
+        for name in sent_code(base, folder.relative_to(base).as_posix(), may_hold_data=False):
             if files.setdefault(name, folder / name) != folder / name:
                 raise ConfigurationError(
                     f"{files[name]} and {folder / name} would be one file on AWS.", "Rename one of them."
                 )
     return files
+
+
+def outside_reasons(root: Path, folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Return why each file of a folder outside of the project's is not sent, "" if it is, and the untracked files.
+
+    Their names are paths in the project, such as ../../src/shop/features.py.
+    """
+    base = _folder_of_both(root, folder)
+    tracked, untracked = list_files(base, folder.relative_to(base).as_posix())
+    named = {name: Path(os.path.relpath(base / name, root)).as_posix() for name in (*tracked, *untracked)}
+    reasons = {named[name]: exclusion_reason(base, name, may_hold_data=False) for name in tracked}
+    return reasons, [named[name] for name in untracked]
+
+
+def _folder_of_both(root: Path, folder: Path) -> Path:
+    """Return the folder that has the project's and one of [code] path."""
+    return Path(os.path.commonpath([root, folder]))
 
 
 def exclusion_reason(root: Path, name: str, may_hold_data: bool) -> str:
@@ -59,7 +75,7 @@ def exclusion_reason(root: Path, name: str, may_hold_data: bool) -> str:
     if is_secret_file(name):
         return CONFIDENTIAL
     if _is_linked(root, name) and not _is_example(root, path):
-        return "a link to somewhere else"
+        return LINKED
     if not path.is_file():
         return "not a file"
     if not may_hold_data and (parts[0] in DATA_FOLDERS or is_data_file(parts[-1])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -9,7 +10,8 @@ from pathlib import Path
 
 from mlops_cli.backends.aws.infra.gate_packages import check_gate_packages
 from mlops_cli.backends.aws.infra.git_files import list_files
-from mlops_cli.backends.aws.infra.sent_files import exclusion_reason, shared_code
+from mlops_cli.backends.aws.infra.sent_files import LINKED, UNTRACKED, exclusion_reason, outside_reasons, shared_code
+from mlops_cli.backends.aws.infra.source_root import outside_folders, source_root
 from mlops_cli.caching.key import source_inputs
 from mlops_cli.caching.stage_files import stages_of
 from mlops_cli.core.secrets import is_secret_file
@@ -25,7 +27,7 @@ NEEDED = ("templates/buildspec.yml", "templates/endpoint.yaml")
 
 @dataclass(frozen=True)
 class SourceBundle:
-    """``files`` are paths below ``root``, sorted; ``left_out`` gives the reasons of the others."""
+    """``files`` are paths below ``root``, sorted; ``left_out`` gives the reasons of others, by paths in the project."""
 
     root: Path
     files: tuple[str, ...]
@@ -53,16 +55,28 @@ class SourceBundle:
 
 
 def bundle_source(project: Project) -> SourceBundle:
-    """Select the files; raise MlopsError if a file that AWS needs is not among them."""
-    names, untracked = list_files(project.root)
+    """Select the files; raise MlopsError if a file that AWS needs is not among them.
+
+    If scripts import packages from outside of the project's folder, the root is that of its repository.
+    """
+    root, folders = project.root, load_use_case(project.use_case_file).passed.code
+    names, untracked = list_files(root)
     may_hold_data = (f"{project.scripts_dir}/", "templates/")
-    reasons = {name: exclusion_reason(project.root, name, name.startswith(may_hold_data)) for name in names}
+    reasons = {name: exclusion_reason(root, name, name.startswith(may_hold_data)) for name in names}
+    top = source_root(root, folders)
+    for folder in outside_folders(root, folders):
+        more_reasons, more_untracked = outside_reasons(root, folder)
+        reasons, untracked = {**reasons, **more_reasons}, [*untracked, *more_untracked]
     left_out = {name: reason for name, reason in reasons.items() if reason}
-    files = tuple(sorted(name for name in names if name not in left_out))
-    bundle = SourceBundle(project.root, files, {**left_out, **dict.fromkeys(untracked, "git does not track it")})
+    files = tuple(name for name in reasons if name not in left_out)
+    bundle = SourceBundle(root, files, {**left_out, **dict.fromkeys(untracked, UNTRACKED)})
     _check(project, bundle)
     _check_variables(project)
-    return bundle
+    return SourceBundle(top, tuple(sorted(_path_below(top, root / name) for name in files)), bundle.left_out)
+
+
+def _path_below(root: Path, path: Path) -> str:
+    return Path(os.path.normpath(path)).relative_to(root).as_posix()
 
 
 def _check_variables(project: Project) -> None:
@@ -111,7 +125,8 @@ def _check_others(project: Project, bundle: SourceBundle) -> None:
 
 def _unsent(project: Project, name: str, why: str) -> MlopsError:
     below = name.removeprefix(f"{project.scripts_dir}/")
-    way_out = f"Track it: git add {name}" if "git" in why else "Give it another name."
+    others = {LINKED: "Put the file itself in its place."}
+    way_out = f"Track it: git add {name}" if "git" in why else others.get(why, "Give it another name.")
     if not name.endswith(".py"):
         way_out += f' Or say in usecase.toml, [files], that it does not matter: "{below}" = []'
     return MlopsError(f"{name} would not be uploaded, but a stage on AWS needs it: {why}.", way_out)

@@ -11,6 +11,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.backends.aws.infra import images
 from mlops_cli.backends.aws.infra.image_registry import in_registry, repository
+from mlops_cli.backends.aws.infra.source_root import PARAMETER, project_path
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.backends.aws.runs.build_limit import checked_build_minutes
 from mlops_cli.core.jobs.secret_addresses import addresses, arns
@@ -103,6 +104,7 @@ def pipeline(
     wheel_key: str,
     template_key: str,
 ) -> dict[str, str]:
+    """Return the parameters of the pipeline's stack; ``stack`` is its present state."""
     endpoint = _endpoint_name(settings, use_case)
     source = source_type(settings, stack)
     return {
@@ -117,6 +119,7 @@ def pipeline(
         "SourceType": source,
         "RepositoryName": settings["REPOSITORY_NAME"] if source == CODECOMMIT else "",
         "BranchName": settings["BRANCH"],
+        PARAMETER: project_path(use_case.root, use_case.passed.code, source),
         **_connection(settings, source, stack.parameters if stack else {}),
         "WheelKey": wheel_key,
         "EndpointTemplateKey": template_key,

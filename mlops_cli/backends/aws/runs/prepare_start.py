@@ -9,6 +9,7 @@ from mlops_cli.backends.aws.data import AwsData
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.infra import source_upload
 from mlops_cli.backends.aws.infra.dataset import dataset_prefix
+from mlops_cli.backends.aws.infra.source_root import check_deployed_path
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.caching.inputs import no_dataset_error
 from mlops_cli.core.runs import RunRequest
@@ -23,6 +24,7 @@ def prepare_start(deployed: DeployedProject, request: RunRequest) -> StartReques
     if request.from_stage:
         position(request.from_stage)
     check_hosting(use_case.machines.endpoint, bool(deployed.outputs.company.subnets))
+    check_deployed_path(project.root, use_case.passed.code, deployed.pipeline_stack)
     outputs, data = deployed.pipeline_outputs, AwsData(deployed).dataset()
     if data is None:
         raise no_dataset_error(use_case)

@@ -66,7 +66,16 @@ CONFIGURATION, TEMPLATE = "endpoint.json", "endpoint.yaml"
 
 
 class AwsStageExecutor:
-    def __init__(self, project: Project, use_case: UseCase, services: AwsServices, job_builder: JobBuilder) -> None:
+    """``checkout``: the root of the step's source, if that is not the project's."""
+
+    def __init__(
+        self,
+        project: Project,
+        use_case: UseCase,
+        services: AwsServices,
+        job_builder: JobBuilder,
+        checkout: Path | None = None,
+    ) -> None:
         self.project = project
         self.use_case = use_case
         self.services = services
@@ -75,7 +84,7 @@ class AwsStageExecutor:
         self.run_store = services.run_store
         self.endpoint = services.endpoint
         self.job_builder = job_builder
-        self.out = project.state / "stage"
+        self.out = Project(checkout or project.root).state / "stage"
         self._imports: dict[str, list[str]] = {}
         self.rollback_model: RollbackModel | None = None
         # The reason and the details of the rollback that this run was started for.
@@ -97,7 +106,8 @@ class AwsStageExecutor:
         return self._reads().present(previous.cache_inputs) if previous else {}
 
     def _reads(self) -> Reads:
-        return Reads(self.project.root, self.use_case.files, digest_file, self.project.scripts_dir)
+        code = self.use_case.passed.code
+        return Reads(self.project.root, self.use_case.files, digest_file, self.project.scripts_dir, code)
 
     def _code(self, stage: Stage) -> dict[str, str]:
         """Return the code's cache inputs: a gate runs in this environment, a job in an image with the requirements."""
@@ -368,7 +378,7 @@ class AwsStageExecutor:
         return JobProvenance(run, pipeline, *clients, self.bucket, self.job_builder, self._is_same_code)
 
     def _is_same_code(self, stage: Stage, run: Run, archive: bytes) -> bool:
-        shared = [folder.relative_to(self.project.root) for folder in self.use_case.passed.code]
+        shared = [os.path.relpath(folder, self.project.root) for folder in self.use_case.passed.code]
         with tempfile.TemporaryDirectory() as folder:
             ours = Path(folder) / self.project.scripts_dir
             self.job_builder.copy_code(ours, stage)

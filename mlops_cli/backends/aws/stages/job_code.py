@@ -45,7 +45,7 @@ def digests_script() -> str:
 
 
 def is_same(
-    stage: Stage, run: Run, archive: bytes, ours: Path, use_case: UseCase, shared: Sequence[Path], project: Path
+    stage: Stage, run: Run, archive: bytes, ours: Path, use_case: UseCase, shared: Sequence[str], project: Path
 ) -> bool:
     """Return True if a job with this archive has executed what one with the files in ``ours`` would execute.
 
@@ -53,15 +53,18 @@ def is_same(
     folders that usecase.toml names, relative to the project's.
     """
     with tempfile.TemporaryDirectory() as folder:
-        packed, unpacked = Path(folder) / ARCHIVE, Path(folder) / ours.relative_to(project)
+        # As deep as the folders of shared code reach above the project.
+        root = Path(folder).joinpath(*["project"] * max((Path(path).parts.count("..") for path in shared), default=0))
+        packed, unpacked = Path(folder) / ARCHIVE, root / ours.relative_to(project)
         packed.write_bytes(archive)
+        root.mkdir(parents=True, exist_ok=True)
         for path in shared:
-            (Path(folder) / path).mkdir(parents=True, exist_ok=True)
+            (root / path).mkdir(parents=True, exist_ok=True)
         try:
             unpack(packed, unpacked)
             if digest_file(unpacked / DIGESTS) != digests_script():
                 return False
-            theirs = load_use_case(unpacked / FILE, Path(folder))
+            theirs = load_use_case(unpacked / FILE, root)
             return _counted(stage, run, unpacked, theirs, use_case) == _counted(stage, run, ours, use_case, use_case)
         except (MlopsError, OSError):  # an archive that this run's step would not have made
             return False

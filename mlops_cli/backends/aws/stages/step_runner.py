@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from mlops_cli.backends.aws.clients.s3 import UNVERSIONED, Bucket
 from mlops_cli.backends.aws.deployed_project import DeployedProject
@@ -33,7 +34,8 @@ class StepRunner(StageRunner):
         machines = deployed.use_case.machines.trained_on(deployed.settings["INSTANCE"])
         checkpoints = variables.get(CHECKPOINTS) or os.urandom(16).hex()
         job_builder = deployed.job_builder(outputs, bucket, machines, checkpoints=checkpoints)
-        executor = AwsStageExecutor(deployed.project, deployed.use_case, services, job_builder)
+        checkout = Path(variables["CODEBUILD_SRC_DIR"]) if "CODEBUILD_SRC_DIR" in variables else None
+        executor = AwsStageExecutor(deployed.project, deployed.use_case, services, job_builder, checkout)
         run = run_stage_step(stage, run_id, executor, variables, view)
         if services.run_store.saved_version in ("", UNVERSIONED):
             raise no_versions_error()
@@ -43,4 +45,5 @@ class StepRunner(StageRunner):
     def _export(self, values: dict[str, str]) -> None:
         """Write what the buildspec exports to the next steps of this run: CodePipeline shows it to no other run."""
         text = "".join(f"export {name}={value}\n" for name, value in values.items())
+        self._deployed.project.state.mkdir(exist_ok=True)
         (self._deployed.project.state / EXPORTS).write_text(text, encoding="utf-8")

@@ -12,6 +12,7 @@ from mlops_cli.backends.local.infra.deploy import ensure_infra
 from mlops_cli.backends.local.runs.selection import RunSelection, check_ready, finish_single_stage, select_run
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.caching.inputs import no_dataset_error
+from mlops_cli.caching.key import check_sources
 from mlops_cli.core.costs import CostCheck, no_cost_check
 from mlops_cli.core.engine import RunView, run_or_reuse_stage
 from mlops_cli.core.runs import Run, RunRequest, Status
@@ -41,6 +42,8 @@ class LocalRuns(Runs):
     ) -> tuple[Run, bool]:
         services, request = self._services, self._checked_request(request)
         with services.hold("run"):
+            imports, shared = services.store.known_imports(), services.use_case.passed.code
+            check_sources(services.project.training, request.from_stage, imports, shared)
             choice = select_run(request, services.store, services.executor)
             if not choice.fresh:
                 return choice.run, False

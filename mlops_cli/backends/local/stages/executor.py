@@ -99,7 +99,8 @@ class LocalStageExecutor:
             return self._reads(digest).present(previous.cache_inputs) if previous else {}
 
     def _reads(self, digest: Callable[[Path], str]) -> Reads:
-        return Reads(self.project.root, self.use_case.files, digest, self.project.scripts_dir)
+        code = self.use_case.passed.code
+        return Reads(self.project.root, self.use_case.files, digest, self.project.scripts_dir, code)
 
     def _code(self, stage: Stage) -> dict[str, str]:
         imports, training = self.store.known_imports(), self.project.training

@@ -43,4 +43,5 @@ def config(ctx: typer.Context, as_json: Json = False) -> None:
     )
     if problems:
         console.say("\n".join(f"problem: {problem}" for problem in problems))
+        console.say(f"hint: Fix {'it' if len(problems) == 1 else 'them'}, then check again: mlops config")
         raise typer.Exit(EXIT_USAGE)

@@ -38,14 +38,13 @@ def init(
     toxic comments' use case. See docs/your-own-use-case.md.
     """
     from mlops_cli.console import output
-    from mlops_cli.project.scaffold.new_project import new_project, write_project
+    from mlops_cli.project.scaffold.new_project import existing_name, new_project, write_project
     from mlops_cli.project.scaffold.project_files import Kind, project_name
 
     _, console = get_context(ctx)
     minimal = minimal or bool(framework)
-    kind = Kind(
-        project_name(name, folder, minimal), minimal, framework, aws or github, github, scripts_dir.removesuffix("/")
-    )
+    chosen = project_name(name or existing_name(folder), folder, minimal)
+    kind = Kind(chosen, minimal, framework, aws or github, github, scripts_dir.removesuffix("/"))
     project = new_project(folder, kind)
     plan = project.plan
     output.show_plan(console, plan)
