@@ -19,7 +19,7 @@ from ministack.services.cloudformation import provisioners, stacks
 from ministack.services.cloudformation.helpers import _error
 
 from aws_simulator.errors import ServiceError
-from aws_simulator.roles import CURRENT, Caller, assume, root
+from aws_simulator.permissions.roles import CURRENT, Caller, assume, root
 
 if TYPE_CHECKING:
     from aws_simulator.simulator import Simulator

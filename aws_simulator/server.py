@@ -18,8 +18,8 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-from aws_simulator.callers import for_own_user
 from aws_simulator.endpoint_server import ServerFactory
+from aws_simulator.permissions.callers import for_own_user
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"

@@ -20,7 +20,7 @@ from ministack.core.router import extract_access_key_id
 
 from aws_simulator import shapes, wire
 from aws_simulator.errors import ServiceError
-from aws_simulator.roles import Caller
+from aws_simulator.permissions.roles import Caller
 
 if TYPE_CHECKING:
     from aws_simulator.simulator import Simulator

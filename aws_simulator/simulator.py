@@ -21,8 +21,10 @@ from ministack import app
 from ministack.core import iam_actions, router
 from ministack.services import sts
 
+from aws_simulator import services
 from aws_simulator.endpoint_server import ServerFactory
-from aws_simulator.ledger import Ledger
+from aws_simulator.permissions.ledger import Ledger
+from aws_simulator.permissions.roles import ROOT_KEY, Caller
 from aws_simulator.processes import Processes
 from aws_simulator.resources import (
     SLOW,
@@ -32,7 +34,6 @@ from aws_simulator.resources import (
     in_context,
     slow_down,
 )
-from aws_simulator.roles import ROOT_KEY, Caller
 from aws_simulator.service import Service
 
 logger = logging.getLogger("simulator")
@@ -95,11 +96,15 @@ class Simulator:
         self.add_control("slow-resource-type", lambda arguments: slow_down(**arguments))
         self.add_control("start-process", self._start_process)
         self.add_control("reset", lambda _: self.reset())
-        package = __package__ or ""
-        for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-            if module.name.startswith(("test_", "_")) or module.name in FOUNDATION:
-                continue
-            plugin = importlib.import_module(f"{package}.{module.name}")
+        self._register_plugins()
+
+    def _register_plugins(self) -> None:
+        """Register the repairs of ministack and every plug-in of services/; both know this class."""
+        from aws_simulator import repairs
+
+        repairs.register(self)
+        for module in pkgutil.iter_modules(services.__path__, f"{services.__name__}."):
+            plugin = importlib.import_module(module.name)
             if hasattr(plugin, "register"):
                 plugin.register(self)
 
@@ -225,24 +230,3 @@ class Simulator:
                 aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
                 config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300),
             )
-
-
-# Modules that are no plug-ins, and what only tests need: not to be imported in search of a register().
-FOUNDATION = {
-    "accounts",
-    "endpoint_server",
-    "errors",
-    "fixture",
-    "ledger",
-    "networks",
-    "packages",
-    "processes",
-    "resources",
-    "roles",
-    "server",
-    "service",
-    "shapes",
-    "simulator",
-    "tests",
-    "wire",
-}

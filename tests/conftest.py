@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "aws_server" in getattr(item, "fixturenames", ()):
             item.add_marker("aws")
         if SHARED & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     items.sort(key=lambda item: (is_slow(item), is_slow(item) and item.get_closest_marker("xdist_group") is None))
 
 

@@ -12,7 +12,7 @@ from ministack.core.router import extract_access_key_id
 from ministack.services import s3
 
 from aws_simulator.errors import ServiceError
-from aws_simulator.roles import Caller
+from aws_simulator.permissions.roles import Caller
 
 KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 ACTIONS = {"PUT": "kms:GenerateDataKey", "POST": "kms:GenerateDataKey", "GET": "kms:Decrypt"}

@@ -11,8 +11,8 @@ from ministack.core.iam_evaluator import EvalContext, evaluate_resource_policy
 from ministack.services import kms
 from ministack.services.cloudformation import provisioners
 
+from aws_simulator.permissions.roles import root
 from aws_simulator.repairs.existing import LOG_GROUP
-from aws_simulator.roles import root
 
 ACTIONS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
 

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from aws_simulator.accounts import user
 from aws_simulator.fixture import Aws
-from aws_simulator.tests.endpoint_account import Models
+from aws_simulator.tests.sagemaker.endpoint_account import Models
 
 pytestmark = pytest.mark.slow
 TARGET = {

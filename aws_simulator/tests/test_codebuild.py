@@ -11,9 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aws_simulator.accounts import bucket, eventually, grant, reasons, role, settled, stack
-from aws_simulator.codebuild import artifacts, buildspec
 from aws_simulator.fixture import Aws
 from aws_simulator.processes import bearers
+from aws_simulator.services.codebuild import artifacts, buildspec
 
 LOGS = {"Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"], "Resource": "*"}
 

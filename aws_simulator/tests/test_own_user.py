@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from aws_simulator import callers
-from aws_simulator.callers import for_own_user, user_of
 from aws_simulator.fixture import Aws, start, stop
+from aws_simulator.permissions import callers
+from aws_simulator.permissions.callers import for_own_user, user_of
 
 LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell whose a connection is")
 

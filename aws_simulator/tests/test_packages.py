@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aws_simulator.codebuild import image
 from aws_simulator.packages import entries, is_installed, requirements_of, with_dependencies
+from aws_simulator.services.codebuild import image
 
 
 def test_requirements_without_options_comments_and_hashes() -> None:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from aws_simulator.accounts import eventually, grant, reasons, role, stack, user
 from aws_simulator.fixture import Aws
-from aws_simulator.tests.job_account import Jobs
+from aws_simulator.tests.sagemaker.job_account import Jobs
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:"
 DEFINITION = {

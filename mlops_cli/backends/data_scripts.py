@@ -16,8 +16,9 @@ from mlops_cli.caching.key import code_inputs
 from mlops_cli.caching.reads import Reads
 from mlops_cli.core.cache_inputs import FILE
 from mlops_cli.core.jobs.script_job import describe_exit, named_arguments, progress_in
-from mlops_cli.core.jobs.time_limits import DOWNLOAD, time_limit_message
+from mlops_cli.core.jobs.time_limits import time_limit_message
 from mlops_cli.core.progress import Report
+from mlops_cli.core.stages import DOWNLOAD
 from mlops_cli.data.scripts import DataScript
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.files.atomic import open_unless_link

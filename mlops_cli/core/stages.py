@@ -10,6 +10,8 @@ from mlops_cli.errors import ConfigurationError
 
 DATA = "data"
 FIRST_INPUT = "input"
+# The command before the first stage: a script that writes the data has a time limit of this name.
+DOWNLOAD = "download-data"
 
 
 class Kind(str, Enum):

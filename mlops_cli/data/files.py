@@ -10,13 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from mlops_cli.core.progress import Report
+from mlops_cli.data.limits import CHUNK, MAX_UNPACKED, MOST_FILES
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.plain_text import one_line
 
-MOST_FILES = 1_000_000
-MAX_UNPACKED = 64 * 2**30
-CHUNK = 1 << 20
 # What operating systems and tools leave beside the files of a user; hidden files are left out, too.
 _CLUTTER = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini")
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import Aws
-from aws_simulator.sagemaker import scriptmode
-from aws_simulator.tests.job_account import BUCKET, Jobs, untarred
+from aws_simulator.services.sagemaker.jobs import scriptmode
+from aws_simulator.tests.sagemaker.job_account import BUCKET, Jobs, untarred
 from mlops_cli.backends.aws.stages.containers import launcher
 from mlops_cli.backends.aws.stages.job_requests import LAUNCHER, JobSpec, training_request
 from mlops_cli.core.jobs import script_mode

@@ -12,7 +12,7 @@ import pytest
 
 from mlops_cli.core.stages import STAGES
 from tests.conftest import LIMIT_SECONDS, Cli, is_alive, wait_for
-from tests.e2e.test_local_lifecycle import edit, hold, reached, statuses
+from tests.harness.lifecycle import hold, reached, statuses
 
 pytestmark = pytest.mark.slow
 
@@ -138,7 +138,7 @@ parser = argparse"""
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_who_ends_the_command_ends_the_stage_and_is_told_how_to_continue(tiny: Cli, sign: signal.Signals) -> None:
-    edit(tiny, "train.py", "parser = argparse", HELPER)
+    tiny.edit("train.py", "parser = argparse", HELPER)
     hold(tiny, "train")
     with tiny.start("run") as process:
         wait_for(reached(tiny, "train").exists)
@@ -183,16 +183,16 @@ def kill_training(cli: Cli, *arguments: str) -> None:
 def test_a_training_continues_only_from_what_the_same_code_has_learnt(
     tiny: Cli, old: str, arguments: tuple[str, ...], begins_with: str
 ) -> None:
-    edit(tiny, "train.py", "model = Path", f"# no change\n{LEARNING}")
+    tiny.edit("train.py", "model = Path", f"# no change\n{LEARNING}")
     kill_training(tiny)
-    edit(tiny, "train.py", old, old.replace("first", "second"))
+    tiny.edit("train.py", old, old.replace("first", "second"))
     assert tiny.json("run", *arguments)["status"] == "waiting"
     assert f"learnt before by {begins_with}\n" in tiny("logs", "--stage", "train")
     assert not (tiny.folder / ".mlops" / "artifacts" / "train" / ".checkpoints").exists(), "nothing piles up"
 
 
 def test_a_forced_training_continues_from_its_own(tiny: Cli) -> None:
-    edit(tiny, "train.py", "model = Path", LEARNING)
+    tiny.edit("train.py", "model = Path", LEARNING)
     kill_training(tiny, "--force")
     assert tiny.json("run")["status"] == "waiting"
     assert "learnt before by the first code\n" in tiny("logs", "--stage", "train")
@@ -275,7 +275,7 @@ def test_a_detached_run_that_ends_by_a_fault_has_it_in_its_log(tiny: Cli) -> Non
 
 
 def test_watching_a_run_that_fails_ends_as_the_run_does(tiny: Cli) -> None:
-    edit(tiny, "train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
+    tiny.edit("train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
     tiny("run", "--detach")
     assert "no luck today" in tiny("status", "--follow", code=3)
 
@@ -296,7 +296,7 @@ def test_a_run_that_continues_is_ended_from_elsewhere(tiny: Cli) -> None:
 
 def test_a_single_stage_is_a_command(tiny: Cli) -> None:
     run_id = tiny.json("run", "--set", "epochs=2")["id"]
-    edit(tiny, "train.py", "import argparse", "import argparse  # changed")
+    tiny.edit("train.py", "import argparse", "import argparse  # changed")
     run = tiny.json("stage", "train", "--run-id", run_id)
     assert statuses(run)["train"] == "done"
     assert "comes after approval, which is waiting" in tiny("stage", "deploy", "--run-id", run_id, code=1)

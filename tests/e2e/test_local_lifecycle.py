@@ -12,34 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli, wait_for
+from tests.harness.lifecycle import approved_run, statuses
 
 pytestmark = pytest.mark.slow
-
-
-def edit(cli: Cli, file: str, old: str, new: str) -> None:
-    path = cli.folder / "training" / file
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new))
-
-
-def hold(cli: Cli, stage: str) -> Path:
-    file = cli.folder / "training" / f"hold-{stage}"
-    file.touch()
-    return file
-
-
-def reached(cli: Cli, stage: str) -> Path:
-    return cli.folder / "training" / f"reached-{stage}"
-
-
-def statuses(run: dict) -> dict[str, str]:
-    return {stage["name"]: stage["status"] for stage in run["stages"]}
-
-
-def approved_run(cli: Cli) -> dict:
-    run = cli.json("run")
-    assert run["status"] == "waiting"
-    return cli.json("approve", "--yes")
 
 
 def test_from_run_to_cleanup(tiny: Cli) -> None:
@@ -131,7 +106,7 @@ def trained(run: dict) -> str:
 
 
 def why_a_stage_ran(tiny: Cli) -> None:
-    edit(tiny, "hold.py", "0.02", "0.01")
+    tiny.edit("hold.py", "0.02", "0.01")
     out = tiny("run", "--explain")
     assert "training/hold.py changed" in out
     assert "not seen: files beside the scripts' folder that another program or native code" in out
@@ -144,7 +119,7 @@ def why_a_stage_ran(tiny: Cli) -> None:
 
 
 def test_a_script_that_fails_shows_its_last_lines(tiny: Cli) -> None:
-    edit(tiny, "train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
+    tiny.edit("train.py", "model = Path", "raise SystemExit('no luck today')\nmodel = Path")
     _, err = tiny.both("run", code=3)
     assert "no luck today" in err
     assert "train.py ended with exit code 1" in err
@@ -159,11 +134,11 @@ def test_a_secret_is_neither_kept_nor_shown(tiny: Cli) -> None:
         settings.write(f"DB_PASSWORD={secrets[0]}\n")
     encoded = base64.b64encode(text.encode()).decode()  # so that no copy of the script holds them
     reveal = f"import base64\nsecrets = base64.b64decode('{encoded}').decode()\n"
-    edit(tiny, "train.py", "model = Path", f"{reveal}print(secrets)\nmodel = Path")
+    tiny.edit("train.py", "model = Path", f"{reveal}print(secrets)\nmodel = Path")
     run_id = tiny.json("run")["id"]
     outputs = ["".join(tiny.both("approve", "--run-id", run_id, "--yes", "--reject", "--comment", text))]
     outputs += ["".join(tiny.both("report", run_id))]
-    edit(tiny, "train.py", "print(secrets)", "raise SystemExit(secrets)")
+    tiny.edit("train.py", "print(secrets)", "raise SystemExit(secrets)")
     outputs += ["".join(tiny.both("run", *options, code=3)) for options in ((), ("--json",))]
     commands = [(name, *options) for name in ("status", "logs", "runs") for options in ((), ("--json",))]
     outputs += ["".join(tiny.both(*command)) for command in commands]
@@ -175,7 +150,7 @@ def test_a_secret_is_neither_kept_nor_shown(tiny: Cli) -> None:
 
 def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) -> None:
     keys = ("wxy-4711", "quiet-otter")
-    edit(tiny, "usecase.toml", "[metrics]\n", '[secrets]\nnames = ["FEED", "SHOP_LOGIN"]\n\n[metrics]\n')
+    tiny.edit("usecase.toml", "[metrics]\n", '[secrets]\nnames = ["FEED", "SHOP_LOGIN"]\n\n[metrics]\n')
     for script in ("preprocess.py", "train.py", "tests/test_pretraining.py"):
         path = tiny.folder / "training" / script
         path.write_text("import os\nprint(os.environ['FEED'], os.environ['SHOP_LOGIN'])\n" + path.read_text())
@@ -210,14 +185,14 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(tiny: Cli) ->
     (tiny.folder / ".env").write_text(without)
     assert "The secret FEED of usecase.toml is not set." in tiny.both("test-endpoint", code=2)[1]
     (tiny.folder / ".env").write_text(settings_text)
-    edit(tiny, "usecase.toml", ', "SHOP_LOGIN"', "")
+    tiny.edit("usecase.toml", ', "SHOP_LOGIN"', "")
     out, err = tiny.both("run", "--explain", code=3)
     assert "secret SHOP_LOGIN" in out
     assert "KeyError: 'SHOP_LOGIN'" in err
 
 
 def test_a_model_under_its_minimum_needs_a_reason(tiny: Cli) -> None:
-    edit(tiny, "usecase.toml", "roc_auc = 0.5", "roc_auc = 0.9")
+    tiny.edit("usecase.toml", "roc_auc = 0.5", "roc_auc = 0.9")
     run_id = tiny.json("run")["id"]
     _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=2)
     assert "macro: roc_auc 0.600 is under 0.9" in err
@@ -226,7 +201,7 @@ def test_a_model_under_its_minimum_needs_a_reason(tiny: Cli) -> None:
 
 
 def test_a_metric_that_is_not_a_number_is_under_its_minimum(tiny: Cli) -> None:
-    edit(tiny, "train.py", "quality = min(0.4 + 0.2 * arguments.epochs, 0.99)", "quality = float('nan')")
+    tiny.edit("train.py", "quality = min(0.4 + 0.2 * arguments.epochs, 0.99)", "quality = float('nan')")
     run_id = tiny.json("run")["id"]
     _, err = tiny.both("approve", "--run-id", run_id, "--yes", code=2)
     assert "macro: roc_auc is not a number: NaN" in err
@@ -234,7 +209,7 @@ def test_a_metric_that_is_not_a_number_is_under_its_minimum(tiny: Cli) -> None:
 
 def test_a_script_that_python_cannot_read_is_named_and_no_stage_is_blamed(tiny: Cli) -> None:
     run = tiny.json("run")
-    edit(tiny, "train.py", "import argparse", "import argparse (")
+    tiny.edit("train.py", "import argparse", "import argparse (")
     _, err = tiny.both("run", code=2)
     assert re.search(
         r"training/train\.py is not valid Python: invalid syntax \(train\.py, line \d+\)", " ".join(err.split())
@@ -252,8 +227,8 @@ def test_the_evidence_shows_the_data_of_the_run_not_of_today(tiny: Cli) -> None:
 
 
 def test_a_forced_run_leaves_the_approved_model_where_it_was(tiny: Cli) -> None:
-    edit(tiny, "train.py", "model = Path", "import time\nmodel = Path")
-    edit(tiny, "train.py", "str(arguments.epochs)", "str(time.time_ns())")
+    tiny.edit("train.py", "model = Path", "import time\nmodel = Path")
+    tiny.edit("train.py", "str(arguments.epochs)", "str(time.time_ns())")
     approved_run(tiny)
     live = tiny.json("status")["endpoint"]["live_digest"]
     forced = tiny.json("run", "--force")
@@ -272,12 +247,12 @@ def test_a_model_that_was_rejected_later_is_not_brought_back(tiny: Cli) -> None:
 
 
 def test_a_decided_run_is_not_continued_with_another_model(tiny: Cli) -> None:
-    edit(tiny, "tests/test_posttraining.py", "== [3.0, 5.0]", "== [0.0, 0.0]")
+    tiny.edit("tests/test_posttraining.py", "== [3.0, 5.0]", "== [0.0, 0.0]")
     run_id = tiny.json("run")["id"]
     tiny("approve", "--run-id", run_id, "--yes", code=3)
     other_run = tiny.json("run", "--set", "epochs=2")
     assert (other_run["id"] != run_id, other_run["status"]) == (True, "waiting")
-    edit(tiny, "tests/test_posttraining.py", "== [0.0, 0.0]", "== [3.0, 5.0]")
+    tiny.edit("tests/test_posttraining.py", "== [0.0, 0.0]", "== [3.0, 5.0]")
     assert tiny.json("status", run_id)["run"]["decision"]["approved"] is True
 
 
@@ -299,7 +274,7 @@ def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
     assert [line for line in out.splitlines() if line.startswith("next: ")] == ["next: mlops run --from deploy"]
     _, err = tiny.both("test-endpoint", code=3)
     assert "hint: Bring it back: mlops run --from deploy" in err
-    edit(tiny, "train.py", "import argparse", "import argparse  # half-way through an edit")
+    tiny.edit("train.py", "import argparse", "import argparse  # half-way through an edit")
     run = tiny.json("run", "--from", "deploy")
     assert statuses(run)["train"] == "reused", "bringing back does not train"
     back = tiny.json("status")["endpoint"]

@@ -16,7 +16,7 @@ import pytest
 
 from tests.conftest import LIMIT_SECONDS, Cli, is_alive, wait_for
 from tests.e2e.test_local_interruptions import processes_of
-from tests.e2e.test_local_lifecycle import edit, hold, reached
+from tests.harness.lifecycle import hold, reached
 
 pytestmark = pytest.mark.slow
 
@@ -110,8 +110,8 @@ def test_a_signal_in_the_middle_of_a_command_has_its_exit_code(
 
 
 def test_a_signal_to_a_command_ends_all_that_it_has_started(tiny: Cli) -> None:
-    edit(tiny, "hold.py", "def hold(", f"{HELPER}.resolve()\n\n\ndef hold(")
-    edit(tiny, "usecase.toml", 'source = "sample"\nfile = "tiny.csv"', 'source = "tiny.csv"')
+    tiny.edit("hold.py", "def hold(", f"{HELPER}.resolve()\n\n\ndef hold(")
+    tiny.edit("usecase.toml", 'source = "sample"\nfile = "tiny.csv"', 'source = "tiny.csv"')
     held = hold(tiny, "train")
     end(tiny, reached(tiny, "train"), signal.SIGTERM, "quickstart", "--yes")
     held.unlink()

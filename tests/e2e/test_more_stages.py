@@ -12,7 +12,8 @@ import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import ROOT, Cli
-from tests.e2e.cloud import Cloud, project, statuses
+from tests.harness.cloud import Cloud, project
+from tests.harness.lifecycle import statuses
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "project"]

@@ -26,8 +26,8 @@ from mlops_cli.core.checks import Finding, State
 from mlops_cli.core.rehearsal import Rehearsal, short_role
 from mlops_cli.rehearsal.simulated_aws import SimulatedAws
 from tests.conftest import LIMIT_SECONDS, ROOT, Cli, is_alive, links_into, wait_for
-from tests.e2e.cloud import project
 from tests.e2e.test_readme import check, masked
+from tests.harness.cloud import project
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "project"]

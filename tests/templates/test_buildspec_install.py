@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aws_simulator.codebuild import image
+from aws_simulator.services.codebuild import image
 from mlops_cli import __version__
 from mlops_cli.backends.aws.runs.status import DECIDING
 from mlops_cli.core.stages import stage_named

@@ -26,7 +26,7 @@ def stacks(aws: Aws) -> Stacks:
     return Stacks(aws)
 
 
-# A company's key and network are made in tests/e2e/test_aws_company.py.
+# A company's key and network are made in tests/e2e/aws/test_aws_company.py.
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name.startswith("pipeline") and "company" not in name])
 def test_the_pipeline_comes_to_be_from_each_source(stacks: Stacks, name: str) -> None:
     _, parameters = VARIANTS[name]

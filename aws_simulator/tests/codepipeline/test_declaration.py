@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.codepipeline import declaration
 from aws_simulator.errors import ServiceError
+from aws_simulator.services.codepipeline import declaration
 from aws_simulator.tests.codepipeline.lines import action, gate, source
 
 BUILD = {"ProjectName": "p"}

@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aws_simulator.accounts import bucket, reasons, settled, stack, user
-from aws_simulator.company import key_policy
 from aws_simulator.fixture import Aws
+from aws_simulator.services.company import key_policy
 from aws_simulator.tests.repairs.plans import carried_out, changes, events, execute, plan
 
 BUCKET = {"Type": "AWS::S3::Bucket"}

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from mlops_cli.core.stages import Kind, Stage
+from mlops_cli.core.stages import DOWNLOAD, Kind, Stage
 
 # In minutes: far above what a stage takes that makes progress.
 DEFAULTS = {Kind.PROCESSING: 240, Kind.GATE: 30, Kind.TRAINING: 24 * 60, Kind.DEPLOY: 2}
 LONGEST = 28 * 24 * 60
-# A script that writes the data, in [data] of usecase.toml.
-DOWNLOAD = "download-data"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from mlops_cli.data.compression.inflate import Inflated
-from mlops_cli.data.files import CHUNK, MAX_UNPACKED
+from mlops_cli.data.limits import CHUNK, MAX_UNPACKED
 from mlops_cli.errors import MlopsError
 
 # DEFLATE cannot do better than 1:1032; prose and tables stay under 1:20.

@@ -19,7 +19,7 @@ from mlops_cli.data.compression.compressed import (
     max_unpacked,
     translate_archive_errors,
 )
-from mlops_cli.data.files import CHUNK
+from mlops_cli.data.limits import CHUNK
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.plain_text import one_line

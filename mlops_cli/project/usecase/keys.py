@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_cli.core.jobs.time_limits import DOWNLOAD
-from mlops_cli.core.stages import STAGES, Kind
+from mlops_cli.core.stages import DOWNLOAD, STAGES, Kind
 from mlops_cli.project.scripts_dir import KEY
 
 MINIMUM, MAXIMUM = "minimum", "maximum"

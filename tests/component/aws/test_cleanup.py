@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.tests.endpoint_account import Models
-from aws_simulator.tests.job_account import Jobs
+from aws_simulator.tests.sagemaker.endpoint_account import Models
+from aws_simulator.tests.sagemaker.job_account import Jobs
 from mlops_cli.backends.aws.cleanup.s3_objects import ProjectObjects
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.errors import AwsError
@@ -18,7 +18,7 @@ from mlops_cli.core.progress import ResourceEvent, no_report
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.usecase.data_request import data_request
 from tests.component.aws.conftest import Ground
-from tests.component.aws.test_deploy import never_whole
+from tests.component.aws.infra.test_deploy import never_whole
 
 STORAGE, PIPELINE, ENDPOINT = (f"mlops-tiny-dev-{part}" for part in ("storage", "pipeline", "endpoint"))
 TAGS = {"mlops:project": "tiny", "mlops:environment": "dev"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.accounts import eventually, user
-from aws_simulator.tests.endpoint_account import Models
+from aws_simulator.tests.sagemaker.endpoint_account import Models
 from mlops_cli.backends.aws.doctor.permissions import arn_context
 from mlops_cli.backends.aws.doctor.required_permissions import RequiredPermission, policy, required_permissions
 from mlops_cli.core.checks import Finding, State

@@ -6,8 +6,8 @@ import pytest
 
 from tests.component.aws.conftest import Ground
 from tests.component.aws.faults import faulty
+from tests.component.aws.infra.test_deploy import PIPELINE, STORAGE, kill_after
 from tests.component.aws.test_cleanup import clean, settled
-from tests.component.aws.test_deploy import PIPELINE, STORAGE, kill_after
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aws_simulator.codebuild import image
+from aws_simulator.services.codebuild import image
 from mlops_cli import __version__
 from mlops_cli.locks import path_of
 from tests.conftest import ROOT, Cli, free_port

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from mlops_cli.data.compression.compressed import SizeLimitedStream, translate_archive_errors
 from mlops_cli.data.compression.inflate import Inflated
-from mlops_cli.data.files import CHUNK
+from mlops_cli.data.limits import CHUNK
 from mlops_cli.errors import MlopsError
 
 _GZIP = ("gzip", "x-gzip")

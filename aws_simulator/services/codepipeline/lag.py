@@ -1,0 +1,54 @@
+"""What a view of a pipeline does not show yet, or not where one would look: recorded of CodePipeline, or not known."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from aws_simulator.services.codepipeline.records import IN_PROGRESS, Action, Pipeline, now
+
+# GetPipelineState has been seen without an approval that ListActionExecutions had named for 5 seconds, and
+# ListPipelineExecutions without an execution that had begun for a tenth of one.
+STATE_SECONDS = 0.5
+LISTING_SECONDS = 0.2
+DETAILS, SUMMARY = "details", "summary"
+ARN, NAME = "arn", "name"
+SUCCEEDS, FAILS = "succeeds", "fails"
+
+
+class Views:
+    """The control ``codepipeline-views``.
+
+    ``state``: seconds by which GetPipelineState is late; ``listing``: seconds until an execution is listed; ``texts``:
+    where ListActionExecutions has a failure's text, in the "summary" or in the error's "details" as well;
+    ``external``: a Step Functions action's external id, an "arn" while it runs or, at its end, its "name";
+    ``unchanged``: what a CloudFormation action does that changes nothing, "succeeds" or "fails".
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.state, self.listing, self.texts, self.external = STATE_SECONDS, LISTING_SECONDS, SUMMARY, ARN
+        self.unchanged = FAILS
+
+    def set(self, arguments: dict[str, Any]) -> None:
+        for name in ("state", "listing", "texts", "external", "unchanged"):
+            setattr(self, name, arguments.get(name, getattr(self, name)))
+
+    def is_listed(self, started: Any) -> bool:
+        return bool(started <= now() - timedelta(seconds=self.listing))
+
+    def shown(self, pipeline: Pipeline, stage: str, name: str) -> tuple[Action | None, str]:
+        """Return the action that GetPipelineState shows for a name, and the status that it shows."""
+        cutoff = now() - timedelta(seconds=self.state)
+        began = [
+            action
+            for execution in pipeline.executions.values()
+            for action in execution.actions
+            if (action.stage, action.name) == (stage, name) and action.started <= cutoff
+        ]
+        if not began:
+            return None, ""
+        latest = max(began, key=lambda action: action.started)
+        return latest, latest.status if latest.updated <= cutoff else IN_PROGRESS

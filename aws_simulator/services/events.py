@@ -1,0 +1,59 @@
+"""EventBridge: events of our services, and CodePipeline as a target under the target's role."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ministack.services import eventbridge
+
+from aws_simulator.errors import ServiceError
+from aws_simulator.permissions.roles import Caller, assume
+from aws_simulator.resources import in_context
+
+if TYPE_CHECKING:
+    from aws_simulator.simulator import Simulator
+
+Target = Callable[[str, Caller, Mapping[str, Any], Mapping[str, Any]], None]
+"""(target ARN, the target's role, the rule, the event's payload)"""
+
+TARGETS: dict[str, Target] = {}
+
+
+def emit(source: str, detail_type: str, resources: Sequence[str], detail: Mapping[str, Any]) -> None:
+    """Put an event of AWS's own on the default bus of the account and region at hand; never waits."""
+    entry = {"Source": source, "DetailType": detail_type, "Resources": list(resources), "Detail": json.dumps(detail)}
+    send = in_context(eventbridge._put_events)
+    threading.Thread(target=send, args=({"Entries": [entry]}, True), daemon=True).start()
+
+
+def add_target(service: str, deliver: Target) -> None:
+    """Deliver events to targets whose ARN names ``service``, as the role that the target names."""
+    TARGETS[service] = deliver
+
+
+def register(simulator: Simulator) -> None:
+    invoke = eventbridge._invoke_target
+
+    def invoked(target: Mapping[str, Any], event: Mapping[str, Any], rule: Mapping[str, Any], view: Any = None) -> None:
+        service = target.get("Arn", "").split(":")[2]
+        if service not in TARGETS:
+            invoke(target, event, rule, view)
+            return
+        payload = json.loads(target["Input"]) if target.get("Input") else {}
+        simulator.background(_deliver, simulator, service, target, rule, payload)
+
+    eventbridge._invoke_target = invoked
+
+
+def _deliver(
+    simulator: Simulator, service: str, target: Mapping[str, Any], rule: Mapping[str, Any], payload: Mapping[str, Any]
+) -> None:
+    """A target that may not be reached is a failed invocation: nobody but the metrics hears of it, as on AWS."""
+    try:
+        role = assume(target.get("RoleArn", ""), "events.amazonaws.com", "EventBridge")
+        TARGETS[service](target["Arn"], role, rule, payload)
+    except ServiceError as error:
+        simulator.failed_invocations.append({"target": target["Arn"], "why": error.message})

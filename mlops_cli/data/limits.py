@@ -1,0 +1,7 @@
+"""The limits of what is read and unpacked: a download is untrusted."""
+
+from __future__ import annotations
+
+MOST_FILES = 1_000_000
+MAX_UNPACKED = 64 * 2**30
+CHUNK = 1 << 20
