@@ -72,6 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _write_clock: asyncio.TimerHandle | None = None
     _in_head = True
     _head_bytes = 0
+    _trailer_bytes = 0
     _upgrade = False
     _completed = 0.0
 
@@ -132,11 +133,20 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._unset_keepalive_if_required()
         self._own.touch(self)
-        self._in_head, self._head_bytes, self._upgrade = True, 0, False
+        self._in_head, self._head_bytes, self._trailer_bytes, self._upgrade = True, 0, 0, False
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["extensions"] = {"mlops.watch": self._watch}
         self._stop_clock()
         self._clock = self.loop.call_later(self._dispatcher.limits.read_seconds, self._expire)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head; those behind a chunked body are no part of it, and bounded."""
+        if self._in_head:
+            super().on_header(name, value)
+            return
+        self._trailer_bytes += len(name) + len(value)
+        if self._trailer_bytes > HEAD_BYTES:
+            raise ValueError("too many fields behind the body")
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -147,6 +157,8 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError("no version of HTTP that is spoken here")
         if len(self.headers) > MAX_HEADERS:
             raise ValueError("too many headers")
+        if any(value.lower() != b"chunked" for name, value in self.headers if name == b"transfer-encoding"):
+            raise ValueError("a transfer coding that is not read here")
         super().on_headers_complete()
         self.cycle.transport = self._writer  # type: ignore[assignment]
 

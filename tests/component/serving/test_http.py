@@ -165,9 +165,17 @@ def test_garbage_instead_of_http_closes_that_connection_only(running: LocalEndpo
     assert client.predict("still here")
 
 
-def test_an_endless_head_is_cut_off(running: LocalEndpoint) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"GET /ping HTTP/1.1\r\n",
+        b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n0\r\n",
+    ],
+    ids=["head", "behind the body"],
+)
+def test_endless_headers_are_cut_off(running: LocalEndpoint, start: bytes) -> None:
     with raw(running) as connection, pytest.raises((ConnectionError, StopIteration)):
-        connection.sendall(b"GET /ping HTTP/1.1\r\n")
+        connection.sendall(start)
         for _ in range(10_000):
             connection.sendall(b"X-Filler: " + b"y" * 1000 + b"\r\n")
         raise AssertionError("10 MB of headers were taken")

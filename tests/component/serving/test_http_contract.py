@@ -195,6 +195,8 @@ ODD = {
     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "no chunk size": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     "another coding": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a second coding": b"POST /invocations HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Type: application/json\r\nTransfer-Encoding: gzip, chunked\r\n\r\n" + CHUNKED,
     "a NUL in a header": b"GET /ping HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n",
     "a URL of 100 kB": b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "1,000 headers": b"GET /ping HTTP/1.1\r\nHost: localhost\r\n" + b"X: 1\r\n" * 1000 + b"\r\n",
@@ -222,6 +224,13 @@ def test_a_long_chunk_extension_or_trailer_harms_nobody(running: LocalEndpoint, 
     fields = ("Content-Type: application/json", "Transfer-Encoding: chunked", "Connection: close")
     assert status_of(exchange(running, head("POST /invocations HTTP/1.1", *fields) + chunks)) == 400
     assert client.predict("still here")
+
+
+def test_a_field_behind_the_body_is_no_header(running: LocalEndpoint) -> None:
+    fields = ("Content-Type: application/json", "Transfer-Encoding: chunked", "Connection: close")
+    for trailer in (b"Content-Encoding: gzip", b"Host: evil.example", b"Origin: https://evil.example"):
+        request = head("POST /invocations HTTP/1.1", *fields) + CHUNKED.removesuffix(b"\r\n") + trailer + b"\r\n\r\n"
+        assert status_of(exchange(running, request)) == 200, trailer
 
 
 NAMES = ("dev-comments%00", "a%0d%0aX-Evil:%201", "%2e%2e%2f%2e%2e%2fetc", "..", "a" * 3000)
