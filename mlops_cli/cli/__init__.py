@@ -6,16 +6,14 @@ A command parses its options, shows, asks, acts, and names the next command.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
 from functools import partial
-from importlib import import_module
 
-from mlops_cli.cli.app import GROUPS, app
+from mlops_cli.cli.app import app
 from mlops_cli.cli.context import AppContext, Targets
+from mlops_cli.cli.groups import register_commands
 from mlops_cli.console.streams import exit_code, lost_stream, open_streams
 from mlops_cli.errors import EXIT_ERROR
 
-HELP = frozenset(("-h", "--help"))
 __all__ = ["app", "main", "register_commands"]
 
 
@@ -30,14 +28,3 @@ def main(targets: Targets) -> None:
         if error is not lost_stream():
             raise
         raise SystemExit(exit_code(EXIT_ERROR)) from None
-
-
-def register_commands(words: Collection[str] = ()) -> None:
-    """Import the commands that the words name, or all: for help, and if no word is a command.
-
-    All modules, and the options of all commands, take a fifth of the start.
-    """
-    commands = [(folder, name) for folder, group in GROUPS.items() for name in group.commands]
-    named = [(folder, name) for folder, name in commands if name in words]
-    for folder, name in named if HELP.isdisjoint(words) and named else commands:
-        import_module(f"{__name__}.commands.{folder}.{name.replace('-', '_')}")

@@ -8,13 +8,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
 from mlops_cli import __version__
 from mlops_cli.cli.completion import complete_targets
+from mlops_cli.cli.groups import GROUPS, register_commands
 from mlops_cli.cli.install_completion import completion_text, is_completion_request
 from mlops_cli.console import Console
 from mlops_cli.console.streams import go_on_without_output, lost_stream
@@ -32,21 +33,6 @@ if TYPE_CHECKING:
 
 # The disk, the quota or the permitted file size.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class Group(NamedTuple):
-    title: str
-    commands: tuple[str, ...]
-
-
-# By folder of commands/, in the order of the help.
-GROUPS = {
-    "project": Group("Project", ("init", "quickstart", "config", "doctor", "rehearse")),
-    "infrastructure": Group("Data and infrastructure", ("download-data", "deploy-infra", "cleanup")),
-    "runs": Group("Runs", ("run", "status", "runs", "logs", "stop", "reproduce", "stage")),
-    "models": Group("Models", ("approve", "report", "models", "rollback")),
-    "endpoint": Group("Endpoint", ("test-endpoint", "drift")),
-}
 
 
 class CommandGroups(typer.core.TyperGroup):
@@ -68,7 +54,6 @@ class CommandGroups(typer.core.TyperGroup):
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()
             return int(error.exit_code)
-        from mlops_cli.cli import register_commands
         from mlops_cli.cli.usage_errors import usage_error
 
         register_commands()

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mlops_cli.backends.aws.infra.git_files import list_files
-from mlops_cli.backends.aws.infra.sent_files import outside_reasons
-from mlops_cli.backends.aws.infra.source_bundle import bundle_source
-from mlops_cli.backends.aws.infra.source_root import outside_folders, source_root
+from mlops_cli.backends.aws.infra.source.bundle import bundle_source
+from mlops_cli.backends.aws.infra.source.git_files import list_files
+from mlops_cli.backends.aws.infra.source.root import outside_folders, source_root
+from mlops_cli.backends.aws.infra.source.sent_files import outside_reasons
 from mlops_cli.data.metadata import load
 from mlops_cli.data.request import DataRequest
 from mlops_cli.errors import ConfigurationError

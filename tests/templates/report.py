@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from tests.templates.authorization import UNKNOWN_TO_THE_REFERENCE, problems
 from tests.templates.checkers import (
     FALSE_ALARMS,
     cfn_lint,
@@ -16,6 +15,7 @@ from tests.templates.checkers import (
     parliament,
 )
 from tests.templates.policies import all_policies
+from tests.templates.references.authorization import UNKNOWN_TO_THE_REFERENCE, problems
 from tests.templates.template import FOLDER, NAMES
 
 TEMPLATES = tuple(FOLDER / f"{name}.yaml" for name in NAMES)

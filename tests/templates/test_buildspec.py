@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mlops_cli.backends.aws.stack_outputs import VARIABLES
-from tests.templates.buildspec import OF_CODEBUILD, commands, problems, variables
+from tests.templates.references.buildspec import OF_CODEBUILD, commands, problems, variables
 from tests.templates.template import FOLDER, Resolved, variant
 
 BUILDSPEC: dict[str, Any] = yaml.safe_load((FOLDER / "buildspec.yml").read_text(encoding="utf-8"))

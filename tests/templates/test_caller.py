@@ -17,8 +17,8 @@ from mlops_cli.backends.aws.doctor.required_permissions import (
     required_permissions,
 )
 from mlops_cli.backends.aws.resource_names import ResourceNames
-from tests.templates.authorization import problems
-from tests.templates.handlers import permissions_of_handlers
+from tests.templates.references.authorization import problems
+from tests.templates.references.handlers import permissions_of_handlers
 from tests.templates.template import FOLDER, load
 
 PLACE = ArnContext(

@@ -10,7 +10,7 @@ import pytest
 
 from mlops_cli.backends.aws.runs.status import DECIDING
 from mlops_cli.core.stages import APPROVAL, STAGES, Kind
-from tests.templates.action_types import problems
+from tests.templates.references.action_types import problems
 from tests.templates.template import VARIANTS, variant
 
 PIPELINES = [name for name, (template, _) in VARIANTS.items() if template == "pipeline"]

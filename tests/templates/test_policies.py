@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from tests.templates.authorization import UNKNOWN_TO_THE_REFERENCE, problems
 from tests.templates.checkers import cloudsplaining, parliament
-from tests.templates.handlers import FURTHER, permissions_of_handlers
 from tests.templates.policies import Document, Policy, all_policies, conditions, listed, trusts
+from tests.templates.references.authorization import UNKNOWN_TO_THE_REFERENCE, problems
+from tests.templates.references.handlers import FURTHER, permissions_of_handlers
 from tests.templates.template import FOLDER, VARIANTS, load, resource_stars, variant
 
 pytestmark = pytest.mark.xdist_group("checkers")

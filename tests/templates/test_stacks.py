@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.fixture import REGION, Aws
-from tests.templates.handlers import FURTHER, permissions_of_handlers
+from tests.templates.references.handlers import FURTHER, permissions_of_handlers
 from tests.templates.stacks import NAMES, Failed, Stacks
 from tests.templates.template import CONNECTION, FOLDER, VARIANTS, load, variant
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 import typer.main
 
 from mlops_cli.cli import app, register_commands
-from mlops_cli.cli.app import GROUPS
+from mlops_cli.cli.groups import GROUPS
 from mlops_cli.core.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,6 +25,8 @@ LIBRARY = PACKAGE / "core" / "bootstrap" / "mlops_scripts"  # what scripts impor
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if not {STARTER, LIBRARY} & {*path.parents})
 NUMERIC = ("mlops_cli/evaluation/", "mlops_cli/report/")
 NUMERIC_PACKAGES = ("mlops_cli.evaluation", "mlops_cli.report")
+LONGEST_CHAIN = 15
+FULLEST_FOLDER = 15
 SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py"), *LIBRARY.rglob("*.py")])
 
 
@@ -63,7 +67,8 @@ def imported_modules(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node not in typing_only:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= members if members <= MODULES.keys() else {node.module, *members}
     return names & MODULES.keys()
 
 
@@ -83,6 +88,28 @@ def reachable(starts: Iterable[str]) -> set[str]:
             reached.add(name)
             waiting += imported_modules(MODULES[name])
     return reached
+
+
+def longest_chain(modules: dict[str, set[str]]) -> list[str]:
+    """Return the longest chain in which each module imports the next. Raise CycleError for a cycle."""
+    chains: dict[str, list[str]] = {}
+    for name in TopologicalSorter(modules).static_order():
+        chains[name] = [name, *max((chains[below] for below in modules[name]), key=len, default=[])]
+    return max(chains.values(), key=len)
+
+
+def test_the_longest_import_chain_and_no_cycle() -> None:
+    chain = longest_chain({name: imported_modules(path) - {name} for name, path in MODULES.items()})
+    assert len(chain) <= LONGEST_CHAIN, " > ".join(chain)
+
+
+def test_no_folder_is_fuller_than_a_reader_can_survey() -> None:
+    """The modules of each folder, of the tool, its tests and the simulated AWS."""
+    trees = ("mlops_cli", "training", "aws_simulator", "benchmarks", "tests")
+    modules = [path for tree in trees for path in (ROOT / tree).rglob("*.py") if "__pycache__" not in path.parts]
+    folders = Counter(path.parent.relative_to(ROOT).as_posix() for path in modules)
+    assert folders["mlops_cli/core"] > 1
+    assert {folder: count for folder, count in folders.items() if count > FULLEST_FOLDER} == {}
 
 
 def test_there_is_something_to_check() -> None:

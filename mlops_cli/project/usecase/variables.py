@@ -6,11 +6,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from mlops_cli.core.jobs.script_environment import PassedVariables, is_own
+from mlops_cli.core.jobs.script_environment import PassedVariables, is_inherited, is_own
 from mlops_cli.core.jobs.secret_addresses import EXPECTED, is_address
+from mlops_cli.core.secrets import is_secret_name
+from mlops_cli.project.settings.catalog import SETTINGS
 from mlops_cli.project.usecase.problems import Problems
-from mlops_cli.project.usecase.secret_names import secret_name_problem
 from mlops_cli.project.usecase.toml_values import Scalar, table_at
+
+# Of programs, shells, the linker and Python: another value changes what a script is, not what it knows.
+SYSTEM = r"SHELL|SHLVL|PWD|OLDPWD|TERM|ENV|BASH_\w*|IFS|PS[0-9]|LD_\w*|PYTHON\w*|VIRTUAL_ENV|(?i:no_proxy)|_"
 
 
 def read_passed(table: dict[str, Any], problems: Problems) -> PassedVariables:
@@ -32,7 +36,7 @@ def read_secrets(table: dict[str, Any], passed: PassedVariables, problems: Probl
     for name in sorted({*names} & {*passed.names, *passed.fixed}):
         problems.add(f"secrets.names.{name}", "is in [environment], too; remove one of them")
     for name in names:
-        if problem := secret_name_problem(name):
+        if problem := _secret_name_problem(name):
             problems.add(f"secrets.names.{name}", f"has {name}, {problem}", "secrets.names")
     for name, address in addresses.items():
         if name not in names:
@@ -56,3 +60,18 @@ def _check_variables(names: Sequence[str], title: str, problems: Problems) -> No
             problems.add(f"{title}.names.{name}", f"has {name!r}, expected the name of a variable", title)
         elif is_own(name):
             problems.add(f"{title}.names.{name}", f"has {name}, which mlops sets itself; choose another name", title)
+
+
+def _secret_name_problem(name: str) -> str:
+    """Return why a secret cannot have this name and what to write, in words; empty if it can."""
+    if any(name in setting.names for setting in SETTINGS) and not name.startswith("AWS_"):
+        return f"which is a setting of mlops itself; {_another(name)}"
+    if name.startswith(("AWS_", "CODEBUILD_")):
+        return f"which AWS sets for a job: scripts work with the job's role; remove it, or {_another(name)}"
+    if is_inherited(name) and not is_secret_name(name):
+        return "which scripts get from the system without being named; remove it"
+    return f"which belongs to the system; {_another(name)}" if re.fullmatch(SYSTEM, name) else ""
+
+
+def _another(name: str) -> str:
+    return f"give the secret a name of its own, such as MY_{name}"

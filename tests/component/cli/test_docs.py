@@ -8,7 +8,7 @@ from typing import Any
 import typer.main
 
 from mlops_cli.cli import app, register_commands
-from mlops_cli.cli.app import GROUPS
+from mlops_cli.cli.groups import GROUPS
 from mlops_cli.project.settings.catalog import COMMON_WORDS, SETTINGS
 from tests.conftest import ROOT
 

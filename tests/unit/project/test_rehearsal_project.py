@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.aws.infra.source_bundle import bundle_source
+from mlops_cli.backends.aws.infra.source.bundle import bundle_source
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.frameworks import FRAMEWORKS
 from mlops_cli.frameworks.base import Framework

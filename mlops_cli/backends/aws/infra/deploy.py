@@ -14,11 +14,12 @@ from mlops_cli.backends.aws.clients.cloudformation import NEVER_CREATED, Stack, 
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.company_account import tags_of
-from mlops_cli.backends.aws.infra import source_upload, stack_parameters
+from mlops_cli.backends.aws.infra import stack_parameters
 from mlops_cli.backends.aws.infra.ownership import owner_name, owner_of, require_owner
 from mlops_cli.backends.aws.infra.pipeline_template import as_sent, render
-from mlops_cli.backends.aws.infra.sent_files import CONFIDENTIAL
-from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.source import upload as source_upload
+from mlops_cli.backends.aws.infra.source.bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.source.sent_files import CONFIDENTIAL
 from mlops_cli.backends.aws.resource_names import OWNER_TAG, ResourceNames
 from mlops_cli.backends.aws.state_format import check_format, write_format
 from mlops_cli.core.plan import Action, Change, Plan

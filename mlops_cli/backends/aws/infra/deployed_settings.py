@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.clients.cloudformation import Stack
+from mlops_cli.backends.aws.infra.source.root import PARAMETER, project_path
 from mlops_cli.backends.aws.runs.build_limit import build_minutes
 from mlops_cli.core.jobs.secret_addresses import address_of, addresses
 from mlops_cli.core.stages import TRAINING
+from mlops_cli.errors import MlopsError
 from mlops_cli.project.settings.company_settings import BUILD_IMAGE
 from mlops_cli.project.settings.values import Settings
 from mlops_cli.project.usecase.instances import InstanceSettings
@@ -111,3 +114,18 @@ def _images(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str
                 f"{instance} takes an image for {processor.upper()}s, and the pipeline was deployed with one for "
                 f"{deployed[1].upper()}s, which is used until: {DEPLOY}"
             )
+
+
+def check_deployed_path(root: Path, folders: Sequence[Path], stack: Stack | None) -> None:
+    """Raise MlopsError if the pipeline was deployed for another place of the project in its source."""
+    parameters = stack.parameters if stack else {}
+    path, deployed = project_path(root, folders, parameters.get("SourceType", "")), parameters.get(PARAMETER, "")
+    if path != deployed:
+        raise MlopsError(
+            f"The project is in {_named(path)} of its source, and the pipeline was deployed for {_named(deployed)}.",
+            "Bring it up to date: mlops deploy-infra",
+        )
+
+
+def _named(path: str) -> str:
+    return f"the folder {path}" if path else "the root"

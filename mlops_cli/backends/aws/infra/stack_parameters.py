@@ -11,7 +11,7 @@ from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.backends.aws.infra import images
 from mlops_cli.backends.aws.infra.image_registry import in_registry, repository
-from mlops_cli.backends.aws.infra.source_root import PARAMETER, project_path
+from mlops_cli.backends.aws.infra.source.root import PARAMETER, project_path
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.backends.aws.runs.build_limit import checked_build_minutes
 from mlops_cli.core.jobs.secret_addresses import addresses, arns

@@ -7,9 +7,9 @@ from dataclasses import asdict, replace
 from mlops_cli.backends.aws.company_account import check_hosting
 from mlops_cli.backends.aws.data import AwsData
 from mlops_cli.backends.aws.deployed_project import DeployedProject
-from mlops_cli.backends.aws.infra import source_upload
 from mlops_cli.backends.aws.infra.dataset import dataset_prefix
-from mlops_cli.backends.aws.infra.source_root import check_deployed_path
+from mlops_cli.backends.aws.infra.deployed_settings import check_deployed_path
+from mlops_cli.backends.aws.infra.source import upload as source_upload
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.caching.inputs import no_dataset_error
 from mlops_cli.core.runs import RunRequest

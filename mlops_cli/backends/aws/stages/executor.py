@@ -23,7 +23,7 @@ from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingConta
 from mlops_cli.backends.aws.clients.secrets import secret_values
 from mlops_cli.backends.aws.company_account import check_hosting
 from mlops_cli.backends.aws.infra.dataset import METADATA, data_prefix
-from mlops_cli.backends.aws.infra.sent_files import sent_code
+from mlops_cli.backends.aws.infra.source.sent_files import sent_code
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.models.approvals import approved_stage, objection
 from mlops_cli.backends.aws.services import AwsServices

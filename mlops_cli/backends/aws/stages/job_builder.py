@@ -12,7 +12,7 @@ from pathlib import Path
 from mlops_cli.backends.aws.clients.logs import JOB_LOGS
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra import dataset
-from mlops_cli.backends.aws.infra.sent_files import sent_code, shared_code
+from mlops_cli.backends.aws.infra.source.sent_files import sent_code, shared_code
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages import index_url
 from mlops_cli.backends.aws.stages.containers import launcher, output_digests, secrets_runner

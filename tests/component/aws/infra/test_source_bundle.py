@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.backends.aws.infra import git_files
 from mlops_cli.backends.aws.infra.deploy import excluded_files
-from mlops_cli.backends.aws.infra.sent_files import shared_code
-from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
-from mlops_cli.backends.aws.infra.source_root import project_path, source_root
+from mlops_cli.backends.aws.infra.source import git_files
+from mlops_cli.backends.aws.infra.source.bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.source.root import project_path, source_root
+from mlops_cli.backends.aws.infra.source.sent_files import shared_code
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project
 from tests.conftest import ROOT

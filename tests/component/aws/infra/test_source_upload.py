@@ -13,8 +13,8 @@ from aws_simulator.fixture import Aws
 from mlops_cli.backends.aws.account import Account, Client
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.infra import source_upload
-from mlops_cli.backends.aws.infra.source_bundle import SourceBundle
+from mlops_cli.backends.aws.infra.source import upload as source_upload
+from mlops_cli.backends.aws.infra.source.bundle import SourceBundle
 from mlops_cli.errors import MlopsError
 
 REPOSITORY = "tiny-dev"

@@ -7,9 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from mlops_cli.backends.aws.clients.cloudformation import Stack
-from mlops_cli.backends.aws.infra.git_files import top_folder
-from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.backends.aws.infra.source.git_files import top_folder
+from mlops_cli.errors import ConfigurationError
 
 CONNECTION = "connection"
 PARAMETER = "ProjectPath"
@@ -67,18 +66,3 @@ def project_path(root: Path, folders: Sequence[Path], kind: str) -> str:
             "Give the folder another name.",
         )
     return path
-
-
-def check_deployed_path(root: Path, folders: Sequence[Path], stack: Stack | None) -> None:
-    """Raise MlopsError if the pipeline was deployed for another place of the project in its source."""
-    parameters = stack.parameters if stack else {}
-    path, deployed = project_path(root, folders, parameters.get("SourceType", "")), parameters.get(PARAMETER, "")
-    if path != deployed:
-        raise MlopsError(
-            f"The project is in {_named(path)} of its source, and the pipeline was deployed for {_named(deployed)}.",
-            "Bring it up to date: mlops deploy-infra",
-        )
-
-
-def _named(path: str) -> str:
-    return f"the folder {path}" if path else "the root"

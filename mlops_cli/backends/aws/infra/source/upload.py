@@ -12,8 +12,8 @@ from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.clients.codepipeline import Revision
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.infra.git_files import pushed_head
-from mlops_cli.backends.aws.infra.source_bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.source.bundle import SourceBundle, bundle_source
+from mlops_cli.backends.aws.infra.source.git_files import pushed_head
 from mlops_cli.core.progress import Report, no_report
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project

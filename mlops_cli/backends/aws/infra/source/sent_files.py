@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from mlops_cli.backends.aws.infra.git_files import is_in_git, list_files
+from mlops_cli.backends.aws.infra.source.git_files import is_in_git, list_files
 from mlops_cli.caching.unsent import is_data_file
 from mlops_cli.core.secrets import has_secret_content, is_secret_file
 from mlops_cli.errors import ConfigurationError

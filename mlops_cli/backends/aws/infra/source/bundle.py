@@ -9,9 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.backends.aws.infra.gate_packages import check_gate_packages
-from mlops_cli.backends.aws.infra.git_files import list_files
-from mlops_cli.backends.aws.infra.sent_files import LINKED, UNTRACKED, exclusion_reason, outside_reasons, shared_code
-from mlops_cli.backends.aws.infra.source_root import outside_folders, source_root
+from mlops_cli.backends.aws.infra.source.git_files import list_files
+from mlops_cli.backends.aws.infra.source.root import outside_folders, source_root
+from mlops_cli.backends.aws.infra.source.sent_files import (
+    LINKED,
+    UNTRACKED,
+    exclusion_reason,
+    outside_reasons,
+    shared_code,
+)
 from mlops_cli.caching.key import source_inputs
 from mlops_cli.caching.stage_files import stages_of
 from mlops_cli.core.secrets import is_secret_file

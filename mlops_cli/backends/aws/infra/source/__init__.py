@@ -1,0 +1,1 @@
+"""The project as a source of the pipeline: which files it gets, and their upload."""
