@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.deployed_project import DeployedProject
-from mlops_cli.backends.aws.infra import dataset
+from mlops_cli.backends.aws.infra import dataset, replaced_data
 from mlops_cli.backends.base import Data
 from mlops_cli.core.progress import Report, ResourceEvent
 from mlops_cli.core.stages import PREPARATION
@@ -55,19 +55,33 @@ class AwsData(Data):
 
 
 def _send(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> bool:
-    """Upload the data, the metadata last: after a kill in between there is no dataset, never a wrong one."""
+    """Upload the data, the metadata last: after a kill in between there is no dataset, never a wrong one.
+
+    Data of an earlier dataset stay for as long as a job may read them.
+    """
+    folder = _folder(downloaded, machines)
+    replaced_data.unmark(bucket, folder)
     if downloaded.files:
-        return _send_files(downloaded, bucket, report)
-    sent = bucket.upload(downloaded.path, dataset.TABLE, report, downloaded.sha256)
-    if not dataset.has_shards(bucket, asdict(downloaded), machines):
-        _send_shards(downloaded, bucket, machines, report)
-        sent = True
+        sent = _send_files(downloaded, bucket, report)
+    else:
+        sent = bucket.upload(downloaded.path, dataset.TABLE, report, downloaded.sha256)
+        if not dataset.has_shards(bucket, asdict(downloaded), machines):
+            _send_shards(downloaded, bucket, machines, report)
+            sent = True
     metadata_sent = bucket.upload(downloaded.path.with_name(JSON_NAME), dataset.METADATA)
+    replaced_data.remove_replaced(bucket, folder)
     return sent or metadata_sent
 
 
+def _folder(downloaded: DatasetInfo, machines: int) -> str:
+    """Return the folder of the dataset in the bucket, "" for a table that is one file."""
+    if downloaded.files:
+        return dataset.data_prefix(asdict(downloaded))
+    return "" if machines == 1 else dataset.shards_folder(downloaded.sha256, machines)
+
+
 def _send_files(downloaded: DatasetInfo, bucket: Bucket, report: Report) -> bool:
-    """Upload a dataset without a schema; the files of earlier ones are deleted when the metadata names this one."""
+    """Upload the files of a dataset without a schema; return False if all of them are there."""
     prefix = dataset.data_prefix(asdict(downloaded))
     sizes = {item.key.removeprefix(prefix): item.size for item in bucket.list_objects(prefix)}
     paths = {path.relative_to(downloaded.path).as_posix(): path for path in sorted(downloaded.path.rglob("*"))}
@@ -75,16 +89,11 @@ def _send_files(downloaded: DatasetInfo, bucket: Bucket, report: Report) -> bool
     for number, name in enumerate(missing, 1):
         bucket.upload(paths[name], prefix + name)
         report("upload", number, len(missing), "files")
-    metadata_sent = bucket.upload(downloaded.path.with_name(JSON_NAME), dataset.METADATA)
-    keys = (item.key.removeprefix(dataset.FILES) for item in bucket.list_objects(dataset.FILES))
-    for folder in sorted({f"{dataset.FILES}{key.split('/')[0]}/" for key in keys} - {prefix}):
-        bucket.delete(folder)
-    return bool(missing) or metadata_sent
+    return bool(missing)
 
 
 def _send_shards(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> None:
-    """Replace the shards of other data or of another number of machines."""
-    bucket.delete(dataset.SHARDS)
+    """Upload a table in parts, for so many machines."""
     with tempfile.TemporaryDirectory(dir=downloaded.path.parent) as folder:
         for shard in split(downloaded.path, dataset.shard_count(downloaded.bytes, machines), Path(folder)):
             bucket.upload(shard, dataset.shards_folder(downloaded.sha256, machines) + shard.name, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from mlops_cli.backends.aws.backend import AwsBackend
 from mlops_cli.backends.aws.clients.change_sets import INLINE_BYTES
+from mlops_cli.backends.aws.infra import replaced_data
 from mlops_cli.backends.aws.infra.stack_parameters import check_settings
 from mlops_cli.core.checks import State
 from mlops_cli.core.engine import RunView
@@ -381,6 +383,32 @@ def test_other_data_replace_the_first(ground: Ground) -> None:
     dataset, changed = put(ground, 12)
     assert (dataset.rows, changed) == (12, True)
     assert ground.backend().data.dataset() == dataset
+
+
+def test_files_that_a_job_may_still_read_stay_for_a_week(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ground.root / "training" / "usecase.toml"
+    file.write_text(re.sub(r"\[data\.columns\]\n(?:\w+ = .*\n)+", "", file.read_text()))
+    for name in ("first", "second"):
+        (ground.root / name).mkdir()
+        (ground.root / name / "a.txt").write_text(name)
+
+    def folders(name: str = "") -> set[str]:
+        backend = ground.backend()
+        if name:
+            backend.data.download(data_request(backend.deployed.use_case, [str(ground.root / name)]), no_report)
+        return {item.key.split("/")[1] for item in backend.deployed.bucket.list_objects("data/files-")}
+
+    (first,) = folders("first")
+    both = folders("second")
+    assert first in both, "a job of an earlier run may be reading them"
+    assert len(both) == 2
+    monkeypatch.setattr(replaced_data, "KEPT_SECONDS", -1)
+    (ground.root / "second" / "b.txt").write_text("more")
+    third = folders("second") - both
+    assert len(third) == 1
+    assert folders() == third | (both - {first}), "the first one was replaced long ago"
+    assert first in folders("first"), "sent again, and not marked any more"
+    assert len([*ground.backend().deployed.bucket.list_objects("data/replaced/")]) == len(folders()) - 1
 
 
 def test_data_without_their_metadata_are_no_data(ground: Ground) -> None:

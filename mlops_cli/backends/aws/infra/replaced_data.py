@@ -1,0 +1,45 @@
+"""Folders of data in the bucket that another dataset has replaced: a job may still read them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from mlops_cli.backends.aws.clients.s3 import Bucket
+from mlops_cli.backends.aws.infra.dataset import FILES, FOLDER, SHARDS
+
+# Longer than the longest build and job of SageMaker.
+KEPT_SECONDS = 7 * 24 * 3600
+# An empty object for each replaced folder: S3 keeps the time when it was written.
+MARKS = f"{FOLDER}replaced/"
+
+
+def unmark(bucket: Bucket, folder: str) -> None:
+    """Remove the mark of a folder, before its data are the dataset again."""
+    if folder:
+        bucket.delete(_mark(folder))
+
+
+def remove_replaced(bucket: Bucket, current: str) -> None:
+    """Mark every folder of data except the current one, and delete those that were marked long ago.
+
+    Each call completes what a killed one has begun.
+    """
+    marked = {item.key: item.modified for item in bucket.list_objects(MARKS)}
+    for folder in sorted(set(_folders(bucket)) - {current}):
+        since = marked.get(_mark(folder))
+        if since is None:
+            bucket.put(_mark(folder), b"")
+        elif time.time() - since > KEPT_SECONDS:
+            bucket.delete(folder)
+            bucket.delete(_mark(folder))
+
+
+def _folders(bucket: Bucket) -> Iterator[str]:
+    for prefix in (FILES, SHARDS):
+        for item in bucket.list_objects(prefix):
+            yield f"{FOLDER}{item.key.removeprefix(FOLDER).split('/')[0]}/"
+
+
+def _mark(folder: str) -> str:
+    return f"{MARKS}{folder.removeprefix(FOLDER).rstrip('/')}"
