@@ -45,6 +45,22 @@ def test_no_other_file_knows_a_framework_by_its_name_or_package() -> None:
     assert len(files) > 200
     naming = [path.name for path in files if quoted.search(path.read_text())]
     assert naming == ["images.py"], "only the list of packages that an image has under another name"
+    lists = [path.name for path in files if sum(each.name in path.read_text() for each in FRAMEWORKS) > 3]
+    assert lists == [], "a list of all frameworks is made of FRAMEWORKS"
+
+
+def test_the_last_framework_was_the_diff_that_is_shown() -> None:
+    diff = (ROOT / "CONTRIBUTING.md").read_text().split("```diff\n")[1].split("```")[0]
+    parts = re.split(r"^--- .*\n\+\+\+ b/(.*)\n", diff, flags=re.M)[1:]
+    added = {
+        name: [line[1:] for line in text.splitlines() if line.startswith("+")]
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+    assert set(added) == {"mlops_cli/frameworks/huggingface.py", "mlops_cli/frameworks/__init__.py", "pyproject.toml"}
+    texts = {name: (ROOT / name).read_text().splitlines() for name in added}
+    assert added["mlops_cli/frameworks/huggingface.py"] == texts["mlops_cli/frameworks/huggingface.py"]
+    for name, lines in added.items():
+        assert set(lines) <= set(texts[name]), name
 
 
 @each_framework

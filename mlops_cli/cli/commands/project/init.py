@@ -10,6 +10,7 @@ import typer
 
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import DryRun, Json
+from mlops_cli.frameworks import NAMES
 
 
 @command("init", "mlops init churn --framework sklearn")
@@ -22,7 +23,7 @@ def init(
     ] = False,
     framework: Annotated[
         str,
-        typer.Option(help="Use short scripts of this framework: tensorflow, sklearn, xgboost, pytorch, huggingface."),
+        typer.Option(help=f"Use short scripts of this framework: {', '.join(NAMES)}."),
     ] = "",
     aws: Annotated[bool, typer.Option("--aws", help="Add the CloudFormation templates of the aws target.")] = False,
     github: Annotated[bool, typer.Option("--github", help="Add a workflow of GitHub Actions.")] = False,
