@@ -7,7 +7,7 @@ from typing import Any
 
 from mlops_cli.core.cache_inputs import code_files
 from mlops_cli.core.runs import StageRun, Status
-from mlops_cli.core.stages import TRAINING
+from mlops_cli.core.stages import APPROVAL, TRAINING, position
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import duration, escape, number, short, title
 from mlops_cli.report.sections.distribution_shift import is_number
@@ -34,9 +34,15 @@ def _gate(stage: StageRun) -> str:
     failures = stage.detail.get("failures", [])
     mark = "✗" if failed else "✓" if passed else "·"
     kind = "bad" if failed else "good" if passed else "soft"
-    words = f"{passed:,} passed, {failed:,} failed" if passed or failed else "not run yet"
+    words = f"{passed:,} passed, {failed:,} failed" if passed or failed else _not_run(stage)
     listed = "".join(f"<br>{escape(failure)}" for failure in failures) if isinstance(failures, list) else ""
     return f'<span class="mark {kind}">{mark}</span> {words}{listed}'
+
+
+def _not_run(stage: StageRun) -> str:
+    """Return why a stage has no result: the page is the evidence for the decision, and stays so."""
+    comes_later = position(stage.name) > position(APPROVAL.name) and stage.status is Status.PENDING
+    return "after the decision" if comes_later else "not run yet"
 
 
 def _properties_table(rows: Mapping[str, str]) -> str:
@@ -68,8 +74,9 @@ def _stages(context: ReportContext) -> str:
 
 def _stage(stage: StageRun) -> str:
     took = duration(stage.seconds) if stage.status is Status.DONE else "–"
+    status = _not_run(stage) if stage.status is Status.PENDING else stage.status.value
     return (
-        f'<tr><th scope="row">{escape(stage.name)}</th><td>{stage.status.value}</td><td class="num">{took}</td>'
+        f'<tr><th scope="row">{escape(stage.name)}</th><td>{status}</td><td class="num">{took}</td>'
         f'<td class="mono">{short(stage.output)}</td><td>{escape(stage.reason)}</td></tr>'
     )
 

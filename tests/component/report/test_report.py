@@ -15,7 +15,7 @@ from mlops_cli.core.models.comparison import Comparison
 from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.models.metric_bounds import Metrics
 from mlops_cli.core.models.outcome import with_outcome
-from mlops_cli.core.runs import Status
+from mlops_cli.core.runs import StageRun, Status
 from mlops_cli.report import ReportContext, report_html
 from tests.component.report.materials import LABELS, figures, make, numbers, predictions, profile, use_case
 
@@ -287,6 +287,13 @@ def test_a_finished_run_says_once_that_its_model_went_live() -> None:
     context = make()
     html, run = report_html(context), context.run
     assert with_outcome(html, run).count("went <b>live</b> on") == 1
+    for stage in (run.deployment, run.endpoint_gate):
+        run.stages[run.stages.index(stage)] = StageRun(stage.name)
+    before = report_html(context)
+    assert before.count("after the decision") == 3, "of both stages, and of the gate: the page stays as it is"
+    assert "pending" not in before
+    assert "not run yet" not in before
+    run = make().run
     run.deployment.finished_at, run.endpoint_gate.detail = None, {"passed": 3, "failed": 0}
     assert with_outcome(html, run) == html
     run.deployment.finished_at = 1_700_000_000.0
