@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.core.figures import byte_size
 from mlops_cli.data.metadata import DatasetInfo
 from mlops_cli.data.sources.kaggle_source import KaggleSource
 from mlops_cli.packaging.install_hint import install_arguments, install_command
@@ -64,7 +65,7 @@ def dataset_check(
     """Check the dataset; if there is none, check that its source can be reached from here."""
     info = dataset()
     if info:
-        yield ok("dataset", f"{info.amount}, {info.bytes / 1e6:,.1f} MB, sha256 {info.sha256[:12]}")
+        yield ok("dataset", f"{info.amount}, {byte_size(info.bytes)}, sha256 {info.sha256[:12]}")
         return
     yield Finding("dataset", State.WARNING, "There is no dataset yet.", "A run needs a dataset.", "mlops download-data")
     if KaggleSource.accepts(use_case.source):

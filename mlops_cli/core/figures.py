@@ -16,3 +16,12 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, remainder = divmod(int(seconds), 60)
     return f"{minutes:,} min {remainder:02d} s"
+
+
+def byte_size(number: float) -> str:
+    """Return a number of bytes in powers of 1,000."""
+    for prefix in ("", "k", "M"):
+        if number < 1000:
+            return f"{number:,.1f} {prefix}B" if prefix else f"{number:,.0f} B"
+        number /= 1000
+    return f"{number:,.1f} GB"

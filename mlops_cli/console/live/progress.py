@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_cli.console.formatting import duration
+from mlops_cli.core import figures
 from mlops_cli.plain_text import one_line
 
 if TYPE_CHECKING:
@@ -84,10 +85,4 @@ def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
 
 def size(number: float, unit: str) -> str:
     """Return a count with its unit; bytes in powers of 1,000."""
-    if unit != "B":
-        return f"{number:,.0f} {unit}"
-    for prefix in ("", "k", "M", "G"):
-        if number < 1000 or prefix == "G":
-            return f"{number:,.1f} {prefix}B" if prefix else f"{number:,.0f} B"
-        number /= 1000
-    raise AssertionError
+    return figures.byte_size(number) if unit == "B" else f"{number:,.0f} {unit}"

@@ -12,6 +12,7 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.infra.dataset import FOLDER
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.backends.aws.state_format import MARKER
+from mlops_cli.core.figures import byte_size
 from mlops_cli.core.plan import Action, Change
 
 
@@ -42,7 +43,7 @@ class ProjectObjects:
         uploads = list(self._bucket.uploads())
         changes = []
         if versions:
-            size_text = f"{len(versions):,} object versions, {size / 1e6:,.1f} MB"
+            size_text = f"{len(versions):,} object versions, {byte_size(size)}"
             changes.append(Change(Action.REMOVE, self._bucket.uri(), size_text))
         if uploads:
             changes.append(Change(Action.REMOVE, self._bucket.uri(), f"{len(uploads):,} unfinished uploads"))

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.backends.aws.clients import change_sets, codepipeline
+from mlops_cli.backends.aws.clients import change_sets, codepipeline, pricing
 from mlops_cli.backends.aws.clients.change_sets import StackSpec
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Pipeline
+from mlops_cli.backends.aws.clients.pricing import Product, Quote
 from mlops_cli.backends.aws.clients.stack_events import StackOperation
 from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.core.costs import Price, Unit
 from mlops_cli.core.plan import Action, Change
 
 FOLDER = Path(__file__).parent / "recorded"
@@ -199,3 +201,37 @@ def test_a_stack_is_followed_from_its_first_new_event_to_the_end_of_the_rollback
     stack = StackOperation(client, events[0]["StackId"]).follow(seen.append)
     assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
     assert [event.at for event in seen] == sorted(event["Timestamp"].timestamp() for event in events)
+
+
+INSTANCE = "an instance of EC2 in eu-west-1, January 2021, with two of its twelve reserved terms"
+VOLUME = "a volume of EC2 in eu-west-1, January 2021"
+
+
+def test_the_price_on_demand_is_read_from_a_product_and_no_reserved_one() -> None:
+    offers = [recorded("pricing")[name] for name in (VOLUME, INSTANCE)]
+    product = Product("AmazonEC2", "BoxUsage:t2.micro", Unit.HOUR)
+    assert pricing.quote(product, offers, 7.0) == Quote(Price(0.0126, Unit.HOUR, "2021-01-15T19:50:25Z", 7.0))
+
+
+@pytest.mark.parametrize(
+    ("usage", "unit"),
+    [("BoxUsage:t2.micro", Unit.MINUTE), ("EBS:VolumeUsage.io2", Unit.HOUR), ("BoxUsage:t2", Unit.HOUR)],
+)
+def test_a_product_of_another_unit_or_of_a_longer_name_has_no_price(usage: str, unit: Unit) -> None:
+    offers = [recorded("pricing")[name] for name in (VOLUME, INSTANCE)]
+    quote = pricing.quote(Product("AmazonEC2", usage, unit), offers, 7.0)
+    assert quote == Quote(None, f"AWS's price list has no price for {usage} here.")
+
+
+def test_a_price_of_sagemaker_is_read_by_the_usage_type_that_its_list_has() -> None:
+    """No whole answer is recorded: the recorded fields stand in the recorded form of an instance of EC2."""
+    for fields in recorded("pricing")["fields of SageMaker's products, 2026"]:
+        offer = recorded("pricing")[INSTANCE]
+        offer["product"]["attributes"]["usagetype"] = fields["usagetype"]
+        (term,) = offer["terms"]["OnDemand"].values()
+        (dimension,) = term["priceDimensions"].values()
+        dimension |= {"unit": fields["unit"], "pricePerUnit": {"USD": fields["USD"]}}
+        product = Product("AmazonSageMaker", fields["usagetype"].partition("-")[2], Unit.HOUR)
+        price = pricing.quote(product, [offer], 7.0).price
+        assert price is not None
+        assert (price.amount, price.unit) == (float(fields["USD"]), Unit.HOUR)
