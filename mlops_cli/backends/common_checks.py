@@ -43,7 +43,7 @@ def python_version_check(version: tuple[int, ...] = sys.version_info[:3]) -> Ite
     )
 
 
-SHORT_REASON = "So short a text stands in any output by chance, and would be replaced there, too."
+SHORT_REASON = "Such a short text also occurs in other output by chance, and would be replaced there, too."
 SHORT_FIX = "Use a longer secret."
 
 

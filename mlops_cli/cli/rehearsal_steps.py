@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 COMMENT = "rehearsal"
 NOT_SHOWN = (
     "images: jobs and builds run in this machine's Python with the packages of AWS's images, not in the images",
-    "quotas: a new account's may be 0 for an instance type; mlops --target aws doctor reads them",
+    "quotas: a new account may have 0 for an instance type; mlops --target aws doctor reads them",
     "your account: whether you have the permissions that the rehearsal's caller had, its policies, an existing bucket",
     "time, load, memory and prices: AWS's instances are other machines, and nothing was billed",
     "regions: this was us-east-1",
@@ -108,7 +108,7 @@ def _not_shown(context: AppContext) -> Iterable[str]:
         yield "the connection to your repository: the rehearsal uploaded the files instead"
     yield from not_shown({name: context.settings[name] for name in (*NAMES, "BUCKET_NAME")})
     if context.use_case.passed.secrets:
-        yield "secrets: whether they are in your account; mlops --target aws doctor looks"
+        yield "secrets: whether they are in your account; mlops --target aws doctor checks this"
     if not image_packages(context.use_case):
         yield f"packages that the image of {context.use_case.framework.title} lacks: its list is not known"
     for name, (here, there) in other_versions(context.use_case).items():
@@ -126,7 +126,7 @@ def _add_findings(aws: SimulatedAws, project: Project, steps: RehearsalSteps) ->
     rehearsal.findings += [*problems, *findings.excess(steps.costs.excess), *steps.warnings]
     rehearsal.findings += findings.drift(aws.drift())
     if not rehearsal.findings:
-        rehearsal.findings.append(ok("lifecycle", "every command did what it should; no role was refused anything"))
+        rehearsal.findings.append(ok("lifecycle", "every command succeeded; no permission was refused"))
 
 
 class RehearsalSteps:

@@ -13,7 +13,7 @@ from mlops_cli.errors import ConfigurationError
 NEAR = 0.75
 # Words of typer, and plain ones.
 WORDS = (
-    (r"Got unexpected extra argument(?:\(s\)|s)? \((.*)\)", r"There is no place for \1"),
+    (r"Got unexpected extra argument(?:\(s\)|s)? \((.*)\)", r"Unexpected argument \1"),
     (r"not a valid int(eger)?( range)?$", "not a whole number"),
     (r"not a valid float( range)?$", "not a number"),
     (r"not in the range x>=(\S+)$", r"less than \1"),
@@ -41,7 +41,7 @@ def usage_error(error: UsageError, group: Any, words: Sequence[str]) -> Configur
         return ConfigurationError(f"{path} has no option {option}.", _option_hint(option, path, command, group))
     for pattern, plain in WORDS:
         message = re.sub(pattern, plain, message)
-    return ConfigurationError(f"{message}.", f"See what {path} takes: {path} --help")
+    return ConfigurationError(f"{message}.", f"See the options of {path}: {path} --help")
 
 
 def _path(words: Sequence[str], group: Any) -> str:
@@ -60,13 +60,13 @@ def _command_hint(word: str, path: str, group: Any) -> str:
 
 def _option_hint(option: str, path: str, command: Any, group: Any) -> str:
     if command is not group and option in _options(group):
-        return f"It stands before the command: mlops {option} ... {path.partition(' ')[2]}"
+        return f"Write it before the command: mlops {option} ... {path.partition(' ')[2]}"
     others = [other for other, options in _all_options(group, "mlops") if option in options]
     near = get_close_matches(option, _options(command), 1, NEAR)
     if near and not others:
         return f"Did you mean {path} {near[0]}?"
     elsewhere = f"It is an option of {', '.join(others[:3])}. " if others else ""
-    return f"{elsewhere}See what {path} takes: {path} --help"
+    return f"{elsewhere}See the options of {path}: {path} --help"
 
 
 def _all_options(group: Any, path: str) -> Iterator[tuple[str, list[str]]]:

@@ -124,7 +124,7 @@ class Console:
         self.require_person(yes)
         if error := lost_stream():
             raise MlopsError(
-                f"The question could not be shown with all that it is about: {error.strerror}. Nothing was done.",
+                f"The question and its details could not be shown: {error.strerror}. Nothing was done.",
                 "Repeat the command on a terminal, or add --yes to confirm.",
             )
         print(f"{printable(without_secrets(question))} [y/N] ", end="", file=sys.stderr, flush=True)

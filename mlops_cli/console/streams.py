@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from mlops_cli.errors import EXIT_ERROR
 
 ENDED_HINT = "Send the output elsewhere, then repeat the command."
-FINISHED_HINT = "The command went on without it. Show where everything stands: mlops status"
+FINISHED_HINT = "The command continued without its output. Show the state: mlops status"
 EXIT_NO_READER = 128 + 13  # as if SIGPIPE had ended the command
 
 

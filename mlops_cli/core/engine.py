@@ -106,7 +106,7 @@ def explain_cache_miss(previous: StageRun | None, cache_inputs: dict[str, str]) 
     names = sorted(previous.cache_inputs.keys() | cache_inputs.keys())
     changed = [name for name in names if previous.cache_inputs.get(name) != cache_inputs.get(name)]
     changes = (describe_change(name, previous.cache_inputs, cache_inputs) for name in changed)
-    return ", ".join(changes) or "its output is gone"
+    return ", ".join(changes) or "its output is missing"
 
 
 def describe_change(name: str, before: dict[str, str], after: dict[str, str]) -> str:

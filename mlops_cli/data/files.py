@@ -71,7 +71,7 @@ class FileCollector:
         _check_name(name, source)
         key, path = name.as_posix(), self._folder / name
         if key in self._digests or path.exists():
-            raise MlopsError(f"{source}: the file {one_line(key)} is there twice", "rename one of them")
+            raise MlopsError(f"{source}: the file {one_line(key)} occurs twice", "rename one of them")
         if self.count == MOST_FILES:
             raise MlopsError(f"{source} has more than {MOST_FILES:,} files", "pack them into fewer, such as Parquet")
         if any(str(parent) in self._digests for parent in name.parents):

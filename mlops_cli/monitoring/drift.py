@@ -59,14 +59,14 @@ class Drift:
         if self.status is DriftStatus.TOO_FEW:
             return _too_few(grave, self.observed.counts.requests)
         if self.status is DriftStatus.NONE:
-            return "the requests are like the rows that the model was tested on"
+            return "the requests are similar to the test rows of the training"
         grave.sort(key=lambda measured: -measured.index)
         most = grave[0]
-        changed = "are not like" if self.status is DriftStatus.RETRAIN else "begin to differ from"
+        changed = "differ from" if self.status is DriftStatus.RETRAIN else "begin to differ from"
         names = ", ".join(measured.name for measured in grave[:MOST_NAMED])
         names += f" and {len(grave) - MOST_NAMED} more" if len(grave) > MOST_NAMED else ""
         return (
-            f"the requests {changed} what the model was tested on: {names} (stability index up to {most.index:.2f}, "
+            f"the requests {changed} the test rows of the training: {names} (stability index up to {most.index:.2f}, "
             f"by chance up to {most.noise or 0:.2f})"
         )
 
@@ -90,7 +90,7 @@ def _too_few(measures: list[FeatureDrift], requests: int) -> str:
     if None in needed:
         return "the training has measured too few rows to tell drift from chance"
     most = max(rows or 0 for rows in needed)
-    return f"{requests:,} requests were measured, and some {most:,} single ones are needed"
+    return f"{requests:,} requests were measured, and about {most:,} requests of one row are needed"
 
 
 def compute_drift(observed: RequestStatistics) -> Drift:

@@ -93,8 +93,8 @@ def check_no_links(project: Project) -> None:
     parents = () if at_names else (project.runs, project.artifacts, project.endpoint, *_folders_in(project.artifacts))
     for link in (*at_names, *(entry.path for folder in parents for entry in _entries(folder) if entry.is_symlink())):
         raise MlopsError(
-            f"{link} is a link, which mlops never makes: nothing is written or deleted through it.",
-            f"Remove the link; what it leads to stays: rm {shlex.quote(str(link))}",
+            f"{link} is a link, which mlops never creates: it writes and deletes nothing through a link.",
+            f"Remove the link; its target stays: rm {shlex.quote(str(link))}",
         )
     for name in (*FOLDERS, *FILES):
         path, kind = state / name, "file" if name in FILES else "folder"

@@ -59,7 +59,7 @@ def refusals(decisions: Iterable[AccessDecision], project: Project, has_failed: 
             State.FAILURE if has_failed else State.WARNING,
             f"{name} may not {action} on {resources[0]}{others}.",
             f"No policy of {'the caller' if is_caller else 'the role'} allows it; IAM on AWS would refuse it as well.",
-            "Allow it for whoever calls mlops on AWS, and report it as a bug of mlops"
+            "Allow it for the callers of mlops on AWS, and report it as a bug of mlops"
             if is_caller
             else f"Allow it {_definition(project, short_role(role))}, or do without it; {AGAIN}",
         )
@@ -89,7 +89,7 @@ def shortfalls(reasons: Iterable[str]) -> Iterator[Finding]:
         yield Finding(
             "limits",
             State.WARNING,
-            f"The model falls short: {reason}.",
+            f"The model has a shortfall: {reason}.",
             "Its approval needs a reason, which the rehearsal gave.",
             "Train longer, or change the limits in usecase.toml, [metrics]",
         )
@@ -111,7 +111,7 @@ def drift(answers: Iterable[str]) -> Iterator[Finding]:
         yield Finding(
             "simulation",
             State.WARNING,
-            f"The simulated AWS did what AWS does not do: {answer}",
-            "What follows from it says nothing about AWS.",
+            f"The simulated AWS behaved in a way that AWS does not: {answer}",
+            "The later results of this rehearsal do not apply to AWS.",
             "Report it as a bug of mlops",
         )

@@ -159,7 +159,7 @@ class LocalEndpoint:
             return self._status(ServerState.FAILED, service, supervisor, reason=reason)
         outcome = self._folder.read_outcome()
         if outcome is not None and not outcome.done:
-            reason = "Another model is being deployed; this one answers until that is ready."
+            reason = "Another model is being deployed; the present one answers until it is ready."
             return self._status(ServerState.UPDATING, service, supervisor, digest, reason)
         return self._status(ServerState.IN_SERVICE, service, supervisor, digest)
 

@@ -168,7 +168,7 @@ def test_a_model_that_must_beat_the_live_one_needs_a_reason_where_it_does_not(ju
     assert approve(judged, "--set", "epochs=4")["status"] == "done"
     run_id = judged.json("run", "--set", "epochs=2")["id"]
     _, err = judged.both("approve", "--run-id", run_id, "--yes", code=2)
-    assert "The model falls short (must_beat_live: WORSE: long roc_auc" in err
+    assert "The model has a shortfall (must_beat_live: WORSE: long roc_auc" in err
     assert "This model does not meet its limits." in report_of(judged)
     done = judged.json("approve", "--run-id", run_id, "--yes", "--comment", "it is smaller")
     assert (done["status"], done["decision"]["comment"]) == ("done", "it is smaller")

@@ -120,7 +120,7 @@ def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
     assert findings["status"] == "no drift", findings
     assert set(statuses(findings)) == {"area", "rooms", "built", "rent"}
     assert (findings["model"], findings["sample"]) == (model, 1)
-    assert "result: no drift: the requests are like the rows that the model was tested on" in rent("drift", "--fail")
+    assert "result: no drift: the requests are similar to the test rows of the training" in rent("drift", "--fail")
 
     for flat in flats(600, seed=13):
         send([newer(flat)])
@@ -131,7 +131,7 @@ def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
         "no drift",
     )
     out = rent("drift", "--fail", code=3)
-    assert "the requests are not like what the model was tested on: built" in out
+    assert "the requests differ from the test rows of the training: built" in out
     assert "mlops run" in out
 
     first, out = rent.json("runs")[-1], rent("run", "--set", "seed=2")
@@ -238,7 +238,7 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
         "retrain",
         "no drift",
     )
-    assert "the requests are not like what the model was tested on: built" in rent("drift", "--fail", code=3)
+    assert "the requests differ from the test rows of the training: built" in rent("drift", "--fail", code=3)
     events = aws.client("logs").filter_log_events(logGroupName="/aws/sagemaker/Endpoints/rent-dev")["events"]
     assert [event for event in events if "harbour" in event["message"]] == []
     assert "verified: no resources created by mlops remain" in rent("cleanup", "--yes")

@@ -109,7 +109,7 @@ def why_a_stage_ran(tiny: Cli) -> None:
     tiny.edit("hold.py", "0.02", "0.01")
     out = tiny("run", "--explain")
     assert "training/hold.py changed" in out
-    assert "not seen: files beside the scripts' folder that another program or native code" in out
+    assert "not detected: files outside of the scripts' folder that another program or native code" in out
     (tiny.folder / "training" / "inference.py").open("a").write("\n# another answer\n")
     out = tiny("run", "--explain")
     assert "training/inference.py changed" in out

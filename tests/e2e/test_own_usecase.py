@@ -179,7 +179,7 @@ def test_a_gate_of_the_minimal_project_fails_for_a_reason(churn: Cli) -> None:
 def test_quickstart_approves_nothing_that_falls_short(churn: Cli) -> None:
     edit(churn, "training/usecase.toml", "accuracy = 0.", "accuracy = 1.")
     _, err = churn.both("quickstart", "--yes", code=2)
-    assert "The model falls short (" in err
+    assert "The model has a shortfall (" in err
     assert "--comment 'WHY', or mlops approve" in err
     status = churn.json("status")
     assert status["run"]["status"] == "waiting"
@@ -210,8 +210,8 @@ def test_a_model_over_its_maximum_needs_a_reason(rent: Cli) -> None:
     assert "dataset: rent.csv, 900 rows" in out
     run = rent.json("status")["run"]
     _, err = rent.both("approve", "--run-id", run["id"], "--yes", code=2)
-    assert "The model falls short (rent: rmse " in err
-    assert "is over 10): approving it needs a reason" in err
+    assert "The model has a shortfall (rent: rmse " in err
+    assert "is over 10): its approval needs a reason" in err
     assert rent.json("approve", "--run-id", run["id"], "--yes", "--comment", "a start")["status"] == "done"
     error = examined(rent, {"district": "hill", "area": 50}, code=1)["error"]
     assert "must be an object with the keys ['area', 'built', 'district', 'rooms']" in error["message"]

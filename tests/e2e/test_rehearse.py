@@ -181,7 +181,7 @@ def test_a_gate_that_fails_while_the_simulated_aws_is_kept(project: Path, tmp_pa
             assert "is no folder of a rehearsal" in cli.both("rehearse", "--end", str(foreign), code=2)[1]
         end = [sys.executable, "-m", "mlops_cli", *shlex.split(kept["end"])[1:]]
         ended = subprocess.run(end, cwd=tmp_path, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
-    assert (ended.stdout, ended.returncode) == ("ended; nothing is left of it\n", 0), ended.stderr
+    assert (ended.stdout, ended.returncode) == ("ended; all its files are removed\n", 0), ended.stderr
     assert not folder.exists()
     assert not is_alive(kept["pid"])
     assert processes_with(str(folder)) == []

@@ -134,7 +134,7 @@ def parameters(settings: Settings) -> dict[str, str]:
         )
     if settings["PACKAGE_INDEX_SECRET"] and not settings["PACKAGE_INDEX_URL"]:
         raise ConfigurationError(
-            "PACKAGE_INDEX_SECRET is set, and PACKAGE_INDEX_URL is empty: nobody knows which index it is for.",
+            "PACKAGE_INDEX_SECRET is set, but PACKAGE_INDEX_URL is empty.",
             "Set both, or none.",
         )
     values = {parameter: settings[name] for name, parameter in PARAMETERS.items()}

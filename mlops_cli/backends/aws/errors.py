@@ -221,7 +221,7 @@ def _from_service_code(code: str, message: str, action: str) -> AwsError:
     if code in OF_STACKS:
         return AwsError(
             f"AWS refused {action}: {message or code} ({code})",
-            f"If somebody has deleted it by hand, make all anew: {OF_STACKS[code]}, then mlops deploy-infra",
+            f"If it was deleted by hand, create everything again: {OF_STACKS[code]}, then mlops deploy-infra",
             code,
             message,
         )

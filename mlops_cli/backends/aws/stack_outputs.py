@@ -75,7 +75,7 @@ def from_environment(variables: Mapping[str, str]) -> StackOutputs:
         variables,
         VARIABLES,
         company_account.read(variables.get(COMPANY_VARIABLE, "")),
-        "This is no command step of the pipeline: there is no variable",
+        "This process is not a step of the pipeline: it has no variable",
         "On your own machine: mlops run, or mlops --target local stage ...",
     )
 

@@ -269,5 +269,5 @@ def endpoint(project: Project, served: ServedEndpoint) -> Iterator[Finding]:
             State.WARNING,
             f"{status.name} has restarted its worker: {'; '.join(status.incidents)}",
             "A request may have hung or crashed the model's code.",
-            f"Look at the end of {project.endpoint / 'server.log'}; mlops run --from deploy starts afresh.",
+            f"Look at the end of {project.endpoint / 'server.log'}; mlops run --from deploy restarts the endpoint.",
         )

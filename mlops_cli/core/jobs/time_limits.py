@@ -28,6 +28,6 @@ class TimeLimits:
 
 def time_limit_message(stage: str, minutes: float) -> str:
     return (
-        f"it was ended after {minutes:g} minutes, its time limit; a longer one: {stage} in [time_limits] of "
+        f"it was ended after {minutes:g} minutes, its time limit; for a longer one set {stage} in [time_limits] of "
         "usecase.toml"
     )

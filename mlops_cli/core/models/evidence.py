@@ -304,6 +304,6 @@ def require_reason(evidence: Evidence, comment: str) -> None:
     """Raise ConfigurationError for the approval of a model with shortfalls and without a reason."""
     if evidence.comment_reasons and not has_reason(comment):
         raise ConfigurationError(
-            f"The model falls short ({'; '.join(evidence.comment_reasons)}): approving it needs a reason.",
+            f"The model has a shortfall ({'; '.join(evidence.comment_reasons)}): its approval needs a reason.",
             f"mlops approve {evidence.run_id} --comment 'WHY', or mlops approve {evidence.run_id} --reject",
         )

@@ -174,7 +174,7 @@ def _save(response: requests.Response, reference: str, folder: Path, report: Rep
     except HTTPError as error:
         raise _network_problem(error) from None
     if total is not None and done != total:
-        raise MlopsError(f"the download of {name} broke off after {done:,} bytes", "repeat the command")
+        raise MlopsError(f"the download of {name} stopped after {done:,} bytes", "repeat the command")
     return folder / "content"
 
 

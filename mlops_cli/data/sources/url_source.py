@@ -38,7 +38,7 @@ class UrlSource(Source):
         download = Download(remote, scratch, report, request.most_bytes)
         path = download.run()
         remark = "" if download.is_length_known else (
-            f"{remote.name} came without its length: whether it is whole, only the number of rows or --sha256 can tell"
+            f"{remote.name} was sent without its length: check with the number of rows or --sha256 that it is complete"
         )  # fmt: skip
         verify_download(request, path, remote.file_name, scratch)
         origin, name = url_origin(self.name, download.version), remote.file_name

@@ -37,7 +37,7 @@ class Column:
         if self.values:
             names = [json.dumps(value, ensure_ascii=False) for value in sorted(self.values)]
             more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
-            return f"{shown} is none of {', '.join(names[:_MOST_SHOWN])}{more}"
+            return f"{shown} is not one of {', '.join(names[:_MOST_SHOWN])}{more}"
         return _REASONS[self.kind].format(shown) if cell.strip() or self.kind in ("label", "number") else "is empty"
 
 

@@ -135,7 +135,7 @@ class TableReader:
             raise MlopsError(message, hint if line == self._header_line else f"remove the lines above line {line}")
         repeated = [name for name in names if self._header.count(name) > 1]
         if repeated:
-            raise MlopsError(f"{location}: the column {shown(repeated[0])} is there twice", "rename one of them")
+            raise MlopsError(f"{location}: the column {shown(repeated[0])} occurs twice", "rename one of them")
         return [self._header.index(name) for name in names]
 
 

@@ -75,7 +75,9 @@ class JsonLinesReader:
             self._findings.add(Problem(self._source, number, "", f"{shown(text)} is not JSON, or nests too deeply"))
             return None
         if row is None:
-            self._findings.add(Problem(self._source, number, "", f"{shown(text)} is no object with the columns' names"))
+            self._findings.add(
+                Problem(self._source, number, "", f"{shown(text)} is not an object with the columns' names")
+            )
             return None
         self._note_ignored(content)
         return row

@@ -32,7 +32,7 @@ class Schema:
         for name, text in self.columns.items():
             if not text.startswith("[") and text.removesuffix("?") not in KINDS:
                 raise ConfigurationError(
-                    f"{self.title} {name} = {text!r} is none of {', '.join(KINDS)}",
+                    f"{self.title} {name} = {text!r} is not one of {', '.join(KINDS)}",
                     "fix it in usecase.toml",
                 )
 

@@ -182,7 +182,7 @@ def _check_way(folder: Path, path: str) -> None:
             raise ConfigurationError(f"{target} is a link.", "Move it away, or name a new folder: mlops init DIR")
         if target.exists() and target.is_dir() != (count < len(parts)):
             raise ConfigurationError(
-                f"{target} is in the way of a {'file' if target.is_dir() else 'folder'}.",
+                f"{target} must be a {'file' if target.is_dir() else 'folder'}.",
                 "Move it away, or name a new folder: mlops init DIR",
             )
 

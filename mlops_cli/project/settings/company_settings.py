@@ -117,4 +117,4 @@ def _repeated_tag(value: str) -> str:
     keys = [tag.partition("=")[0] for tag in value.split(",")]
     counts = Counter(key.lower() for key in keys)
     repeated = [key for key in keys if counts[key.lower()] > 1]
-    return f"the tag {repeated[0]} stands twice; write one value for it" if repeated else ""
+    return f"the tag {repeated[0]} occurs twice; write one value for it" if repeated else ""

@@ -40,7 +40,7 @@ def read_tables(data: dict[str, Any], problems: Problems) -> dict[str, TableFile
     """Return the tables among the files that have a schema, by name."""
     tables = table_at(data, "tables", problems, "data.tables")
     if tables and data.get("columns"):
-        problems.add("data.columns", "stands beside data.tables; give each table its own columns")
+        problems.add("data.columns", "cannot be used with data.tables; give each table its own columns")
     declared = {}
     for name in tables:
         if not re.fullmatch(r"[A-Za-z_][\w-]*", name):

@@ -48,5 +48,5 @@ def _locate(name: str, tables: dict[str, dict[str, str]]) -> tuple[str, str]:
     )
     raise ConfigurationError(
         f"The hyperparameter {name!r} {problem}.",
-        "Write it as STAGE.NAME=VALUE: mlops run --set train.seed=1; a new one stands in usecase.toml first.",
+        "Write it as STAGE.NAME=VALUE: mlops run --set train.seed=1; add a new one to usecase.toml first.",
     )

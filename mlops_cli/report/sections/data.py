@@ -36,7 +36,7 @@ def _compared(context: ReportContext) -> str:
         return ""
     if context.live_profile == context.profile:
         return "; the live model was trained on the same data"
-    return "; beside it, what the live model was trained on"
+    return "; beside it, the training data of the live model"
 
 
 def _rates(profile: Table, live: Table) -> str:

@@ -42,7 +42,7 @@ def _unsafe(context: ReportContext) -> Iterator[str]:
 
 def _unpredicted(context: ReportContext) -> Iterator[str]:
     if context.problem:
-        yield f"There are no curves, intervals or mistakes to look at: {escape(context.problem)}."
+        yield f"The report has no curves, intervals and worst predictions: {escape(context.problem)}."
 
 
 def _unfair(context: ReportContext) -> Iterator[str]:
@@ -52,7 +52,7 @@ def _unfair(context: ReportContext) -> Iterator[str]:
     if comparison.problem:
         yield f"Not compared with the live model: {escape(comparison.problem)}."
     elif comparison.learnt is None:
-        yield "It is not known which rows the live model was trained on: if some are test rows now, it looks too good."
+        yield "It is not known which rows the live model was trained on. If some of them are test rows now, its metrics are too good."
     elif comparison.live_rows:
         yield (
             f"The live model was tested on other rows, and {escape(comparison.metric)} is a number of all of them: the "
@@ -80,7 +80,7 @@ def _few(context: ReportContext) -> Iterator[str]:
     rare = [(int(column.truth.sum()), column.name) for column in columns if column.kind == LABEL]
     rare_labels = [f"{title(name)} ({positives:,})" for positives, name in sorted(rare) if positives < FEW_POSITIVES]
     if rare_labels:
-        yield f"Few positives to test on, so the figures are rough: {', '.join(rare_labels)}."
+        yield f"Few positives in the test rows, so the metrics are imprecise: {', '.join(rare_labels)}."
 
 
 def _gap(context: ReportContext) -> Iterator[str]:
@@ -120,4 +120,4 @@ def _drift(context: ReportContext) -> Iterator[str]:
     if shifts:
         more = f" and {len(shifts) - MOST_DRIFTS} more" if len(shifts) > MOST_DRIFTS else ""
         listed = ", ".join(shifts[:MOST_DRIFTS])
-        yield f"The data differs from what the live model was trained on: {listed}{more}."
+        yield f"The data differs from the live model's training data: {listed}{more}."

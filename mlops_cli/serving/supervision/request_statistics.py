@@ -64,7 +64,7 @@ class StatisticsHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = parse_log_line(record.getMessage())
         if line is None or not self._names.issuperset(line[1].measures):
-            log.warning("what the package told of its requests was not understood")
+            log.warning("the model package sent invalid request statistics")
             return
         try:
             add_counts(self._file, line[1])

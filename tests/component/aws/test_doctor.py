@@ -145,7 +145,7 @@ def test_the_training_instance_is_the_one_that_is_chosen_spot_or_not(ground: Gro
 def test_an_instance_type_that_has_no_quota_is_not_known(ground: Ground) -> None:
     findings = [finding for finding in shown(ground.cli(INSTANCE="ml.x9.huge"), 0, "quota") if finding["state"] != "ok"]
     assert [finding["message"] for finding in findings] == [
-        "Service Quotas knows no 'ml.x9.huge for training job usage' in us-east-1."
+        "Service Quotas has no 'ml.x9.huge for training job usage' in us-east-1."
     ]
 
 
@@ -203,7 +203,7 @@ def test_without_credentials_the_project_itself_is_checked_all_the_same(ground: 
     assert any("post-training-tests has 3,000 minutes in [time_limits]" in message for _, message in findings)
     assert "FEED (Parameter Store, /mlops/tiny-dev/FEED)" in str(findings.keys())
     (rest,) = [finding for (name, _), finding in findings.items() if name == "aws"]
-    assert rest["fix"] == "Do what credentials says, then: mlops --target aws doctor"
+    assert rest["fix"] == "Fix the check credentials, then: mlops --target aws doctor"
 
 
 def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(ground: Ground) -> None:

@@ -212,7 +212,7 @@ def test_nobody_confirms_what_was_not_shown(cli: Cli) -> None:
     os.write(leader, b"y\n")
     err = ended(cli, "cleanup", code=1, stdin=follower, stdout=without_reader())
     os.close(leader)
-    assert err.startswith("error: The question could not be shown with all that it is about: Broken pipe. Nothing")
+    assert err.startswith("error: The question and its details could not be shown: Broken pipe. Nothing")
     assert (cli.folder / ".mlops" / "data" / "dataset.csv").exists()
 
 

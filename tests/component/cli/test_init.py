@@ -79,8 +79,8 @@ def test_an_empty_folder_and_a_fresh_repository_are_taken(cli: Cli) -> None:
     [
         ("training/train.py", ["--minimal"], "training already contains other files: training/train.py."),
         ("src/shop.py", [], "here already contains other files: src. Say which framework the new use case is of."),
-        ("training", ["--minimal"], "training is in the way of a folder"),
-        (".env.example/x", ["--minimal"], ".env.example is in the way of a file"),
+        ("training", ["--minimal"], "training must be a folder"),
+        (".env.example/x", ["--minimal"], ".env.example must be a file"),
     ],
 )
 def test_what_is_in_the_way_is_named_and_nothing_is_written(

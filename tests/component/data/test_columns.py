@@ -40,7 +40,7 @@ def test_valid_cells_are_written_so_that_readers_see_what_is_missing(request_for
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ("gold,Bern,2026-11-29,1,1", 'line 2, column plan: "gold" is none of "basic", "pro, plus"'),
+        ("gold,Bern,2026-11-29,1,1", 'line 2, column plan: "gold" is not one of "basic", "pro, plus"'),
         ("basic,,2026-11-29,1,1", "line 2, column city: is empty"),
         ("basic,Bern,29.11.2026,1,1", 'line 2, column day: "29.11.2026" is not a date such as 2026-11-29'),
         ("basic,Bern,2025-02-29,1,1", 'column day: "2025-02-29" is not a date'),

@@ -160,7 +160,7 @@ def test_a_connection_that_is_cut_is_never_a_shorter_table(
     scripted.answer = lambda *_: Reply(
         whole, {"Content-Encoding": encoding}, sent=len(whole) * 9 // 10, chunked=chunked
     )
-    assert "broke off after" in refusal(request_for, scripted, tmp_path).message
+    assert "stopped after" in refusal(request_for, scripted, tmp_path).message
     assert len(scripted.seen) == 5
 
 
@@ -204,13 +204,13 @@ def test_what_came_without_its_length_is_reported(request_for, scripted, tmp_pat
     scripted.answer = lambda *_: Reply(csv_bytes(), has_length=False)
     dataset, _ = download(request_for(scripted.url), tmp_path, no_report)
     assert dataset.rows == 50
-    assert "came without its length" in dataset.remarks[0]
+    assert "was sent without its length" in dataset.remarks[0]
     assert load(tmp_path) == dataset
 
 
 def test_a_length_that_is_too_long_is_a_connection_that_was_lost(request_for, scripted, tmp_path, csv_bytes):
     scripted.answer = lambda *_: Reply(csv_bytes(), {"Content-Length": "99999"}, has_length=False)
-    assert "broke off after" in refusal(request_for, scripted, tmp_path).message
+    assert "stopped after" in refusal(request_for, scripted, tmp_path).message
 
 
 CHANGED = {
@@ -338,7 +338,7 @@ def test_the_disk_is_never_filled(request_for, scripted, tmp_path, csv_bytes, mo
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(70 * 2**20))
     scripted.answer = lambda *_: Reply(csv_bytes(10), {"Content-Length": str(100 * 2**20)}, has_length=False)
     error = refusal(request_for, scripted, tmp_path)
-    assert "does not fit on the disk: 0.10 GB are to come, 0.07 GB are free" in error.message
+    assert "does not fit on the disk: 0.10 GB are missing, 0.07 GB are free" in error.message
 
 
 @pytest.mark.parametrize("of", ["sent", "decoded"])
@@ -354,12 +354,12 @@ def test_the_sha256_may_be_that_of_the_file_as_sent_or_decoded(request_for, scri
 )
 def test_a_redirect_leads_to_a_web_address(request_for, scripted, tmp_path, location):
     scripted.answer = lambda *_: Reply(b"", {"Location": location}, 302)
-    assert "leads to" in refusal(request_for, scripted, tmp_path).message
+    assert "redirects to" in refusal(request_for, scripted, tmp_path).message
     assert len(scripted.seen) == 1
 
 
 def test_a_redirect_from_https_to_http_is_not_followed():
-    with pytest.raises(MlopsError, match="leads from https to http"):
+    with pytest.raises(MlopsError, match="redirects from https to http"):
         redirected("https://a.example/x", "http://a.example/x", "it")
     assert redirected("http://a.example/x/y", "../z?b=1", "it") == "http://a.example/z?b=1"
     assert redirected("http://a.example/x", "https://u:p@b.example/", "it") == "https://b.example/"
@@ -368,7 +368,7 @@ def test_a_redirect_from_https_to_http_is_not_followed():
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_to_the_metadata_of_the_cloud_is_refused(request_for, scripted, tmp_path, status):
     scripted.answer = lambda *_: Reply(b"", {"Location": "http://169.254.169.254/latest/"}, status)
-    assert "leads to 169.254.169.254" in refusal(request_for, scripted, tmp_path).message
+    assert "redirects to 169.254.169.254" in refusal(request_for, scripted, tmp_path).message
 
 
 def test_redirects_have_an_end(request_for, scripted, tmp_path):

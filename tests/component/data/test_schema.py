@@ -117,7 +117,7 @@ def test_an_id_must_be_unique_across_files(request_for, small, tmp_path):
     [
         (b"id,text", 'the column bad is missing; it has "id", "text"'),
         (b"x,y", 'the columns id, text, bad are missing; it has "x", "y"'),
-        (b"id,text,bad,bad", 'the column "bad" is there twice'),
+        (b"id,text,bad,bad", 'the column "bad" occurs twice'),
         (b"", "is empty"),
         (b"\n\r\n  \n", "is empty"),
         (b"\n\nx,y", 'line 3: the columns id, text, bad are missing; it has "x", "y"'),

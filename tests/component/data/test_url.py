@@ -65,7 +65,7 @@ def test_a_file_that_changed_meanwhile_is_never_mixed(file_server, request_for, 
     monkeypatch.setattr("mlops_cli.data.sources.http.download.ATTEMPTS", 1)
     request = request_for(f"{file_server.url}/a.csv")
     file_server.content, file_server.close_after = csv_bytes(2000), [5000]
-    with pytest.raises(MlopsError, match="broke off after 5,000 bytes: the connection was lost") as caught:
+    with pytest.raises(MlopsError, match="stopped after 5,000 bytes: the connection was lost") as caught:
         download(request, tmp_path, no_report)
     assert "continues from there" in caught.value.hint
     assert files_in(tmp_path)

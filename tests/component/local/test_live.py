@@ -330,7 +330,7 @@ def test_no_model_that_failed_its_gate_is_gone_back_to_unasked(ground: Ground) -
 
 def test_a_stage_that_was_decided_about_is_not_made_again(ground: Ground) -> None:
     run = ground.live(1)
-    with pytest.raises(MlopsError, match="Somebody has decided"):
+    with pytest.raises(MlopsError, match="already has a decision"):
         ground.stage("train", run)
 
 

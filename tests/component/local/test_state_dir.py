@@ -66,7 +66,7 @@ def test_a_link_is_never_followed(ground: Ground, tmp_path: Path, name: str) -> 
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(precious / link.name if link.suffix else precious)
     for command in commands(ground):
-        with pytest.raises(MlopsError, match="is a link, which mlops never makes") as caught:
+        with pytest.raises(MlopsError, match="is a link, which mlops never creates") as caught:
             command()
         assert caught.value.hint.endswith(f"rm {link}")
     (finding,) = [finding for finding in plain(ground).run_checks() if finding.name == "folder"]

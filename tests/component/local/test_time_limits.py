@@ -132,7 +132,10 @@ def test_a_build_that_timed_out_names_its_limit(monkeypatch: pytest.MonkeyPatch)
     run.preparation.status, gate.status = Status.DONE, Status.FAILED
     timed_out = ActionRun(gate.name, "command", "Failed", 1.0, 2.0, error="Build terminated with state: TIMED_OUT")
     explained = FailureExplainer(None, lambda _: "").explain(run, None, [timed_out])  # type: ignore[arg-type]
-    assert "TIMED_OUT. A longer one: give the gate more minutes in [time_limits]" in explained.stage(gate.name).reason
+    assert (
+        "TIMED_OUT. For a longer time limit, give the gate more minutes in [time_limits]"
+        in explained.stage(gate.name).reason
+    )
 
 
 @pytest.mark.parametrize(

@@ -336,7 +336,10 @@ def test_each_violated_limit_is_marked_with_how(row: dict[str, Any], marks: list
 
 def test_a_training_that_wrote_only_metrics_still_has_a_report() -> None:
     html = page(make(content=None, instances=None, rival=None))
-    assert "There are no curves, intervals or mistakes to look at: the training wrote no predictions.json." in html.text
+    assert (
+        "The report has no curves, intervals and worst predictions: the training wrote no predictions.json."
+        in html.text
+    )
     assert [value for value in html.values("id") if value in ("curves", "mistakes")] == []
     assert "severe_ toxic" in html.text
 
@@ -426,7 +429,10 @@ def test_synthetic_data_is_pointed_out() -> None:
 
 def test_few_positives_are_pointed_out() -> None:
     content = predictions(("common", "rare"), rows=150)
-    assert "Few positives to test on, so the figures are rough: rare (" in page(make(content=content, rival=None)).text
+    assert (
+        "Few positives in the test rows, so the metrics are imprecise: rare ("
+        in page(make(content=content, rival=None)).text
+    )
 
 
 def test_a_comparison_on_few_of_the_rows_is_pointed_out() -> None:
@@ -458,7 +464,7 @@ def test_probabilities_that_are_off_are_pointed_out() -> None:
 
 def test_drift_is_pointed_out_and_its_absence_is_not() -> None:
     moved = page(make(live_data=profile(LABELS, rate=0.02, median=8))).text
-    assert "The data differs from what the live model was trained on: the distribution of words" in moved
+    assert "The data differs from the live model's training data: the distribution of words" in moved
     assert "toxic 2.00% → 10.0% positive" in moved
     assert "10.0%" in moved
     assert "The data differs" not in page(make(live_data=profile(LABELS, rate=0.101))).text

@@ -282,9 +282,9 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
         held.unlink()
         _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 3
-    assert "The output of preprocess is not what its job has written" in err
+    assert "The output of preprocess has a file that its job did not write" in err
     assert "mlops run --force" in err
-    assert "The output of preprocess is not what its job has written" in cloud("run", code=3), "repeated, too"
+    assert "The output of preprocess has a file that its job did not write" in cloud("run", code=3), "repeated, too"
 
     forced = cloud.json("run", "--force")
     assert forced["status"] == "waiting"
@@ -302,5 +302,5 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
     assert (reused["cache_inputs"], reused["detail"]) == (record["cache_inputs"], record["detail"])
     write(f"records/preprocess/{record['key']}.json", {**preparation, "key": record["key"]})
     _, err = cloud.both("run", "--set", "epochs=4", code=3)
-    assert "The output of preprocess that this run reuses is not that of the same job" in err
+    assert "The output of preprocess that this run reuses comes from another job" in err
     assert aws.denials() == []

@@ -308,7 +308,7 @@ def test_an_output_that_was_changed_behind_its_size_and_time_is_not_reused(bench
     stat = file.stat()
     file.write_text("a\n2\n")
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    assert bench.again() == {PREPROCESS: "its output is gone"}
+    assert bench.again() == {PREPROCESS: "its output is missing"}
 
 
 def test_a_copied_project_reuses_what_is_the_same(bench: Bench) -> None:

@@ -117,7 +117,7 @@ def test_a_quota_is_held_against_what_is_needed_used_and_needed_at_times(value: 
 
 def test_a_quota_that_is_not_known_is_reported() -> None:
     finding = quota_finding(InstanceDemand("ml.x9.big for endpoint usage", 1, 0, "the endpoint", 2), None, "eu-west-1")
-    assert (finding.state, "knows no 'ml.x9.big for endpoint usage' in eu-west-1" in finding.message) == (WARNING, True)
+    assert (finding.state, "has no 'ml.x9.big for endpoint usage' in eu-west-1" in finding.message) == (WARNING, True)
 
 
 def test_kaggle_credentials_are_found_where_kaggle_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

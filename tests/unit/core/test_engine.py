@@ -221,7 +221,7 @@ def test_a_stage_is_recorded_as_running_before_it_is_executed() -> None:
         ({"a.py": "0" * 64}, {"a.py": "1" * 64}, "a.py changed"),
         ({}, {"b": "1"}, "b is new"),
         ({"b": "1"}, {}, "b is gone"),
-        ({"b": "1"}, {"b": "1"}, "its output is gone"),
+        ({"b": "1"}, {"b": "1"}, "its output is missing"),
     ],
 )
 def test_the_difference_in_words(before: dict[str, str], after: dict[str, str], message: str) -> None:

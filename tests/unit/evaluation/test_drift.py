@@ -112,7 +112,7 @@ def test_other_requests_call_for_a_training() -> None:
     drift = found(drawn(1, 2000, lambda generator: generator.random() ** 3))
     assert drift.status is DriftStatus.RETRAIN
     assert drift.measures[0].index > SHIFTED
-    assert drift.reason.startswith("the requests are not like what the model was tested on: x (stability index up to ")
+    assert drift.reason.startswith("the requests differ from the test rows of the training: x (stability index up to ")
     assert next_command(drift).endswith("mlops run")
 
 
@@ -134,7 +134,7 @@ def test_too_few_says_how_many_are_needed() -> None:
     needed = drift.measures[0].needed
     assert needed is not None
     assert found(drawn(1, needed)).status is not DriftStatus.TOO_FEW
-    assert drift.reason == f"100 requests were measured, and some {needed:,} single ones are needed"
+    assert drift.reason == f"100 requests were measured, and about {needed:,} requests of one row are needed"
     assert found(Counts()).reason.startswith("0 requests were measured")
 
 

@@ -102,7 +102,7 @@ def test_a_tag_that_stands_twice_is_named() -> None:
     assert resolve({"RESOURCE_TAGS": "team=ml,teams=ml,env=a=b"}, {}, {}).problems == []
     for value in ("team=ml,env=a,team=web", "team=ml,Team=ml"):
         (problem,) = resolve({"RESOURCE_TAGS": value}, {}, {}).problems
-        assert problem.endswith("(from option), the tag team stands twice; write one value for it")
+        assert problem.endswith("(from option), the tag team occurs twice; write one value for it")
 
 
 def test_all_problems_are_named_at_once() -> None:

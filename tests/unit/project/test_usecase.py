@@ -304,7 +304,7 @@ store = ["a", "b"]
         (
             "[data.tables.sales]",
             "[data.columns]\nday = 'date'\n[data.tables.sales]",
-            "data.columns stands beside data.tables",
+            "data.columns cannot be used with data.tables",
         ),
     ],
 )

@@ -31,7 +31,7 @@ HOLDS = {
     "AWS::KMS::Key": "all data encrypted with it",
 }
 # What the user has to do for a new resource of this type.
-TO_DO = {"AWS::SNS::Subscription": "AWS sends one mail: nothing else arrives until its link is clicked"}
+TO_DO = {"AWS::SNS::Subscription": "AWS sends one mail with a link; click it to get all other mails"}
 VERBS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.CHANGE, "Remove": Action.REMOVE}
 
 

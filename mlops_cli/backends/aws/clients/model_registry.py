@@ -192,7 +192,7 @@ def kept_key(digest: str) -> str:
 
 def deleted_error(package: str) -> MlopsError:
     return MlopsError(
-        f"Somebody has deleted the model package {package}.",
+        f"The model package {package} was deleted.",
         "Ask for a decision about its model: mlops run --from approval",
     )
 

@@ -38,8 +38,8 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
             "aws",
             State.WARNING,
             "Permissions, quotas, stacks, leftovers and endpoints were not checked.",
-            "AWS does not know who asks: see credentials.",
-            "Do what credentials says, then: mlops --target aws doctor",
+            "AWS does not accept the credentials: see the check credentials.",
+            "Fix the check credentials, then: mlops --target aws doctor",
         )
         return
     fleet = RunningInstances(subject)

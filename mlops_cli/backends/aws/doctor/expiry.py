@@ -29,13 +29,13 @@ def expiry(subject: CheckContext) -> Iterator[Finding]:
             "expiry",
             State.WARNING,
             f"The lifecycle rule {name} of the bucket {bucket} deletes objects of this project.",
-            "What approved models are made of and were approved by would go with them.",
+            "It would also delete inputs and evidence of approved models.",
             "mlops deploy-infra"
             if stack.outputs.get("BucketOwned") == "true"
             else f"Have {subject.names.key_prefix} excepted from the rule by the owner of the bucket",
         )
     if not harmful:
-        yield ok("expiry", f"no rule of the bucket {bucket} deletes what approved models are made of")
+        yield ok("expiry", f"no rule of the bucket {bucket} deletes inputs of approved models")
 
 
 def _rules(subject: CheckContext, bucket: str) -> list[dict[str, Any]]:

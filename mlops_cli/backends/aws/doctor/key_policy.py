@@ -19,7 +19,7 @@ def missing_statements(
     owner, service = f"arn:{partition}:iam::{account}:root", f"logs.{region}.amazonaws.com"
     if not _allows(policy, "AWS", (owner, account, "*"), OF_ROLES):
         yield (
-            "leave it to IAM which of the account's roles use the key, as PipelineRole does for the topic's mails",
+            "let IAM policies allow the account's roles to use the key, as PipelineRole needs for the topic's mails",
             {"Effect": "Allow", "Principal": {"AWS": owner}, "Action": "kms:*", "Resource": "*"},
         )
     if not _allows(policy, "Service", (service,), OF_LOGS):

@@ -31,7 +31,9 @@ def owner(subject: CheckContext) -> Iterator[Finding]:
     except AwsError:
         raise
     except MlopsError as error:
-        yield Finding("owner", State.FAILURE, error.message, "Whoever owns them decides what they serve.", error.hint)
+        yield Finding(
+            "owner", State.FAILURE, error.message, "Only the owner of the stacks may change them.", error.hint
+        )
 
 
 def _stack_finding(subject: CheckContext, stack: Stack) -> Finding:
@@ -50,7 +52,7 @@ def _stack_finding(subject: CheckContext, stack: Stack) -> Finding:
             "stack",
             State.WARNING,
             f"{stack.name} is {stack.status}.",
-            "A command is changing it, or was killed while it did.",
+            "A command is changing it, or was killed while changing it.",
             "mlops deploy-infra waits for it and continues (mlops cleanup removes it)",
         )
     return _broken(subject, stack)

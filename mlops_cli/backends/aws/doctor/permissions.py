@@ -44,7 +44,7 @@ def permissions(subject: CheckContext) -> Iterator[Finding]:
     yield from (_missing_finding(need, missing, role_arn) for need, missing in lacking)
     if not lacking:
         actions = {action for need in required for action in need.actions}
-        yield ok("permissions", f"all {len(actions)} that the commands need, says IAM's simulation")
+        yield ok("permissions", f"all {len(actions)} that the commands need, by IAM's simulation")
 
 
 def arn_context(subject: CheckContext) -> ArnContext:

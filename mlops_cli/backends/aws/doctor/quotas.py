@@ -88,7 +88,7 @@ def quota_finding(demand: InstanceDemand, quota: Quota | None, region: str) -> F
         return Finding(
             "quota",
             State.WARNING,
-            f"Service Quotas knows no '{demand.quota}' in {region}.",
+            f"Service Quotas has no '{demand.quota}' in {region}.",
             f"SageMaker may not have this instance type there, for {demand.purpose}.",
             "Choose another in usecase.toml ([aws.*]), or another region: mlops --region ...",
         )

@@ -46,6 +46,6 @@ def requirements(subject: CheckContext) -> Iterator[Finding]:
             "requirements",
             State.WARNING,
             f"Jobs install {jobs} in the container, without hashes.",
-            "They take whatever the package index serves under these names, in versions that fit the container.",
-            "Where that is not enough, give the lines of this file hashes of versions that fit the container",
+            "pip installs any file that the package index has under these names.",
+            "For protection, add hashes to the lines of this file, of versions that fit the container",
         )

@@ -15,7 +15,7 @@ def unchecked_secrets(subject: CheckContext) -> Iterator[Finding]:
     known = addresses(subject.use_case.passed.secrets, subject.endpoint)
     if known:
         locations = ", ".join(f"{name} ({location(address)})" for name, address in known.items())
-        reason = "Without credentials nobody can look whether they are there."
+        reason = "Without credentials mlops cannot check that they exist."
         fix = f"Store each that is missing: {create_command(next(iter(known.values())))}"
         yield Finding("secrets", State.WARNING, f"Not checked: {locations}.", reason, fix)
 

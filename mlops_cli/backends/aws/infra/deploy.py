@@ -85,7 +85,7 @@ class InfraDeployer:
     def _mail(self) -> tuple[Change, ...]:
         """Return the step that is left to the owner of the mail address: AWS sends none before."""
         address = self._settings["NOTIFICATION_EMAIL"]
-        reason = "once it has confirmed the subscription: AWS sends it a link when it is new"
+        reason = "AWS sends a new address a link first; click it to get the mails"
         return (Change(Action.KEEP, f"mail to {address}", reason),) if address else ()
 
     def discard_plan(self) -> None:
@@ -239,7 +239,7 @@ class InfraDeployer:
     def _uploads(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
         """Return the uploads that must precede the pipeline."""
         own = [
-            self._upload_change(self._wheel_key, "this version of mlops, for the build steps", bucket),
+            self._upload_change(self._wheel_key, "this version of mlops, for the steps", bucket),
             self._upload_change(self._template_key, "the endpoint's template", bucket),
         ]
         kind = stack_parameters.source_type(self._settings, stack)
@@ -249,7 +249,7 @@ class InfraDeployer:
                 Change(
                     Action.KEEP,
                     "source",
-                    f"nothing is uploaded: the pipeline uses what is pushed to {self._settings['BRANCH']}",
+                    f"nothing is uploaded: the pipeline uses the pushed commits of {self._settings['BRANCH']}",
                 ),
             ]
         if self._has_source(stack, bucket):
@@ -293,7 +293,7 @@ def _shown(step: StackPlan) -> tuple[Change, ...]:
 
 def _first_repository(kind: str, stack: Stack | None) -> list[Change]:
     """Return what AWS may have against a new repository: it was closed to new customers for more than a year."""
-    reason = "AWS creates it; if this account may not have one, nothing of the pipeline stays, and SOURCE=s3 needs none"
+    reason = "AWS creates it. If AWS refuses, it removes the pipeline's stack; SOURCE=s3 needs no repository"
     is_new = stack is None or stack.outputs.get("SourceType") != kind
     return [Change(Action.KEEP, "CodeCommit", reason)] if is_new and kind == "codecommit" else []
 

@@ -49,7 +49,7 @@ def require_owner(
         if not other and not claims and stack.status != EMPTY:
             raise MlopsError(
                 f"The stack {name} has no owner: its tag {OWNER_TAG} is missing. Nothing was changed.",
-                f"If it is yours, make it so: mlops deploy-infra sets the tag to {owner} (or to OWNER).",
+                f"If it is yours: mlops deploy-infra sets the tag to {owner} (or to OWNER).",
                 EXIT_USAGE,
             )
         if other not in ("", owner):

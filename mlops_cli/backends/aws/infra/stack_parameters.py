@@ -186,7 +186,7 @@ def _connection(settings: Settings, source: str, before: Mapping[str, str]) -> d
     }
     if not all(parameters.values()):
         raise ConfigurationError(
-            "With SOURCE=connection the pipeline needs to know which connection and which repository.",
+            "SOURCE=connection needs a connection and a repository.",
             "Set CONNECTION_ARN and FULL_REPOSITORY_ID (owner/name) in .env; "
             "a connection is made in the AWS console under CodePipeline, Settings, Connections.",
         )

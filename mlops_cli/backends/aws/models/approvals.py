@@ -23,7 +23,7 @@ def objection(decision: Decision, gate: StageRun) -> str:
         return f"it is for the model {decision.model_digest[:12]}, but the run asks about {gate.output[:12]}"
     shortfalls = dict.fromkeys([*decision.shortfalls, *gate.detail.get(SHORTFALLS, ())])
     if decision.approved and shortfalls and not has_reason(decision.comment):
-        return f"the model falls short ({'; '.join(shortfalls)}), and the approval gives no reason"
+        return f"the model has a shortfall ({'; '.join(shortfalls)}), and the approval has no reason"
     return ""
 
 

@@ -65,7 +65,7 @@ class RollbackRuns:
         package = run.approval.detail["package"]
         if self._services.registry.status(package) == DELETED:
             raise MlopsError(
-                f"The model {digest[:12]} cannot be deployed again: somebody has deleted its model package {package}.",
+                f"The model {digest[:12]} cannot be deployed again: its model package {package} was deleted.",
                 "Choose another version: mlops models",
             )
         return run

@@ -52,7 +52,7 @@ class FailureExplainer:
         log = f"Log: mlops logs {run_id} --stage {stage.name}"
         if action.name in (COMMAND, ROLLBACK):
             tail = self._tail(build_log(action.external))
-            return "\n".join([f"The command step of {stage.name} failed: {_build_error(action)}", *tail, log])
+            return "\n".join([f"The step of {stage.name} failed: {_build_error(action)}", *tail, log])
         if action.name == ENDPOINT:
             # CodePipeline's reason if the stack refused the update and has no event of it.
             return f"The endpoint could not be deployed: {self._endpoint_failure(action.started) or action.error}"
@@ -97,7 +97,7 @@ def _build_error(action: ActionRun) -> str:
         return action.error
     if "timed out" in action.error.lower() or "TIMED_OUT" in action.error:
         return (
-            f"{action.error.rstrip('.')}. A longer one: give the gate more minutes in [time_limits] of "
+            f"{action.error.rstrip('.')}. For a longer time limit, give the gate more minutes in [time_limits] of "
             "usecase.toml, then mlops deploy-infra."
         )
     return action.error

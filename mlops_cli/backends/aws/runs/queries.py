@@ -262,7 +262,7 @@ def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
 def queued_error(run: Run, holder: str) -> MlopsError:
     return MlopsError(
         f"Run {run.id} is queued behind run {holder}, which waits for a decision.",
-        f"Decide on that run first: mlops approve {holder}. Or overtake it: mlops run",
+        f"Decide on that run first: mlops approve {holder}. Or start a newer run instead: mlops run",
     )
 
 

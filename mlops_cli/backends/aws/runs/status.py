@@ -171,7 +171,7 @@ def _reason(record: StageRun, status: Status, actions: Sequence[ActionRun]) -> s
     if status is Status.REJECTED:
         return f"by {arn_name(last.actor)}: {read_summary(last.summary)[0]}".rstrip(": ")
     if status is Status.FAILED and _expired(last):
-        return "nobody has decided within seven days"
+        return "there was no decision within seven days"
     if status is Status.WAITING:
         end = time.gmtime(last.started + APPROVAL_SECONDS)
         return time.strftime(f"{FOR_A_DECISION} until %Y-%m-%d %H:%M UTC", end)

@@ -411,7 +411,7 @@ class AwsStageExecutor:
         """Approve the model package of a run that was approved, here or in the AWS console."""
         record, decision = run.stage(stage.name), self.services.approvals.for_run(run)
         if decision is None or not decision.approved:
-            raise StageFailed("Nobody has approved the model of this run.", f"mlops approve {run.id}")
+            raise StageFailed("The model of this run is not approved.", f"mlops approve {run.id}")
         if problem := objection(decision, record):
             raise StageFailed(f"The approval {decision.by} does not count: {problem}.", ASK_AGAIN)
         package = record.detail["package"]

@@ -50,7 +50,7 @@ def main() -> int | str:
     try:
         sys.stdout.write(with_credential(os.environ[URL], os.environ[CREDENTIAL]) + "\n")
     except ValueError as error:
-        return f"The credential of the package index is of another form: {error}."
+        return f"The credential of the package index has another form: {error}."
     return 0
 
 

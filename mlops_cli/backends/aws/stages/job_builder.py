@@ -169,8 +169,9 @@ class JobBuilder:
                 uploaded = self._bucket.put_once(key, archive.read_bytes(), "application/gzip")
         if uploaded and uploaded.checksum != digest:
             raise StageFailed(
-                f"{self._bucket.uri(key)} holds other code than its name says: S3 has {uploaded.checksum[:12]}.",
-                f"See who wrote it, then remove it: aws s3 rm {self._bucket.uri(key)}",
+                f"{self._bucket.uri(key)} has content that does not match the digest in its name: "
+                f"S3 has {uploaded.checksum[:12]}.",
+                f"Find out who wrote it, then remove it: aws s3 rm {self._bucket.uri(key)}",
             )
         return self._bucket.uri(key)
 
@@ -182,7 +183,7 @@ class JobBuilder:
         shared = shared_code(root, self._use_case.passed.code)
         if same := sorted(own.keys() & shared.keys()):
             raise ConfigurationError(
-                f"{own[same[0]]} and {shared[same[0]]} would be one file on AWS.", "Rename one of them."
+                f"{own[same[0]]} and {shared[same[0]]} would have the same path on AWS.", "Rename one of them."
             )
         return {**own, **shared}
 

@@ -104,7 +104,7 @@ class JobProvenance:
         expected = self._job_builder.prepare(stage, self._run, name_of(document["request"]))
         is_own = self._comparable(expected.document) == self._comparable(document)
         if not is_own or self._run.stage(stage.name).artifact != expected.artifact:
-            raise StageFailed(f"The output of {stage.name} is not that of this run's own job.", HINT)
+            raise StageFailed(f"The output of {stage.name} does not come from this run's own job.", HINT)
 
     def _comparable(self, document: Mapping[str, Any]) -> str:
         """Return the document as text; whichever dataset: another one may have come since, from a person."""
@@ -122,7 +122,7 @@ class JobProvenance:
             for part in ("AppSpecification", "Environment", "RoleArn", "outputs")
         )
         if not (same and self._has_same_inputs(stage, request, executed)):
-            raise StageFailed(f"The output of {stage.name} that this run reuses is not that of the same job.", HINT)
+            raise StageFailed(f"The output of {stage.name} that this run reuses comes from another job.", HINT)
 
     def _has_same_inputs(self, stage: Stage, request: Mapping[str, Any], executed: Mapping[str, Any]) -> bool:
         expected, actual = _inputs(request), _inputs(executed)
@@ -156,7 +156,9 @@ class JobProvenance:
         keys = (self._bucket.key_of(uri) for uri in _inputs(description).values())
         datasets = [self._dataset_digest(key, description) for key in keys if key.startswith(FOLDER)]
         if not all(dataset and digest.startswith(dataset) for dataset in datasets):
-            raise StageFailed(f"The output of {stage.name} is not of the dataset {digest[:12]} of this run.", HINT)
+            raise StageFailed(
+                f"The output of {stage.name} does not come from the dataset {digest[:12]} of this run.", HINT
+            )
 
     def _dataset_digest(self, key: str, description: Mapping[str, Any]) -> str:
         """Return the digest, or its beginning, of the data that a job has read; empty if it is not known.
@@ -178,7 +180,7 @@ class JobProvenance:
     def _verify_folder(self, stage: Stage, record: StageRun) -> None:
         """Raise StageFailed unless a processing job's output has the files that the job itself has said, each once."""
         if self._folder_digest(stage.name, record.artifact) != record.output:
-            raise StageFailed(f"The output of {stage.name} is not what its job says that it has written.", HINT)
+            raise StageFailed(f"The output of {stage.name} differs from its job's list of files.", HINT)
 
     def _folder_digest(self, name: str, artifact: str) -> str:
         rows = self._rows(name, artifact)
@@ -186,7 +188,7 @@ class JobProvenance:
         versions = list(self._bucket.versions(artifact))
         _require_once(name, versions)
         if extra := {version["Key"] for version in versions} ^ written:
-            raise StageFailed(f"The output of {name} is not what its job has written: {min(extra)}.", HINT)
+            raise StageFailed(f"The output of {name} has a file that its job did not write: {min(extra)}.", HINT)
         return digest_bytes("".join(sorted(rows)).encode())
 
     def _rows(self, stage: str, artifact: str) -> list[str]:
@@ -199,7 +201,7 @@ class JobProvenance:
                 raise StageFailed(f"The list of the files that the job {job} has written was changed.", HINT)
             rows += ROW.findall(content.decode())
         if not rows:
-            raise StageFailed(f"The job {job} of {stage} has not said what it has written.", HINT)
+            raise StageFailed(f"The job {job} of {stage} has not listed its files.", HINT)
         return rows
 
     def _description(self, stage: str, artifact: str) -> dict[str, Any]:
@@ -210,7 +212,7 @@ class JobProvenance:
                 self._descriptions[job] = dict(self._sagemaker.describe_processing_job(ProcessingJobName=job))
             except AwsError as error:
                 if error.is_not_found or error.code == "ValidationException":
-                    raise StageFailed(f"SageMaker knows no job {job}, which {stage} is said to be of.", HINT) from None
+                    raise StageFailed(f"SageMaker has no job {job}, the recorded job of {stage}.", HINT) from None
                 raise
         return self._descriptions[job]
 
@@ -230,7 +232,7 @@ class JobProvenance:
 
 def no_versions_error() -> StageFailed:
     return StageFailed(
-        "The bucket keeps no versions, so nobody could see whether another run has changed what this one has written.",
+        "The bucket has no versioning, so mlops cannot detect if another run has changed this run's files.",
         "Enable them: aws s3api put-bucket-versioning --bucket BUCKET --versioning-configuration Status=Enabled",
     )
 

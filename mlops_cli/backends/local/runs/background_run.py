@@ -49,7 +49,7 @@ def finish_background_run(work: Callable[[], object]) -> None:
         print(f"{error.message}\n{error.hint}", flush=True)  # noqa: T201
         code = error.exit_code
     except KeyboardInterrupt:
-        print("Stopped; nothing of the run is left running. Continue: mlops run", flush=True)  # noqa: T201
+        print("Stopped; no process of the run is running. Continue: mlops run", flush=True)  # noqa: T201
         code = interruption.exit_code()
     except BaseException:  # noqa: BLE001 (no other process reports it)
         traceback.print_exc()

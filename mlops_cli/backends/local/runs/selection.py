@@ -140,7 +140,7 @@ def check_ready(run: Run, stage: Stage) -> None:
     """Raise MlopsError, with the reason, if an earlier stage has no output or the decided model would change."""
     if run.decision and position(stage.name) < GATE:
         raise MlopsError(
-            f"Somebody has decided about the model of run {run.id}: its {stage.name} stays as it is.",
+            f"The model of run {run.id} already has a decision: its {stage.name} is not run again.",
             f"Start another run: mlops run --from {stage.name}",
         )
     for before in run.stages[: position(stage.name)]:

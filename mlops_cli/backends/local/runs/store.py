@@ -51,8 +51,8 @@ def check_path(path: Path) -> None:
     length = len(os.fsencode(path.resolve()))
     if length > LONGEST_PATH:
         raise ConfigurationError(
-            f"The project's path is too long: its run store would lie at {length} bytes, and SQLite opens at most "
-            f"{LONGEST_PATH}.",
+            f"The project's path is too long: the path of its run store would have {length} bytes, and SQLite "
+            f"opens at most {LONGEST_PATH}.",
             f"Move the project into a folder whose path is at least {length - LONGEST_PATH} bytes shorter.",
         )
 

@@ -280,7 +280,7 @@ class LocalStageExecutor:
         model = self.project.state / run.training.artifact / "model.tar.gz"
         if not model.is_file():
             raise MlopsError(
-                f"The approved model {approved[:12]} is gone: {model} is missing.", "Train it again: mlops run"
+                f"The file of the approved model {approved[:12]} is missing: {model}.", "Train it again: mlops run"
             )
         seconds = self.use_case.time_limits.of(stage) * 60.0
         status = self.endpoint.deploy(model, approved, seconds, _framework_of(run))

@@ -126,7 +126,7 @@ def show_and_decide(
         require_reason(evidence, comment)
         cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     if not console.confirm(f"{'Approve and deploy' if approved else 'Reject'} the model of run {run.id}?", yes):
-        console.say(f"The run keeps waiting. To reject the model: mlops approve {run.id} --reject")
+        console.say(f"The run continues to wait. To reject the model: mlops approve {run.id} --reject")
         return run, evidence
     run = _decide(backend, console, run, approved, comment)
     if not approved:

@@ -66,7 +66,7 @@ def show_and_roll_back(
         )
     elif plan.shortfalls and not has_reason(comment):
         raise ConfigurationError(
-            f"{target.name} falls short ({'; '.join(plan.shortfalls)}): rolling back to it needs a reason.",
+            f"{target.name} has a shortfall ({'; '.join(plan.shortfalls)}): the rollback to it needs a reason.",
             f"mlops rollback --to {target.name} --comment 'WHY'",
         )
     if endpoint.state is EndpointState.ABSENT:  # a running endpoint costs money already: no reason to keep a bad model

@@ -46,7 +46,7 @@ def run_all_stages(
 ) -> dict[str, Any]:
     """Go from data to predictions of the endpoint; end early at a "no".
 
-    Raise ConfigurationError for a model that falls short: its approval needs a reason.
+    Raise ConfigurationError for a model with a shortfall: its approval needs a reason.
     """
     from mlops_cli.cli.commands.infrastructure.deploy_infra import show_and_deploy
     from mlops_cli.cli.commands.models.approve import show_and_decide

@@ -82,7 +82,9 @@ def rehearse(
                 _show_kept(console, aws, copy, variables)
                 aws.keep()
     except KeyboardInterrupt:
-        raise MlopsError("Stopped; nothing is left of it.", "Again: mlops rehearse", EXIT_INTERRUPTED) from None
+        raise MlopsError(
+            "Stopped; all files of the rehearsal are removed.", "Again: mlops rehearse", EXIT_INTERRUPTED
+        ) from None
     console.result(result)
     if rehearsal.has_failed:
         raise typer.Exit(EXIT_STAGE_FAILED)
@@ -113,5 +115,5 @@ def _end(console: Console, folder: Path) -> None:
         raise MlopsError(
             "Stopped; the simulated AWS may still be ending.", "Wait for its end: the same command", EXIT_INTERRUPTED
         ) from None
-    console.say("ended; nothing is left of it" if was_kept else f"{folder} is gone already")
+    console.say("ended; all its files are removed" if was_kept else f"{folder} was already removed")
     console.result({"folder": str(folder), "ended": was_kept})

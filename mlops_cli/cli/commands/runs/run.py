@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from mlops_cli.console import Console
     from mlops_cli.core.runs import Run, RunRequest
 
-# What --explain cannot know: these processes note no file that they open.
+# A limit of --explain: these processes record no file that they open.
 UNSEEN = (
-    "not seen: files beside the scripts' folder that another program or native code (tf.data, Polars, PyArrow) opens; "
-    "in the folder every file counts"
+    "not detected: files outside of the scripts' folder that another program or native code (tf.data, Polars, PyArrow) "
+    "opens; in the folder every file counts"
 )
 
 
@@ -131,7 +131,7 @@ def start(
             current, changed = runs.start(request, view, cost_approval.approve)
     except KeyboardInterrupt:
         raise MlopsError(
-            "Stopped; nothing of the run is left running.", "Continue: mlops run", EXIT_INTERRUPTED
+            "Stopped; no process of the run is running.", "Continue: mlops run", EXIT_INTERRUPTED
         ) from None
     if changed and (kept := _kept(current, request)):
         console.say(f"run {current.id} continues an earlier one: {describe_kept_overrides(kept)}")

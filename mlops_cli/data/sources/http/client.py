@@ -52,8 +52,8 @@ class RedirectGuard:
     def _check(self, address: str) -> None:
         if self._limit is not None and address_scope(address) > self._limit:
             raise MlopsError(
-                f"{self._name} leads to {address}, which is nearer to this machine than the server: not followed",
-                "check the address; if it is right, give the one that it leads to",
+                f"{self._name} redirects to {address}, which is nearer to this machine than the server: not followed",
+                "check the address; if it is right, give the redirected address",
             )
 
 

@@ -64,7 +64,7 @@ class Download:
                 if self._size() <= before and attempt < ATTEMPTS - 1:
                     time.sleep(min(0.2 * 2**attempt, 5))
         raise MlopsError(
-            f"the download of {self._remote.name} broke off after {self._size():,} bytes: {reason}",
+            f"the download of {self._remote.name} stopped after {self._size():,} bytes: {reason}",
             "repeat the command: it continues from there",
         )
 
@@ -148,7 +148,7 @@ class Download:
         free = shutil.disk_usage(self._folder).free
         if free < to_come + SPARE_BYTES:
             raise MlopsError(
-                f"{self._remote.name} does not fit on the disk: {to_come / GIGABYTE:,.2f} GB are to come, "
+                f"{self._remote.name} does not fit on the disk: {to_come / GIGABYTE:,.2f} GB are missing, "
                 f"{free / GIGABYTE:,.2f} GB are free",
                 "make room, then repeat the command",
             )

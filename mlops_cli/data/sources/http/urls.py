@@ -76,12 +76,14 @@ def redirected(url: str, location: str, name: str) -> str:
         parts = urlsplit(urljoin(url, location))
         port = parts.port
     except ValueError:
-        raise MlopsError(f"{name} leads to an address that is not valid", "check the address") from None
+        raise MlopsError(f"{name} redirects to an address that is not valid", "check the address") from None
     if parts.scheme.lower() not in SCHEMES or not parts.hostname or port == 0:
-        raise MlopsError(f"{name} leads to {parts.scheme or 'no'} address, which is not followed", "check the address")
+        raise MlopsError(
+            f"{name} redirects to {parts.scheme or 'no'} address, which is not followed", "check the address"
+        )
     if urlsplit(url).scheme.lower() == "https" and parts.scheme.lower() == "http":
         raise MlopsError(
-            f"{name} leads from https to http, which is not followed", f"give the address itself, {shown_url(url)}"
+            f"{name} redirects from https to http, which is not followed", f"give the address itself, {shown_url(url)}"
         )
     return _bare(parts)
 

@@ -54,7 +54,7 @@ def test_a_plan_that_is_forgotten_leaves_nothing(ground: Ground) -> None:
     plan = backend.infra.plan()
     assert {"AWS::S3::Bucket Bucket", "AWS::SNS::Topic Topic", "source/source.zip"} <= set(what(plan, Action.ADD))
     (mail,) = (change for change in plan.changes if change.resource == "mail to a@b.org")
-    assert "once it has confirmed" in mail.reason
+    assert "AWS sends a new address a link first" in mail.reason
     backend.infra.discard_plan()
     assert ground.stacks() == {}
 

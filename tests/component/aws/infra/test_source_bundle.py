@@ -178,7 +178,7 @@ def committed(project: Project) -> Project:
 
 
 def test_through_a_connection_only_what_was_pushed_is_run(project: Project, tmp_path: Path) -> None:
-    with pytest.raises(MlopsError, match="is no git repository"):
+    with pytest.raises(MlopsError, match="is not a git repository"):
         git_files.pushed_head(project.root)
     committed(project)
     with pytest.raises(MlopsError, match="is not pushed"):
@@ -238,7 +238,7 @@ def test_shared_code_that_git_ignores_is_refused_before_the_upload(shared: Proje
 def test_shared_code_of_one_name_is_refused(shared: Project) -> None:
     (shared.root / "lib" / "shop").mkdir(parents=True)
     (shared.root / "lib" / "shop" / "features.py").write_text("X = 2\n")
-    with pytest.raises(MlopsError, match="would be one file on AWS"):
+    with pytest.raises(MlopsError, match="would have the same path on AWS"):
         shared_code(shared.root, (shared.root / "src", shared.root / "lib"))
 
 

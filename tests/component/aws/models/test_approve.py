@@ -129,7 +129,7 @@ def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
     [
         (Status.RUNNING, Status.RUNNING, "", "does not wait for an approval: it is running", "mlops run"),
         (Status.RUNNING, Status.PENDING, "queued behind run r0", "queued behind run r0", "approve r0"),
-        (Status.FAILED, Status.FAILED, "nobody has decided within seven days", "within seven days", "mlops run"),
+        (Status.FAILED, Status.FAILED, "there was no decision within seven days", "within seven days", "mlops run"),
         (Status.SUPERSEDED, Status.INTERRUPTED, "", "superseded by a newer one", "mlops status r2"),
         (Status.INTERRUPTED, Status.INTERRUPTED, "", "it is interrupted", "mlops run"),
     ],
@@ -146,10 +146,10 @@ def test_why_nobody_can_decide(
 
 def test_nobody_is_asked_about_a_model_whose_package_was_deleted(ground: Ground) -> None:
     ground.package_status = DELETED
-    with pytest.raises(MlopsError, match=f"Somebody has deleted the model package {PACKAGE}") as caught:
+    with pytest.raises(MlopsError, match=f"The model package {PACKAGE} was deleted") as caught:
         ground.decider.check(ground.run)
     assert "mlops run --from approval" in caught.value.hint
-    with pytest.raises(MlopsError, match="Somebody has deleted"):
+    with pytest.raises(MlopsError, match="was deleted"):
         ground.decider.send(ground.run, True, "", LIMITS)
     assert ground.said == []
 

@@ -175,10 +175,10 @@ def test_what_is_deployed_is_what_was_approved_and_lies_there(ground: Ground) ->
 
 
 def test_nothing_is_deployed_that_nobody_has_approved(ground: Ground) -> None:
-    with pytest.raises(StageFailed, match="Nobody has approved"):
+    with pytest.raises(StageFailed, match="is not approved"):
         ground.deployment(ground.ask("r1"))
     ground.say("r1", "", "Failed")
-    with pytest.raises(StageFailed, match="Nobody has approved"):
+    with pytest.raises(StageFailed, match="is not approved"):
         ground.deployment(ground.ask("r1"))
 
 
@@ -186,7 +186,7 @@ def test_nothing_is_deployed_that_nobody_has_approved(ground: Ground) -> None:
 def test_a_model_that_falls_short_does_not_pass_without_a_reason(ground: Ground, summary: str) -> None:
     gate = ground.ask("r1", shortfalls=(BELOW,))
     ground.say("r1", summary)
-    with pytest.raises(StageFailed, match=r"falls short .*no reason") as caught:
+    with pytest.raises(StageFailed, match=r"has a shortfall .*no reason") as caught:
         ground.deployment(gate)
     assert caught.value.hint.endswith("mlops run --from approval")
     assert ground.decisions.approval(GOOD, KEY) is None, "nor does it hold for later runs"
@@ -270,7 +270,7 @@ def test_a_document_that_is_not_the_approvers_accepts_nothing(ground: Ground, ch
     key = f"decisions/accepted/{digest}.json"
     ground.objects[key] = AcceptedLimits({}, ()).content if change == "changed" else None
     ground.say("r1", summary_of("", DecisionDetails(model=GOOD, accepted=digest)))
-    with pytest.raises(StageFailed, match=r"falls short .*no reason"):
+    with pytest.raises(StageFailed, match=r"has a shortfall .*no reason"):
         ground.deployment(gate)
 
 

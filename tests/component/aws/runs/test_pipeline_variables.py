@@ -73,7 +73,7 @@ def test_the_log_of_a_build_is_named_by_its_id() -> None:
 def test_a_step_outside_of_the_pipeline_says_so() -> None:
     variables = dict.fromkeys(VARIABLES.values(), "x")
     assert from_environment(variables).bucket == "x"
-    with pytest.raises(ConfigurationError, match=r"no command step of the pipeline.*MLOPS_BUCKET"):
+    with pytest.raises(ConfigurationError, match=r"not a step of the pipeline.*MLOPS_BUCKET"):
         from_environment({**variables, "MLOPS_BUCKET": ""})
 
 

@@ -164,7 +164,7 @@ def test_seven_days_without_a_decision_are_none() -> None:
     late[-1] = replace(late[-1], updated=late[-1].started + APPROVAL_TIMEOUT_SECONDS)
     run = build_run(execution("Failed"), recorded(), late)
     assert (run.status, run.decision) == (F, None)
-    assert run.stage("approval").reason == "nobody has decided within seven days"
+    assert run.stage("approval").reason == "there was no decision within seven days"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_who_watches_a_run_behind_one_that_waits_for_a_decision_is_told_of_it(
     with pytest.raises(MlopsError, match=f"Run {NEWER} is queued behind run {OLDER}, which waits") as caught:
         queries.follow(NEWER, NoView())
     assert f"mlops approve {OLDER}." in caught.value.hint
-    assert "overtake it: mlops run" in caught.value.hint
+    assert "Or start a newer run instead: mlops run" in caught.value.hint
     assert pipeline.stopped == [], "watching decides nothing"
 
 

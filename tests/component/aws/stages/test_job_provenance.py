@@ -186,13 +186,13 @@ def test_a_list_of_files_that_was_exchanged_or_is_not_there_is_refused(ground: G
     with pytest.raises(StageFailed, match="was changed"):
         ground.verify()
     ground.jobs["preprocess-1"]["ExitMessage"] = ""
-    with pytest.raises(StageFailed, match="has not said what it has written"):
+    with pytest.raises(StageFailed, match="has not listed its files"):
         ground.verify()
 
 
 def test_a_digest_that_is_not_the_jobs_own_is_refused(ground: Ground) -> None:
     ground.run.preparation.output = "e" * 64
-    with pytest.raises(StageFailed, match="is not what its job says that it has written"):
+    with pytest.raises(StageFailed, match="differs from its job's list of files"):
         ground.verify()
 
 
@@ -211,7 +211,7 @@ def test_each_of_several_machines_says_what_it_has_written(ground: Ground) -> No
 
 def test_a_bucket_without_versions_is_refused(ground: Ground) -> None:
     ground.version = "null"
-    with pytest.raises(StageFailed, match="The bucket keeps no versions") as caught:
+    with pytest.raises(StageFailed, match="The bucket has no versioning") as caught:
         ground.verify()
     assert "put-bucket-versioning" in caught.value.hint
 
@@ -233,21 +233,21 @@ def test_the_version_of_a_trainings_reports_is_recorded_also_that_there_are_none
 @pytest.mark.parametrize("stage", [stage.name for stage in JOBS])
 def test_a_record_that_names_another_jobs_output_is_refused(ground: Ground, stage: str) -> None:
     ground.run.stage(stage).artifact = f"artifacts/{stage}/k/{stage}-2/"
-    with pytest.raises(StageFailed, match=f"The output of {stage} is not that of this run's own job"):
+    with pytest.raises(StageFailed, match=f"The output of {stage} does not come from this run's own job"):
         ground.verify()
 
 
 @pytest.mark.parametrize("stage", [stage.name for stage in JOBS])
 def test_a_request_that_was_exchanged_is_refused_though_the_record_says_the_same(ground: Ground, stage: str) -> None:
     ground.documents[stage]["request"]["code"] = "s3://b/code/evil/"
-    with pytest.raises(StageFailed, match="is not that of this run's own job"):
+    with pytest.raises(StageFailed, match="does not come from this run's own job"):
         ground.verify()
 
 
 def test_a_record_that_claims_reuse_does_not_hide_a_job(ground: Ground) -> None:
     ground.run.training.status = Status.REUSED
     ground.run.training.artifact = "artifacts/train/k/of-another-run/"
-    with pytest.raises(StageFailed, match="is not that of this run's own job"):
+    with pytest.raises(StageFailed, match="does not come from this run's own job"):
         ground.verify()
 
 
@@ -324,7 +324,7 @@ def test_an_output_of_another_dataset_than_the_runs_is_refused(
         ground.verify()
     else:
         with pytest.raises(
-            StageFailed, match="The output of preprocess is not of the dataset dddddddddddd of this run"
+            StageFailed, match="The output of preprocess does not come from the dataset dddddddddddd of this run"
         ):
             ground.verify()
 
@@ -332,7 +332,7 @@ def test_an_output_of_another_dataset_than_the_runs_is_refused(
 def test_a_record_without_the_datas_digest_matches_no_dataset(ground: Ground) -> None:
     ground.run.preparation.cache_inputs = {}
     ground.tables = [(1.0, "")]
-    with pytest.raises(StageFailed, match="is not of the dataset"):
+    with pytest.raises(StageFailed, match="does not come from the dataset"):
         ground.verify()
 
 
@@ -346,7 +346,7 @@ def test_names_that_a_text_would_be_split_at_are_whole(ground: Ground) -> None:
 @pytest.mark.parametrize("is_copied", [False, True])
 def test_an_output_of_a_job_that_sagemaker_does_not_know_is_refused(ground: Ground, is_copied: bool) -> None:
     ground.reuses("unknown")
-    with pytest.raises(StageFailed, match="SageMaker knows no job unknown, which preprocess is said to be of"):
+    with pytest.raises(StageFailed, match="SageMaker has no job unknown, the recorded job of preprocess"):
         ground.verify(is_copied)
 
 

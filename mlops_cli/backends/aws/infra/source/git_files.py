@@ -48,7 +48,7 @@ def pushed_head(root: Path) -> str:
     """Return the commit of HEAD; raise MlopsError unless everything is committed and a remote has it."""
     if not is_in_git(root):
         raise MlopsError(
-            f"{root} is no git repository, and the source is a connection to one.",
+            f"{root} is not a git repository, and SOURCE=connection needs one.",
             "Clone it, or send the files themselves: mlops deploy-infra --source s3",
         )
     if _git(root, "status", "--porcelain", "--untracked-files=no"):

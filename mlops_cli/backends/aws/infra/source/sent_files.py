@@ -45,7 +45,7 @@ def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
         for name in sent_code(base, folder.relative_to(base).as_posix(), may_hold_data=False):
             if files.setdefault(name, folder / name) != folder / name:
                 raise ConfigurationError(
-                    f"{files[name]} and {folder / name} would be one file on AWS.", "Rename one of them."
+                    f"{files[name]} and {folder / name} would have the same path on AWS.", "Rename one of them."
                 )
     return files
 

@@ -70,7 +70,7 @@ def commit(client: Client, repository: str, bundle: SourceBundle) -> str:
             # Another command sends at the same time, or the answer to our own commit was lost: read again.
             if error.code not in ("ParentCommitIdOutdatedException", "ConcurrentReferenceUpdateException"):
                 raise
-    raise MlopsError(f"Somebody else is committing to {BRANCH} in {repository}.", "Try again in a minute.")
+    raise MlopsError(f"Another commit to {BRANCH} in {repository} is in progress.", "Try again in a minute.")
 
 
 def check_first_commit(bundle: SourceBundle) -> None:
