@@ -35,15 +35,14 @@ def _method(comparison: Comparison | None) -> str:
     direction = "less is better" if comparison.lower_is_better else "more is better"
     if comparison.live_rows:
         return (
-            f"The models on {escape(describe_rows(comparison))}. The bar contains {CONFIDENCE:.0%} of the differences in "
-            f"{comparison.resamples:,} resamples of both ({direction}). It does not tell whether one model's rows are "
+            f"The models on {escape(describe_rows(comparison))}. The bar contains {CONFIDENCE:.0%} of the differences "
+            f"in {comparison.resamples:,} resamples of both ({direction}). It does not show if one model's rows are "
             "easier."
         )
     return (
         f"Both models on {escape(describe_rows(comparison))}. The bar contains {CONFIDENCE:.0%} of the differences in "
-        f"{comparison.resamples:,} resamples of these rows, the same ones for both models ({direction}). It tells the "
-        "noise "
-        "of the test rows, not that of the training's random seed."
+        f"{comparison.resamples:,} resamples of these rows, the same ones for both models ({direction}). It shows "
+        "the uncertainty of the test rows, not that of the training's random seed."
     )
 
 

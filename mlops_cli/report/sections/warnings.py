@@ -52,7 +52,10 @@ def _unfair(context: ReportContext) -> Iterator[str]:
     if comparison.problem:
         yield f"Not compared with the live model: {escape(comparison.problem)}."
     elif comparison.learnt is None:
-        yield "It is not known which rows the live model was trained on. If some of them are test rows now, its metrics are too good."
+        yield (
+            "It is not known which rows the live model was trained on. If some of them are test rows now, its metrics "
+            "are too good."
+        )
     elif comparison.live_rows:
         yield (
             f"The live model was tested on other rows, and {escape(comparison.metric)} is a number of all of them: the "
