@@ -282,9 +282,9 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
         held.unlink()
         _, err = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 3
-    assert "The output of preprocess has a file that its job did not write" in err
+    assert "The output of preprocess differs from its job's list of files" in err
     assert "mlops run --force" in err
-    assert "The output of preprocess has a file that its job did not write" in cloud("run", code=3), "repeated, too"
+    assert "The output of preprocess differs from its job's list of files" in cloud("run", code=3), "repeated, too"
 
     forced = cloud.json("run", "--force")
     assert forced["status"] == "waiting"

@@ -170,7 +170,7 @@ def test_the_gravest_measurement_decides() -> None:
         DriftStatus.RETRAIN,
         [DriftStatus.NONE, DriftStatus.RETRAIN],
     )
-    assert "tested on: y (" in drift.reason
+    assert "of the training: y (" in drift.reason
 
 
 def test_many_measurements_do_not_make_chance_look_like_drift() -> None:

@@ -188,7 +188,7 @@ class JobProvenance:
         versions = list(self._bucket.versions(artifact))
         _require_once(name, versions)
         if extra := {version["Key"] for version in versions} ^ written:
-            raise StageFailed(f"The output of {name} has a file that its job did not write: {min(extra)}.", HINT)
+            raise StageFailed(f"The output of {name} differs from its job's list of files: {min(extra)}.", HINT)
         return digest_bytes("".join(sorted(rows)).encode())
 
     def _rows(self, stage: str, artifact: str) -> list[str]:

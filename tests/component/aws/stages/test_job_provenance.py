@@ -166,13 +166,13 @@ def test_a_file_that_its_job_has_not_written_is_refused_whenever_it_was_added(
     """The time of an object tells nothing: an upload in parts has that of its beginning."""
     ground.versions.append("artifacts/preprocess/k/preprocess-1/train/more.csv")
     ground.modified = moment
-    with pytest.raises(StageFailed, match=r"not what its job has written: tiny-dev/.*/train/more.csv"):
+    with pytest.raises(StageFailed, match=r"differs from its job's list of files: tiny-dev/.*/train/more.csv"):
         ground.verify(is_copied)
 
 
 def test_a_file_that_is_missing_is_refused(ground: Ground) -> None:
     ground.versions.remove("artifacts/preprocess/k/preprocess-1/test/rows.csv")
-    with pytest.raises(StageFailed, match="not what its job has written"):
+    with pytest.raises(StageFailed, match="differs from its job's list of files"):
         ground.verify()
 
 
@@ -286,7 +286,7 @@ def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, v
     else:
         job[part] = value
     ground.reuses("evil")
-    with pytest.raises(StageFailed, match="reuses is not that of the same job"):
+    with pytest.raises(StageFailed, match="reuses comes from another job"):
         ground.verify()
 
 
