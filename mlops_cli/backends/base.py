@@ -29,11 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RollbackPlan:
-    """The model to go back to; ``run_id`` is an unfinished rollback to it that will be completed."""
+    """The model to go back to; ``run_id`` is the last rollback to it, which a repeated command completes.
+
+    ``is_done``: that rollback has finished, and nothing is left to do.
+    """
 
     target: ModelVersion
     run_id: str = ""
     shortfalls: tuple[str, ...] = ()
+    is_done: bool = False
 
 
 class CostScope(str, Enum):

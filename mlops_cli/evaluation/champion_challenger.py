@@ -23,6 +23,8 @@ from mlops_cli.evaluation.bootstrap import (
 )
 from mlops_cli.evaluation.predictions import Column, Predictions, RowMetric, TableMetric, with_choices
 
+ONCE_LIVE = "later models are compared once this one is live"
+
 
 def unknown_rows(new: Predictions, live: Predictions | None) -> np.ndarray:
     """Return the positions in ``new`` of the rows that the live model neither learnt nor predicted."""
@@ -112,9 +114,9 @@ def _unknown_metric(metric: str, new: Predictions) -> str:
 def _own_metric_problem(metric: str, own: RowMetric | TableMetric, theirs: RowMetric | TableMetric | None) -> str:
     """Return the reason why the values of a metric of the project's own cannot be compared."""
     if theirs is None:
-        return f"the training of the live model recorded no {metric}; the next model is compared"
+        return f"the training of the live model recorded no {metric}; {ONCE_LIVE}"
     if theirs.function != own.function or type(theirs) is not type(own):
-        return f"the function of {metric} has changed since the training of the live model; the next model is compared"
+        return f"the function of {metric} has changed since the training of the live model; {ONCE_LIVE}"
     return ""
 
 
@@ -150,7 +152,7 @@ def _compare_table_metric(
     if {column.name for column in new.columns} != truths.keys():
         return replace(comparison, rows=0, problem="the two models predict different things")
     if learnt := int(live.is_training_row(live.rows).sum()):
-        problem = f"the live model was trained on {learnt:,} of its own {len(live.rows):,} test rows"
+        problem = f"the live model was trained on {learnt:,} of its own {len(live.rows):,} test rows: remove them from one of the two splits"
         return replace(comparison, rows=0, problem=problem)
     if new.rows != live.rows:
         learnt_rows = None if live.trained_on is None else 0

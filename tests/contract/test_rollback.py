@@ -127,7 +127,9 @@ def test_back_to_the_model_before_without_training_and_forth_again(either: Cli) 
     assert back["decision"]["rollback_to"]["version"] == "v1"
     assert back["decision"]["rolled_back_from"]["version"] == "v2"
     assert back["decision"]["limits"]["metrics.split"], "the limits of the time of the rollback are on record"
-    assert either.json("rollback", "--yes")["id"] == back["id"], "it goes no further back"
+    again, err = either.both("rollback", "--yes", "--json")
+    assert json.loads(again)["id"] == back["id"], "it goes no further back"
+    assert f"Run {back['id']} has already rolled back to v1. Another version: --to VERSION" in " ".join(err.split())
     assert live(either)["version"] == 1
     assert either.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
     assert len(either.json("models")) == 2, "nothing was trained"

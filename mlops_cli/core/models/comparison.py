@@ -120,5 +120,6 @@ def describe_rows(comparison: Comparison) -> str:
     asked_text = f", {comparison.asked:,} of them predicted by the live endpoint" if comparison.asked else ""
     if comparison.learnt is None:
         return f"{rows}{asked_text}; whether the live model was trained on some of them is not known"
-    left_out = f"; it was trained on {comparison.learnt:,} others" if comparison.learnt else ""
+    subject = "it" if comparison.asked else "the live model"
+    left_out = f"; {subject} was trained on {comparison.learnt:,} others" if comparison.learnt else ""
     return f"{rows}{asked_text}{left_out}"

@@ -44,6 +44,11 @@ class RollbackChoice:
     replaced: str
     unfinished: Run | None = None
 
+    @property
+    def is_done(self) -> bool:
+        """Return True if the rollback has finished, and a repeated command only verifies it."""
+        return self.unfinished is not None and self.unfinished.status is Status.DONE
+
 
 def choose_rollback(
     models: Sequence[ModelVersion], deployed: str, version: str, last: LastRollback | None

@@ -36,11 +36,12 @@ def test_an_unfinished_rollback_is_completed_whatever_is_deployed_by_now(
     choice = choose_rollback(MODELS, deployed, version, last(status))
     assert (choice.target.version, choice.replaced) == (2, V3)
     assert choice.unfinished is not None
+    assert not choice.is_done
 
 
 def test_a_finished_rollback_is_not_repeated_one_version_further_back() -> None:
     choice = choose_rollback(MODELS, V2, "", last(Status.DONE))
-    assert (choice.target.version, choice.replaced) == (2, V3)
+    assert (choice.target.version, choice.replaced, choice.is_done) == (2, V3, True)
 
 
 @pytest.mark.parametrize(

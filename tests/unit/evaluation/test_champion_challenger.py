@@ -197,7 +197,7 @@ def test_a_metric_of_the_projects_own_is_compared_on_rows_that_both_have() -> No
 @pytest.mark.parametrize(
     ("live", "problem"),
     [
-        (one_label(0.2), "the training of the live model recorded no cost; the next model is compared"),
+        (one_label(0.2), "recorded no cost; later models are compared once this one is live"),
         (with_cost(one_label(0.2), "f2"), "the function of cost has changed since the training of the live model"),
         (with_cost(one_label(0.2, start=ROWS)), "the live model was tested on other rows"),
         (with_cost(model(0.2, columns=("insult",))), "the two models predict different things"),
@@ -270,9 +270,9 @@ def test_without_enough_resamples_that_are_defined_there_is_no_interval() -> Non
 @pytest.mark.parametrize(
     ("live", "problem"),
     [
-        (one_label(0.2), "the training of the live model recorded no p90; the next model is compared"),
+        (one_label(0.2), "recorded no p90; later models are compared once this one is live"),
         (with_p90(one_label(0.2), precision_at_half), "the function of p90 has changed since the training of the live"),
-        (with_p90(one_label(0.2, trained_on=[1, 2])), "the live model was trained on 2 of its own 400 test rows"),
+        (with_p90(one_label(0.2, trained_on=[1, 2])), "trained on 2 of its own 400 test rows: remove them from one of the two splits"),
         (with_p90(model(0.2, columns=("insult",))), "the two models predict different things"),
         (
             replace(model(0.2), table_metrics=with_p90(one_label(0.2)).table_metrics),

@@ -42,7 +42,7 @@ class AwsModels(Models):
         self._deployed.require_owner()
         choice = self.rollback_runs.choose(self.list_versions(), version)
         if choice.unfinished:
-            return RollbackPlan(choice.target, choice.unfinished.id)
+            return RollbackPlan(choice.target, choice.unfinished.id, is_done=choice.is_done)
         return RollbackPlan(choice.target, shortfalls=self._accepted_for(choice.target).shortfalls)
 
     def rollback(self, version: str, comment: str, view: RunView) -> Run:

@@ -28,7 +28,7 @@ class LocalModels(Models):
         last = rollback.last_rollback(services.store)
         choice = choose_rollback(models, deployed.digest if deployed else "", version, last)
         if choice.unfinished:
-            return RollbackPlan(choice.target, choice.unfinished.id)
+            return RollbackPlan(choice.target, choice.unfinished.id, is_done=choice.is_done)
         source = approved_run(services.store.runs(), choice.target.digest)
         shortfalls = tuple(services.approval_evidence.shortfalls(source, against_live=False))
         return RollbackPlan(choice.target, shortfalls=shortfalls)

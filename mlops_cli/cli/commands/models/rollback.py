@@ -61,9 +61,10 @@ def show_and_roll_back(
     target = plan.target
     show_models(console, models, endpoint.live_digest)
     if plan.run_id:
-        console.say(
-            f"Run {plan.run_id} is an interrupted rollback; this command completes it. Another version: --to VERSION"
-        )
+        state = "is an interrupted rollback; this command completes it"
+        if plan.is_done:
+            state = f"has already rolled back to {target.name}"
+        console.say(f"Run {plan.run_id} {state}. Another version: --to VERSION")
     elif plan.shortfalls and not has_reason(comment):
         raise ConfigurationError(
             f"{target.name} has a shortfall ({'; '.join(plan.shortfalls)}): the rollback to it needs a reason.",
