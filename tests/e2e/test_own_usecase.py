@@ -131,6 +131,10 @@ def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_pa
     cli = Cli(shop, {"ENDPOINT_PORT": str(free_port())})
     cli("init", ".", "--framework", "sklearn")
     share_code(cli, src=src)
+    edit(cli, "training/usecase.toml", f'path = ["{src}"]', "path = []")
+    _, err = cli.both("run", code=3)
+    assert f'shop is in {src}/: name it in usecase.toml, under [code]: path = ["{src}"].' in " ".join(err.split())
+    edit(cli, "training/usecase.toml", "path = []", f'path = ["{src}"]')
     assert "months 2, tickets 6, price 85" in cli("quickstart", "--yes")
     assert (shop / "data.csv").read_text() == "mine\n"
     edit(cli, f"{src}/shop/features.py", ", 'price')", ")")
@@ -139,6 +143,11 @@ def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_pa
     assert "preprocess           reused" in out
     assert "has read" not in out, "AWS has it, too"
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+
+
+OTHER_MODELS = """from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+"""
 
 
 def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_path: Path) -> None:
@@ -150,6 +159,13 @@ def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_pa
     _, err = cli.both("run", code=3)
     assert "The trained model cannot be served: ModelError: code/inference.py must define model_fn" in err
     edit(cli, "training/inference.py", "def load_model(", "def model_fn(")
+    logistic = "LogisticRegression(C=arguments.strength, random_state=arguments.seed)"
+    edit(cli, "training/train.py", "import LogisticRegression", "import LogisticRegression  # noqa: F401")
+    edit(cli, "training/train.py", "import make_pipeline\n", "import make_pipeline\n" + OTHER_MODELS)
+    edit(cli, "training/train.py", logistic, "KNeighborsClassifier()")
+    _, err = cli.both("run", code=3)
+    assert "add them in inference.py: skops.io.load(..., trusted=['sklearn.metrics." in " ".join(err.split())
+    edit(cli, "training/train.py", " KNeighborsClassifier()", " RandomForestClassifier(5, random_state=1)")
     edit(cli, "training/usecase.toml", "{ months = 2, tickets = 6,", "{ tickets = 6,")
     _, err = cli.both("run", code=3)
     answer = "it does not answer [endpoint].examples of usecase.toml: KeyError: 'months' (code/inference.py, line "

@@ -80,7 +80,7 @@ def test_only_common_rows_that_the_live_model_has_not_learnt_are_compared() -> N
     live = model(0.3, start=100, trained_on=[*range(50), *range(390, 400)])
     comparison = compare("roc_auc", model(0.3), live)
     assert (comparison.rows, comparison.learnt) == (290, 60)
-    assert describe_rows(comparison) == "290 of 400 test rows; it was trained on 60 others"
+    assert describe_rows(comparison) == "290 of 400 test rows; the live model was trained on 60 others"
 
 
 def test_nothing_in_common_is_reported() -> None:
@@ -272,7 +272,10 @@ def test_without_enough_resamples_that_are_defined_there_is_no_interval() -> Non
     [
         (one_label(0.2), "recorded no p90; later models are compared once this one is live"),
         (with_p90(one_label(0.2), precision_at_half), "the function of p90 has changed since the training of the live"),
-        (with_p90(one_label(0.2, trained_on=[1, 2])), "trained on 2 of its own 400 test rows: remove them from one of the two splits"),
+        (
+            with_p90(one_label(0.2, trained_on=[1, 2])),
+            "trained on 2 of its own 400 test rows: remove them from one of the two splits",
+        ),
         (with_p90(model(0.2, columns=("insult",))), "the two models predict different things"),
         (
             replace(model(0.2), table_metrics=with_p90(one_label(0.2)).table_metrics),

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.backends.local.stages.checkpoints import Checkpoints
+from mlops_cli.backends.local.stages.failure_notes import package_notes, script_notes
 from mlops_cli.backends.local.stages.model_trial import ModelTrial
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.jobs import script_mode
@@ -89,7 +90,7 @@ class JobRunner:
         remove_tree(script_mode.input_folder(job))
         outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
         if stage.kind is Kind.TRAINING:
-            self.trial.run(draft / PACKAGE, self.children, self.log(run.id, stage.name))
+            self._try_model(draft / PACKAGE, self.log(run.id, stage.name))
         # The output is part of the name: a forced run whose output differs must not take an approved model away.
         folder = draft.with_name(f"{key}-{outcome.output[:12]}")
         remove_tree(folder)
@@ -97,6 +98,13 @@ class JobRunner:
         self.checkpoints.remove_all(stage)
         detail = {**outcome.detail, "files": stat_digest(folder), "content": digest_folder(folder)}
         return StageResult(outcome.output, str(folder.relative_to(self.project.state)), detail)
+
+    def _try_model(self, package: Path, log: Path) -> None:
+        try:
+            self.trial.run(package, self.children, log)
+        except StageFailed as failure:
+            notes = package_notes(failure.message, self.project)
+            raise failure.with_note(notes.strip()) if notes else failure from None
 
     def _environment(self, job: ScriptJob, stage: Stage, run: Run) -> dict[str, str]:
         if job.kind is not Kind.TRAINING:
@@ -119,14 +127,15 @@ class JobRunner:
         if has_passed(detail):
             return StageResult(output=run.stage(stage.name).key, detail=detail)
         message = gate_failure(stage, detail, tail.texts, log)
-        raise StageFailed(f"{message}{self._unpassed(message)}", CONTINUE, detail)
+        raise StageFailed(f"{message}{self._notes(message)}", CONTINUE, detail)
 
-    def _unpassed(self, output: str) -> str:
-        """Return a line about variables that the output names and that scripts do not get."""
-        names = unpassed_variables(output, self.passed)
+    def _notes(self, output: str) -> str:
+        """Return lines about modules that were not found, and about variables that scripts do not get."""
+        notes, names = script_notes(output, self.project), unpassed_variables(output, self.passed)
         if not names:
-            return ""
-        return f"\nScripts do not get {', '.join(names)}: see [environment] and [secrets] in docs/what-counts.md."
+            return notes
+        variables = f"Scripts do not get {', '.join(names)}: see [environment] and [secrets] in docs/what-counts.md."
+        return f"{notes}\n{variables}"
 
     def _secrets(self) -> dict[str, str]:
         return required_secrets(self.passed.secrets, self.project.dotenv)
@@ -164,7 +173,7 @@ class JobRunner:
                 raise StageFailed(f"{reason}.\n{_shown(tail)}\nLog: {log}", CONTINUE) from None
         if code != 0:
             lines = _shown(tail)
-            message = f"{stage.script} {describe_exit(code)}.\n{lines}{self._unpassed(lines)}\nLog: {log}"
+            message = f"{stage.script} {describe_exit(code)}.\n{lines}{self._notes(lines)}\nLog: {log}"
             raise StageFailed(message, CONTINUE, {"exit_code": code})
 
 
