@@ -152,7 +152,8 @@ def _compare_table_metric(
     if {column.name for column in new.columns} != truths.keys():
         return replace(comparison, rows=0, problem="the two models predict different things")
     if learnt := int(live.is_training_row(live.rows).sum()):
-        problem = f"the live model was trained on {learnt:,} of its own {len(live.rows):,} test rows: remove them from one of the two splits"
+        rows = f"{learnt:,} of its own {len(live.rows):,} test rows"
+        problem = f"the live model was trained on {rows}: remove them from one of the two splits"
         return replace(comparison, rows=0, problem=problem)
     if new.rows != live.rows:
         learnt_rows = None if live.trained_on is None else 0
