@@ -6,6 +6,7 @@ project is left to the command itself; here it means an empty list.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -73,12 +74,16 @@ def completer(suggestions: Callable[[CompletionContext], Iterable[Suggestion]]) 
         folder = options.get("project")
         flags = {"MLOPS_TARGET": "target", "AWS_PROFILE": "profile", "AWS_REGION": "region"}
         typed = {setting: options.get(name) for setting, name in flags.items()}
-        context = ctx.find_root().obj(typed, Path(folder).expanduser() if folder else None)
+        context = ctx.find_root().obj(typed, _expanded(folder) if folder else None)
         with suppress(MlopsError, OSError):
             return [(text, description) for text, description in suggestions(context) if text.startswith(incomplete)]
         return []
 
     return complete
+
+
+def _expanded(folder: str) -> Path:
+    return Path(os.path.expanduser(folder))  # noqa: PTH111 (pathlib's raises for an unknown user)
 
 
 @completer

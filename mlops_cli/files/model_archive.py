@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import os
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -14,6 +13,7 @@ from typing import IO
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.files.hashing import digest_file
+from mlops_cli.files.tar_errors import UNREADABLE
 
 # Level 6 costs twice the time for 1 % less: weights hardly compress.
 COMPRESSION = 4
@@ -56,7 +56,7 @@ def unpack(archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive, "r:gz") as opened:
             _extract(opened, folder)
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise MlopsError(f"{archive} is not a complete .tar.gz: {error}", "Build the model package again.") from error
 
 

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mlops_cli.files.tar_errors import UNREADABLE
 from mlops_cli.frameworks.base import Framework
 
 INFERENCE = "code/inference.py"
@@ -24,10 +25,13 @@ def pickles(names: Iterable[str]) -> dict[str, list[str]]:
 
 def obstacle(package: Path, framework: Framework) -> str:
     """Return why the package (a model.tar.gz) cannot be served; empty if nothing speaks against it."""
-    with tarfile.open(package) as archive:
-        members = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
-        script = archive.extractfile(members[INFERENCE]) if INFERENCE in members else None
-        source = script.read() if script else b""
+    try:
+        with tarfile.open(package) as archive:
+            members = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
+            script = archive.extractfile(members[INFERENCE]) if INFERENCE in members else None
+            source = script.read() if script else b""
+    except UNREADABLE as error:
+        return f"the model package is no readable archive: {error}"
     if not framework.uses_handlers:
         has_model = any(re.fullmatch(r"\d+/saved_model\.pb", name) for name in members)
         return "" if has_model else "the model package has no version folder with a saved_model.pb (expected 1/)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -10,9 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.core.progress import no_report
+from mlops_cli.data.compression.archives import unpack
+from mlops_cli.data.files import FileCollector
 from mlops_cli.errors import MlopsError
 from mlops_cli.files import model_archive
 from mlops_cli.files.hashing import digest_file
+from mlops_cli.frameworks import framework_named
+from mlops_cli.frameworks.package_check import obstacle
 
 
 def model(folder: Path) -> Path:
@@ -111,6 +117,31 @@ def test_an_unsafe_archive_is_refused(tmp_path: Path, entries: list[tarfile.TarI
         model_archive.unpack(path, tmp_path / "inner" / "out")
     names = {path.name for path in tmp_path.rglob("*")}
     assert names == {"unsafe.tar.gz", "inner", "out"}
+
+
+def pax(keywords: bytes) -> bytes:
+    """Return a header that says more about the next entry."""
+    header = entry("more", tarfile.XHDTYPE)
+    header.size = len(keywords)
+    return header.tobuf() + keywords.ljust(512, b"\0")
+
+
+HARMFUL = {
+    "a chain of headers": pax(b"7 a=bc\n") * 2000,
+    "no number of a sparse file": pax(b"22 GNU.sparse.map=a,b\n") + pax(b"21 GNU.sparse.size=x\n"),
+    "a length of 40 digits": pax(b"9" * 40 + b" a=b\n"),
+}
+
+
+@pytest.mark.parametrize("headers", HARMFUL.values(), ids=HARMFUL)
+def test_an_archive_with_harmful_headers_is_refused(tmp_path: Path, headers: bytes) -> None:
+    path = tmp_path / "harmful.tar.gz"
+    path.write_bytes(gzip.compress(headers + entry("a.txt").tobuf() + bytes(1024)))
+    with pytest.raises(MlopsError, match="is not a complete"):
+        model_archive.unpack(path, tmp_path / "model")
+    with pytest.raises(MlopsError, match="is damaged or no archive"):
+        unpack(path, path.name, FileCollector(tmp_path / "data", no_report))
+    assert "is no readable archive" in obstacle(path, framework_named("sklearn"))
 
 
 def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

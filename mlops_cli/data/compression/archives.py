@@ -14,6 +14,7 @@ from mlops_cli.data.compression.compressed import SizeLimitedStream, translate_a
 from mlops_cli.data.compression.inflate import Inflated
 from mlops_cli.data.files import FileCollector, is_clutter
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.tar_errors import MALFORMED
 
 ZIP, TAR = (".zip",), (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # Far above any real header; it is read into memory.
@@ -74,7 +75,7 @@ def _unpack_tar(path: Path, source: str, collector: FileCollector) -> None:
                     _add_member(archive, member, source, collector)
             while limited.read(1 << 20):  # the end of the archive, and that of the packed data
                 pass
-        except tarfile.TarError as error:
+        except MALFORMED as error:
             raise MlopsError(f"{source} is damaged or no archive: {error}", "get it again") from None
 
 

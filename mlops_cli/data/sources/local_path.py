@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -17,13 +18,18 @@ TABLE_ENDINGS = (".csv", ".csv.gz", ".zip")
 PARQUET, JSON_LINES = (".parquet",), (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 
 
+def expanded(source: str) -> Path:
+    """Return a path with a user's folder for the ~ at its beginning; as it is if there is no such user."""
+    return Path(os.path.expanduser(source))  # noqa: PTH111 (pathlib's raises for an unknown user)
+
+
 def is_table(name: str) -> bool:
     return name.lower().endswith(TABLE_ENDINGS)
 
 
 def path_files(source: str, folder: Path, of_tables: bool = True) -> list[Path]:
     """Return the files at a path relative to ``folder``: its tables or, in a folder, all. Raise MlopsError without."""
-    path = folder / Path(source).expanduser()
+    path = folder / expanded(source)
     if path.is_dir():
         return folder_tables(path, source) if of_tables else [file for _, file in plain_files(path)]
     if not path.exists():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.sources.local_path import path_files, verify
+from mlops_cli.data.sources.local_path import expanded, path_files, verify
 from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
@@ -47,7 +47,7 @@ class PathSource(Source):
             for path in path_files(self.name, request.folder, request.is_table):
                 verify(path, request.sha256, str(path))
         origin = path_origin(self.name, request.folder, request.is_table)
-        path = request.folder / Path(self.name).expanduser()
+        path = request.folder / expanded(self.name)
         return FetchedSource(origin, path, self.name, is_archive=is_archive(path.name) and path.is_file())
 
     @staticmethod

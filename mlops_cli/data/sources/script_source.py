@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlops_cli.core.progress import Report
 from mlops_cli.data.scripts import DataScript, ScriptRunner, is_script
+from mlops_cli.data.sources.local_path import expanded
 from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.files.atomic import remove_tree
@@ -31,7 +32,7 @@ class ScriptSource(Source):
     @property
     def _file(self) -> str:
         """The path of an unnamed script relative to training/. Raise ConfigurationError if it is not there."""
-        path = (self.request.folder / Path(self.name).expanduser()).resolve()
+        path = (self.request.folder / expanded(self.name)).resolve()
         training = self._runner.training.resolve()
         if not path.is_relative_to(training):
             raise ConfigurationError(

@@ -98,6 +98,7 @@ ANOTHER = "hint: change [data] source in usecase.toml, or name another one: mlop
     [
         ("dat.csv", "there is no file dat.csv; did you mean data.csv?", ANOTHER),
         ("nowhere/at/all.csv", "there is no file nowhere/at/all.csv", ANOTHER),
+        ("~nobody-of-this-name/a.csv", "there is no file ~nobody-of-this-name/a.csv", ANOTHER),
         (
             "ftp://host/x.csv",
             "no source begins with ftp://; known are http://, https:// and s3://",
