@@ -167,7 +167,7 @@ def test_what_needs_numpy_is_imported_where_it_is_used() -> None:
 
 
 LAYERS = (
-    "errors", "plain_text", "frameworks", "files", "locks", "packaging", "core", "processes", "data", "project",
+    "errors", "plain_text", "files", "frameworks", "locks", "packaging", "core", "processes", "data", "project",
     "caching",
     "evaluation", "monitoring", "report", "console", "tracking", "serving", "backends", "rehearsal", "cli",
 )  # fmt: skip

@@ -11,7 +11,6 @@ import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from mlops_cli.backends.aws.errors import raise_aws_errors
 from mlops_cli.core.costs import Price, Unit
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import read_json, write_atomically
+from mlops_cli.processes.parallel import call_in_threads
 from mlops_cli.project.paths import Project
 from mlops_cli.project.state_dir import is_state_dir
 
@@ -71,8 +71,7 @@ class Prices:
         first = self._quote(products[0])
         if first.price is None and not first.unknown_reason.startswith(LACKING):
             return dict.fromkeys(products, first)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            later = list(pool.map(self._quote, products[1:]))
+        later = call_in_threads(self._quote, products[1:], AT_ONCE)
         return dict(zip(products, [first, *later], strict=True))
 
     def _quote(self, product: Product) -> Quote:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +40,7 @@ from mlops_cli.core.runs import (
 )
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, position
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.processes.parallel import call_in_threads
 
 MAX_THREADS = 8
 SHORTEST, LONGEST = 0.5, 5.0
@@ -69,8 +69,7 @@ class RunQueries:
         self.clear_endpoint_stack = clear_endpoint_stack
 
     def list_runs(self) -> list[Run]:
-        with ThreadPoolExecutor(MAX_THREADS) as pool:
-            return list(pool.map(self._summary, self.pipeline.executions()))
+        return call_in_threads(self._summary, self.pipeline.executions(), MAX_THREADS)
 
     def _summary(self, execution: Execution) -> Run:
         record, actions = self.run_store.load(execution.id), self.pipeline.actions(execution.id)
