@@ -18,7 +18,7 @@ from mlops_cli.project.environment import meet_only
 from mlops_cli.project.settings.script_secrets import present_secrets
 from mlops_cli.rehearsal import findings
 from mlops_cli.rehearsal.caller import caller_policy
-from mlops_cli.rehearsal.company import NAMES, made_settings, not_shown
+from mlops_cli.rehearsal.company import NAMES, not_shown, simulated_settings
 from mlops_cli.rehearsal.images import image_packages, known_images, other_versions
 from mlops_cli.rehearsal.project_copy import (
     CONNECTION,
@@ -75,7 +75,7 @@ def go_through(
     From here on this process meets no AWS but the simulated one.
     """
     aws.set_images(known_images(context.project, context.use_case))
-    settings = made_settings(aws, rehearsed_settings(context.settings), context.use_case)
+    settings = simulated_settings(aws, rehearsed_settings(context.settings), context.use_case)
     request = rehearsed_data(context.project, context.use_case, sources)
     secrets, endpoint = context.use_case.passed.secrets, context.settings.endpoint_name(context.use_case.name)
     aws.limit_caller(caller_policy(settings, context.use_case.name, endpoint, bool(secrets), REGION))

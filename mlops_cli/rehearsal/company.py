@@ -20,7 +20,7 @@ REGISTRY = re.compile(r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
 CREDENTIAL = "rehearsal:made-up-by-the-rehearsal"
 
 
-def made_settings(aws: SimulatedAws, settings: Mapping[str, str], use_case: UseCase) -> dict[str, str]:
+def simulated_settings(aws: SimulatedAws, settings: Mapping[str, str], use_case: UseCase) -> dict[str, str]:
     """Return the settings with the ARNs, IDs and addresses of the simulated account, where everything was made.
 
     Raise ConfigurationError for settings that do not go together.

@@ -49,7 +49,7 @@ def other_versions(use_case: UseCase) -> dict[str, tuple[str, str]]:
     """Return the version here and that in the image of the framework's packages, where they differ."""
     from importlib.metadata import PackageNotFoundError, version
 
-    def here(name: str) -> str:
+    def installed_version(name: str) -> str:
         for installed in (name, OTHER_NAMES.get(name, name)):
             try:
                 return version(installed)
@@ -58,8 +58,12 @@ def other_versions(use_case: UseCase) -> dict[str, tuple[str, str]]:
         return ""
 
     image: Mapping[str, str] = image_packages(use_case)
-    names = [name for name in (use_case.framework.package, "numpy") if name in image and here(name)]
-    return {name: (here(name), image[name]) for name in names if image[name] and here(name) != image[name]}
+    names = [name for name in (use_case.framework.package, "numpy") if name in image and installed_version(name)]
+    return {
+        name: (installed_version(name), image[name])
+        for name in names
+        if image[name] and installed_version(name) != image[name]
+    }
 
 
 def require_installed(project: Project) -> None:

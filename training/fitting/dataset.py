@@ -64,11 +64,11 @@ class Split:
             parts = []
             for index in range(int(np.searchsorted(ends, start, "right")), len(self.paths)):
                 offset = max(0, start - int(ends[index]) + self.rows[index])
-                wanted = start + size - (int(ends[index]) - self.rows[index]) - offset
-                if wanted <= 0:
+                missing = start + size - (int(ends[index]) - self.rows[index]) - offset
+                if missing <= 0:
                     break
                 part = pl.scan_parquet(self.paths[index]).select(self.text, *self.labels)
-                parts.append(part.slice(offset, min(wanted, self.rows[index] - offset)).collect())
+                parts.append(part.slice(offset, min(missing, self.rows[index] - offset)).collect())
             yield pl.concat(parts)
 
     def texts(self) -> Iterator[np.ndarray]:

@@ -83,11 +83,11 @@ class _Comments:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._sentences = SentenceGenerator(random)
-        self._asserted = {name: self._written(asserted(name)) for name in KINDS}
+        self._asserted = {name: self._styled(asserted(name)) for name in KINDS}
         # Repeated by weight, so that one uniform number chooses.
-        self._denied = [self._written(denied(name)) for name, weight in _DENIED_WEIGHTS.items() for _ in range(weight)]
-        self._affirmed = self._written([phrase for name in KINDS for phrase in affirmed(name)])
-        self._negated = self._written([phrase for name in KINDS for phrase in negated(name)])
+        self._denied = [self._styled(denied(name)) for name, weight in _DENIED_WEIGHTS.items() for _ in range(weight)]
+        self._affirmed = self._styled([phrase for name in KINDS for phrase in affirmed(name)])
+        self._negated = self._styled([phrase for name in KINDS for phrase in negated(name)])
         self._lengths = _lengths(1_000)
         self._owed = dict.fromkeys(_COMBINATIONS, 0.0)
         self._blocks = 0
@@ -155,7 +155,7 @@ class _Comments:
         first = int(self._random.random() * len(phrases))
         return phrases[first:] + phrases[:first]
 
-    def _written(self, phrases: list[str]) -> list[str]:
+    def _styled(self, phrases: list[str]) -> list[str]:
         """Return the phrases in a human style: capitals, ends of sentences, occasional shouting."""
         uniform = self._random.random
         written = []

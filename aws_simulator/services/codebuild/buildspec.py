@@ -56,9 +56,9 @@ def read(text: str) -> Buildspec:
         raise BuildspecError(f"YAML_FILE_ERROR: {error}") from error
     if not isinstance(document, dict) or str(document.get("version")) != "0.2":
         raise BuildspecError("YAML_FILE_ERROR: This build image requires selecting version 0.2")
-    _known(document, KEYS, "buildspec")
+    _check_keys(document, KEYS, "buildspec")
     env = document.get("env") or {}
-    _known(env, ENV_KEYS, "env")
+    _check_keys(env, ENV_KEYS, "env")
     artifacts = document.get("artifacts")
     return Buildspec(
         shell=env.get("shell", "sh"),
@@ -73,10 +73,10 @@ def read(text: str) -> Buildspec:
 
 
 def _phases(section: Mapping[str, Any]) -> dict[str, Phase]:
-    _known(section, set(PHASES), "phases")
+    _check_keys(section, set(PHASES), "phases")
     phases = {}
     for name, phase in section.items():
-        _known(phase, PHASE_KEYS, name)
+        _check_keys(phase, PHASE_KEYS, name)
         if "commands" not in phase and "runtime-versions" not in phase:
             raise BuildspecError(f"YAML_FILE_ERROR: Phase {name} must have commands")
         for runtime, version in (phase.get("runtime-versions") or {}).items():
@@ -97,7 +97,7 @@ def _check_runtime(runtime: str, version: str) -> None:
 
 
 def _files(section: Mapping[str, Any]) -> Files:
-    _known(section, ARTIFACT_KEYS, "artifacts")
+    _check_keys(section, ARTIFACT_KEYS, "artifacts")
     return Files(
         patterns=_strings(section, "files"),
         base=section.get("base-directory", "."),
@@ -113,6 +113,6 @@ def _strings(section: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(commands)
 
 
-def _known(section: Mapping[str, Any], keys: set[str], where: str) -> None:
+def _check_keys(section: Mapping[str, Any], keys: set[str], where: str) -> None:
     if unknown := sorted(set(section) - keys):
         raise BuildspecError(f"YAML_FILE_ERROR: {where} has {', '.join(unknown)}, which the simulator does not do")

@@ -48,7 +48,7 @@ def packages(images: Path, locks: Path | None, content: Iterable[str] | None = N
                 is_other = known_entries is not None and entry.name not in known_entries
                 if is_other or entry.name.startswith((*OWN, "pip-")) or entry.name == "pip" or entry.suffix == ".pth":
                     continue
-                place(entry, partial, versions)
+                link_package(entry, partial, versions)
             (partial / "pip").mkdir()
             shutil.copy(installer.__file__, partial / "pip" / "__main__.py")
             installer.real(folder).mkdir()
@@ -73,7 +73,7 @@ def pinned(requirements: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def place(entry: Path, folder: Path, versions: dict[str, str]) -> None:
+def link_package(entry: Path, folder: Path, versions: dict[str, str]) -> None:
     """Link what is installed; the description of a package that a list names says the list's version.
 
     A package is a folder of links and no link itself: it would be taken for one whose sources lie elsewhere.

@@ -51,13 +51,15 @@ def requirements(file: Path) -> Iterator[str]:
             yield line
 
 
-def places() -> list[Path]:
+def install_folders() -> list[Path]:
     return [Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("scripts"))]
 
 
 def entries() -> list[list[str]]:
     """Return the installed packages, by folder."""
-    return [sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") for folder in places()]
+    return [
+        sorted(path.name for path in folder.iterdir() if path.name != "__pycache__") for folder in install_folders()
+    ]
 
 
 def pip(arguments: list[str]) -> int:
@@ -86,7 +88,7 @@ def keep(layer: Path, before: list[list[str]]) -> None:
     """Keep the additional packages; a build at the same time may have been first."""
     LAYERS.mkdir(exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=LAYERS))
-    for folder, old in zip(places(), before, strict=True):
+    for folder, old in zip(install_folders(), before, strict=True):
         (partial / folder.name).mkdir()
         for name in {path.name for path in folder.iterdir()} - {*old, "__pycache__"}:
             copy(folder / name, partial / folder.name / name)
@@ -100,7 +102,7 @@ def keep(layer: Path, before: list[list[str]]) -> None:
 def lay(layer: Path) -> None:
     """Put a layer into this environment."""
     prefix = (layer / "prefix").read_text()
-    libraries, commands = places()
+    libraries, commands = install_folders()
     for path in (layer / libraries.name).iterdir():
         copy(path, libraries / path.name)
     for path in (layer / commands.name).iterdir():

@@ -30,11 +30,12 @@ def _named(service: Any, request: Request, caller: Caller) -> list[str]:
 
 def _ids(request: Request) -> list[str]:
     return [
-        build_id.partition(":build/")[2] if build_id.startswith("arn:") else build_id for build_id in _asked(request)
+        build_id.partition(":build/")[2] if build_id.startswith("arn:") else build_id
+        for build_id in _requested_ids(request)
     ]
 
 
-def _asked(request: Request) -> list[str]:
+def _requested_ids(request: Request) -> list[str]:
     return list(request.get("ids") or [request["id"]])
 
 
@@ -56,7 +57,7 @@ class CodeBuild(Service):
         self.contexts: dict[str, PipelineContext] = {}
         """What a pipeline tells the builds that it is about to start, by StartBuild's idempotency token."""
 
-    def found(self, name: str) -> dict[str, Any]:
+    def project(self, name: str) -> dict[str, Any]:
         if name not in self.projects:
             raise ServiceError("ResourceNotFoundException", f"Project cannot be found: {name}")
         return self.projects[name]
@@ -82,7 +83,7 @@ class CodeBuild(Service):
 
     @operation(ARN + "{name}", passes=PASSES)
     def update_project(self, request: Request, caller: Caller) -> dict[str, Any]:
-        project = {**self.found(request["name"]), **request, "lastModified": datetime.now(timezone.utc)}
+        project = {**self.project(request["name"]), **request, "lastModified": datetime.now(timezone.utc)}
         _check(project)
         self._check_network(project)
         self.projects[request["name"]] = project
@@ -114,7 +115,7 @@ class CodeBuild(Service):
 
     @operation(ARN + "{projectName}")
     def start_build(self, request: Request, caller: Caller) -> dict[str, Any]:
-        project = self.found(request["projectName"].rpartition("/")[2])
+        project = self.project(request["projectName"].rpartition("/")[2])
         if unknown := sorted(set(request) - KNOWN_OVERRIDES):
             raise ServiceError("InvalidInputException", f"the simulator does not do {', '.join(unknown)}")
         context = self.contexts.pop(request.get("idempotencyToken", ""), None)
@@ -152,7 +153,7 @@ class CodeBuild(Service):
 
     @operation(ARN + "{projectName}")
     def list_builds_for_project(self, request: Request, caller: Caller) -> dict[str, Any]:
-        name = self.found(request["projectName"])["name"]
+        name = self.project(request["projectName"])["name"]
         ids = [build_id for build_id in self._newest(request.get("sortOrder")) if build_id.startswith(f"{name}:")]
         return page(ids, request, "ids", "", "nextToken", bad="InvalidInputException")
 

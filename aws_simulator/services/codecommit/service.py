@@ -71,7 +71,7 @@ class CodeCommit(Service):
             shutil.rmtree(repository.git.folder, ignore_errors=True)
         self.repositories.clear()
 
-    def found(self, request: Request) -> Repository:
+    def repository(self, request: Request) -> Repository:
         """The repository that a request names."""
         name = request.get("repositoryName")
         if not name:
@@ -97,7 +97,7 @@ class CodeCommit(Service):
 
     @operation(ARN)
     def get_repository(self, request: Request, caller: Caller) -> dict[str, Any]:
-        return {"repositoryMetadata": self.found(request).metadata()}
+        return {"repositoryMetadata": self.repository(request).metadata()}
 
     def list_repositories(self, request: Request, caller: Caller) -> dict[str, Any]:
         rows = [
@@ -116,7 +116,7 @@ class CodeCommit(Service):
 
     @operation(ARN)
     def create_branch(self, request: Request, caller: Caller) -> None:
-        repository, branch = self.found(request), request["branchName"]
+        repository, branch = self.repository(request), request["branchName"]
         if repository.git.branch(branch):
             raise ServiceError("BranchNameExistsException", f"Branch named {branch} already exists")
         commit = commits.existing(repository.git, request["commitId"])
@@ -125,7 +125,7 @@ class CodeCommit(Service):
 
     @operation(ARN)
     def delete_branch(self, request: Request, caller: Caller) -> dict[str, Any]:
-        repository, branch = self.found(request), request["branchName"]
+        repository, branch = self.repository(request), request["branchName"]
         if branch == repository.default_branch:
             raise ServiceError("DefaultBranchCannotBeDeletedException", f"Default branch {branch} cannot be deleted")
         commit = repository.git.branch(branch)
@@ -137,7 +137,7 @@ class CodeCommit(Service):
 
     @operation(ARN)
     def get_branch(self, request: Request, caller: Caller) -> dict[str, Any]:
-        repository, branch = self.found(request), request.get("branchName")
+        repository, branch = self.repository(request), request.get("branchName")
         if not branch:
             raise ServiceError("BranchNameRequiredException", "A branch name is required.")
         commit = repository.git.branch(branch)
@@ -147,18 +147,20 @@ class CodeCommit(Service):
 
     @operation(ARN)
     def list_branches(self, request: Request, caller: Caller) -> dict[str, Any]:
-        return page(self.found(request).git.branches(), request, "branches", "", "nextToken", size=1000, bad=BAD_TOKEN)
+        return page(
+            self.repository(request).git.branches(), request, "branches", "", "nextToken", size=1000, bad=BAD_TOKEN
+        )
 
     @operation(ARN)
     def get_commit(self, request: Request, caller: Caller) -> dict[str, Any]:
-        git, commit = self.found(request).git, request["commitId"]
+        git, commit = self.repository(request).git, request["commitId"]
         if git.resolve(commit) != commit:
             raise ServiceError("CommitIdDoesNotExistException", f"Commit {commit} does not exist")
         return {"commit": commits.described(git, commit)}
 
     @operation(ARN)
     def create_commit(self, request: Request, caller: Caller) -> dict[str, Any]:
-        repository, branch = self.found(request), request["branchName"]
+        repository, branch = self.repository(request), request["branchName"]
         before = commits.expected_parent(repository.git, request)
         result = commits.create(repository.git, request, caller.arn)
         self.moved(repository, branch, before, result["commitId"], caller)
@@ -166,15 +168,15 @@ class CodeCommit(Service):
 
     @operation(ARN)
     def get_folder(self, request: Request, caller: Caller) -> dict[str, Any]:
-        return trees.folder(self.found(request).git, request)
+        return trees.folder(self.repository(request).git, request)
 
     @operation(ARN)
     def get_file(self, request: Request, caller: Caller) -> dict[str, Any]:
-        return trees.file(self.found(request).git, request)
+        return trees.file(self.repository(request).git, request)
 
     @operation(ARN)
     def get_differences(self, request: Request, caller: Caller) -> dict[str, Any]:
-        rows = trees.differences(self.found(request).git, request)
+        rows = trees.differences(self.repository(request).git, request)
         return page(rows, request, "differences", "MaxResults", "NextToken", size=400, bad=BAD_TOKEN)
 
     def moved(self, repository: Repository, branch: str, old: str | None, new: str | None, caller: Caller) -> None:
@@ -209,4 +211,4 @@ class CodeCommit(Service):
             self._tagged(request).tags.pop(key, None)
 
     def _tagged(self, request: Request) -> Repository:
-        return self.found({"repositoryName": request["resourceArn"].rpartition(":")[2]})
+        return self.repository({"repositoryName": request["resourceArn"].rpartition(":")[2]})

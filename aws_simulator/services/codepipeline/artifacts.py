@@ -15,7 +15,7 @@ from aws_simulator.services.sagemaker.storage import encryption
 ALPHABET = string.ascii_letters + string.digits
 
 
-def place(action: Action, name: str) -> Artifact:
+def artifact_location(action: Action, name: str) -> Artifact:
     """Where an output artifact will lie: PIPELINE/ARTIFACT/random, names cut as AWS cuts them."""
     pipeline = action.execution.declaration
     key = f"{pipeline['name'][:20]}/{name[:10]}/{''.join(random.choices(ALPHABET, k=7))}"
@@ -23,8 +23,11 @@ def place(action: Action, name: str) -> Artifact:
     return Artifact(name, store["location"], key, (store.get("encryptionKey") or {}).get("id", ""))
 
 
-def places(action: Action) -> list[Artifact]:
-    return [place(action, output_artifact["name"]) for output_artifact in action.declaration.get("outputArtifacts", [])]
+def artifact_locations(action: Action) -> list[Artifact]:
+    return [
+        artifact_location(action, output_artifact["name"])
+        for output_artifact in action.declaration.get("outputArtifacts", [])
+    ]
 
 
 def put(s3: Any, artifact: Artifact, body: bytes) -> None:

@@ -42,8 +42,8 @@ class AwsData(Data):
             deployed.require_owner()
             bucket = deployed.infra_deployer.existing_bucket()
             existing = dataset.metadata_of(bucket) if bucket else None
-            is_there = bucket and existing and is_current(request, request.key(), existing)
-            if bucket and existing and is_there and dataset.has_shards(bucket, existing, machines):
+            is_uploaded = bucket and existing and is_current(request, request.key(), existing)
+            if bucket and existing and is_uploaded and dataset.has_shards(bucket, existing, machines):
                 return dataset_info_from(project.data, existing), False
             downloaded, _ = download(request, project.data, report)
             bucket = bucket or deployed.infra_deployer.ensure_storage(_with_progress(report))

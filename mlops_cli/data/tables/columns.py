@@ -41,7 +41,7 @@ class Column:
         return _REASONS[self.kind].format(shown) if cell.strip() or self.kind in ("label", "number") else "is empty"
 
 
-def written(spec: Any) -> str:
+def column_text(spec: Any) -> str:
     """Return a column of usecase.toml as one text: a kind, a kind that may be empty, or a list of values.
 
     Raise ValueError if it is none of these.

@@ -18,7 +18,7 @@ NOT_UTF8 = "is not UTF-8"
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns by name, in the order of dataset.csv, each as ``columns.written`` gives it.
+    """Columns by name, in the order of dataset.csv, each as ``columns.column_text`` gives it.
 
     ``title``: the table of usecase.toml that has them.
     """

@@ -83,7 +83,7 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
         )
     present = is_project(folder)
     scripts = project_files.script_files(kind)
-    is_finished = present and _is_there(folder / kind.marker, scripts[kind.marker])
+    is_finished = present and _has_content(folder / kind.marker, scripts[kind.marker])
     if present and not is_finished:
         kind = _of_existing(folder, kind)
         scripts = {kind.marker: b""}
@@ -147,18 +147,18 @@ def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
 
 def _with_free_sample(folder: Path, scripts: dict[str, bytes], kind: Kind) -> dict[str, bytes]:
     path = folder / SAMPLE
-    is_in_the_way = SAMPLE in scripts and path.exists() and not _is_there(path, scripts[SAMPLE])
+    is_in_the_way = SAMPLE in scripts and path.exists() and not _has_content(path, scripts[SAMPLE])
     return project_files.with_sample_beside_scripts(scripts, kind) if is_in_the_way else scripts
 
 
 def _check_scripts(folder: Path, scripts: Mapping[str, bytes], kind: Kind) -> None:
     """Raise ConfigurationError if the scripts' folder holds other files: they would count as the use case's."""
-    if (folder / kind.marker).is_file() and not _is_there(folder / kind.marker, scripts[kind.marker]):
+    if (folder / kind.marker).is_file() and not _has_content(folder / kind.marker, scripts[kind.marker]):
         raise ConfigurationError(f"{folder / kind.marker} is there already.", "Move it away, or name a new folder")
     own = folder / kind.scripts_dir
     paths = (path for path in own.rglob("*") if path.is_file()) if own.is_dir() and not own.is_symlink() else ()
     names = [path.relative_to(folder).as_posix() for path in paths if "__pycache__" not in path.parts]
-    foreign = sorted(name for name in names if not (name in scripts and _is_there(folder / name, scripts[name])))
+    foreign = sorted(name for name in names if not (name in scripts and _has_content(folder / name, scripts[name])))
     if foreign:
         raise ConfigurationError(
             f"{own} already contains other files: {_shown(foreign)}.",
@@ -245,5 +245,5 @@ def _shown(names: list[str]) -> str:
     return ", ".join(names[:MOST_SHOWN]) + (", ..." if len(names) > MOST_SHOWN else "")
 
 
-def _is_there(path: Path, content: bytes) -> bool:
+def _has_content(path: Path, content: bytes) -> bool:
     return path.is_file() and path.read_bytes() == content

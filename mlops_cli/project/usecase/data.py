@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.data.scripts import RESERVED, DataScript
-from mlops_cli.data.tables.columns import written
+from mlops_cli.data.tables.columns import column_text
 from mlops_cli.data.tables.schema import Schema, TableFiles
 from mlops_cli.project.usecase.problems import Problems
 from mlops_cli.project.usecase.toml_values import (
@@ -30,7 +30,7 @@ def read_columns(parent: dict[str, Any], title: str, problems: Problems) -> dict
     texts = {}
     for name, spec in columns.items():
         try:
-            texts[str(name)] = written(spec)
+            texts[str(name)] = column_text(spec)
         except ValueError as error:
             problems.add(f"{title}.{name}", f"is {error}")
     return texts

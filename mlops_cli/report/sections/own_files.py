@@ -23,7 +23,7 @@ def own_files(context: ReportContext) -> str:
     images = {name: kind for name, content in context.files.items() if (kind := _image_kind(content))}
     figures = "".join(_figure(name, context.files[name] or b"", kind) for name, kind in images.items())
     others = "".join(
-        f"<li>{_other(name, content)}</li>" for name, content in context.files.items() if name not in images
+        f"<li>{_file_description(name, content)}</li>" for name, content in context.files.items() if name not in images
     )
     return (
         '<section id="files"><h2>Files of the training</h2>'
@@ -44,5 +44,5 @@ def _figure(name: str, content: bytes, kind: str) -> str:
     return f'<figure><img alt="{caption}" src="{source}"><figcaption>{caption}</figcaption></figure>'
 
 
-def _other(name: str, content: bytes | None) -> str:
+def _file_description(name: str, content: bytes | None) -> str:
     return f"{escape(name)}, " + ("too large to be shown" if content is None else count(len(content), "byte"))

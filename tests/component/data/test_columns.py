@@ -8,7 +8,7 @@ import pytest
 
 from mlops_cli.core.progress import no_report
 from mlops_cli.data.dataset import download
-from mlops_cli.data.tables.columns import column, written
+from mlops_cli.data.tables.columns import column, column_text
 from mlops_cli.data.tables.schema import Schema
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.usecase.reader import load_use_case
@@ -24,7 +24,7 @@ def source(tmp_path: Path) -> Path:
 
 def get(request_for, source: Path, *rows: str):
     source.write_text(HEADER + "".join(f"{row}\n" for row in rows))
-    schema = Schema({name: written(spec) for name, spec in COLUMNS.items()})
+    schema = Schema({name: column_text(spec) for name, spec in COLUMNS.items()})
     return download(request_for(source, schema=schema), source.parent / "data", no_report)[0]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def run(job: Job) -> None:
     action, project = job.action, job.configuration["ProjectName"]
     service: CodeBuild = job.simulator.services["codebuild"]  # type: ignore[assignment]
-    outputs = artifacts.places(action)
+    outputs = artifacts.artifact_locations(action)
     primary = job.configuration.get("PrimarySource", action.inputs[0].name)
     token = str(uuid.uuid4())
     inputs = sorted(action.inputs, key=lambda artifact: artifact.name != primary)

@@ -53,7 +53,7 @@ class Job:
 
     def store(self, body: bytes) -> None:
         """Put the zip ``body`` as the action's only output artifact."""
-        self.action.outputs = artifacts.places(self.action)
+        self.action.outputs = artifacts.artifact_locations(self.action)
         artifacts.put(self.client("s3"), self.action.outputs[0], body)
 
     def file(self, artifact: Artifact, path: str) -> bytes:

@@ -141,7 +141,7 @@ class Job:
         """Wait for all of them; one that fails takes the others with it, as does a stop, a limit, an interruption."""
         ending, limit, kill_at = Ending.EXITED, time.monotonic() + seconds, float("inf")
         while any(process.code is None for process in processes):
-            if ending is Ending.EXITED and (ending := self._asked(limit)) is not Ending.EXITED:
+            if ending is Ending.EXITED and (ending := self._requested_ending(limit)) is not Ending.EXITED:
                 end(processes, softly=ending is not Ending.INTERRUPTED)
                 kill_at = time.monotonic() + self.pace.grace
             self.culprit = self.culprit or next((process for process in processes if process.code), None)
@@ -154,7 +154,7 @@ class Job:
             self.culprit = self.culprit or (process if process.code else None)
         return Ending.STOPPED if self.stopping.is_set() else ending
 
-    def _asked(self, limit: float) -> Ending:
+    def _requested_ending(self, limit: float) -> Ending:
         if self.stopping.is_set():
             return Ending.STOPPED
         if self.interrupted.is_set():

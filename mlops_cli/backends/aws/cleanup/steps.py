@@ -105,7 +105,7 @@ class Cleanup:
         )
 
     def _pipeline_resources(self) -> PipelineResources:
-        stack = self._ours(self._names.pipeline_stack)
+        stack = self._own_stack(self._names.pipeline_stack)
         outputs = stack.outputs if stack else {}
         self._source = outputs.get("SourceType", "")
         self._company = used_by(stack.parameters) if stack else []
@@ -116,13 +116,13 @@ class Cleanup:
             model_group=outputs.get("ModelPackageGroup", ""),
         )
 
-    def _ours(self, name: str) -> Stack | None:
+    def _own_stack(self, name: str) -> Stack | None:
         stack = self._stacks.get_or_none(name)
         return stack if stack and self._stacks.owns(stack) else None
 
     def _stack_step(self, name: str, also: Callable[[], list[Change]] = list) -> CleanupStep:
         def look() -> list[Change]:
-            stack = self._ours(name)
+            stack = self._own_stack(name)
             if stack is None:
                 return []
             return [*also(), Change(Action.REMOVE, f"stack {name}", self._stacks.contents(stack))]
@@ -142,10 +142,10 @@ class Cleanup:
 
     def _outside(self, stack: str, look: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
         """Return a list function for resources without their stack; resources of a stack are removed with it."""
-        return lambda: [] if self._ours(stack) else look()
+        return lambda: [] if self._own_stack(stack) else look()
 
     def _objects_step(self, resources: PipelineResources) -> list[CleanupStep]:
-        stack = self._ours(self._names.storage_stack)
+        stack = self._own_stack(self._names.storage_stack)
         name = stack.outputs.get("BucketName", "") if stack else ""
         if stack is None or not name:
             return []

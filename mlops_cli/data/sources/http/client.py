@@ -87,7 +87,7 @@ class Client:
         """
         url, credentials = self._remote.url, dict(self._remote.headers)
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._once(method, url, {**_HEADERS, **credentials, **headers})
+            response = self._send(method, url, {**_HEADERS, **credentials, **headers})
             location = response.headers.get("Location") if response.status in _REDIRECTS else None
             if not location:
                 self.address = url
@@ -100,7 +100,7 @@ class Client:
             url = target
         raise _unreachable(self._remote.name, "too many redirects")
 
-    def _once(self, method: str, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+    def _send(self, method: str, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         from urllib3.exceptions import HTTPError
 
         try:
