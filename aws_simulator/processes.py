@@ -85,7 +85,7 @@ class Process:
         return code
 
     def terminate(self) -> None:
-        """Ask its whole group to end."""
+        """Send SIGTERM to the whole process group."""
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:

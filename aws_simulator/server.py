@@ -1,4 +1,4 @@
-"""Boots ministack with IAM enforced, our plug-ins in it and the controls beside it."""
+"""Starts ministack with IAM enforced, with the plug-ins and the controls."""
 
 from __future__ import annotations
 

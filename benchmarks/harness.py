@@ -44,7 +44,7 @@ def environment(name: str, *requirements: str) -> Path:
 def seconds(contender: Contender) -> float:
     """One timed call; a failing command fails the benchmark."""
     contender.prepare()
-    # Contenders may keep compiled modules, as they do for whoever uses them.
+    # The compared tools may keep compiled modules, as in normal use.
     env = {**os.environ, **contender.environment, "PYTHONDONTWRITEBYTECODE": ""}
     started = time.perf_counter()
     done = subprocess.run(contender.command, cwd=contender.folder, env=env, capture_output=True, text=True)

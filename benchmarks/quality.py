@@ -1,4 +1,4 @@
-"""How good and how quickly trained the model is, beside what one would otherwise take.
+"""Measure the quality and the training time of the model, beside those of alternatives.
 
     python -m benchmarks.quality --seeds 2 --source JIGSAW
 

@@ -190,7 +190,7 @@ def memory_mb(group: int) -> float:
 
 
 def in_process(model: Path, texts: list[str], calls: int = 300) -> dict[str, str]:
-    """The model alone, in the process that asks: the limit of all servers."""
+    """The model alone, in the benchmark's own process: the limit of all servers."""
     code = (
         "import json, sys, time, numpy as np; from pathlib import Path; from statistics import median\n"
         "from mlops_cli.serving.runtime.saved_model import Model\n"

@@ -1,1 +1,1 @@
-"""Who calls, what each role may do, and what it has done."""
+"""The callers of the simulated AWS, the permissions of each role, and the use of these permissions."""

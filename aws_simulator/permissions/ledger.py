@@ -1,4 +1,4 @@
-"""The permissions that each role used, and those that it asked for in vain; and the same of people."""
+"""The permissions that each role used, and those that it was refused; the same for users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service needs for the keys and the VPC of its machines: permissions of its role."""
+"""The permissions that a service's role needs for the keys and the VPC of its machines."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def network_conditions(vpc: Mapping[str, Any]) -> dict[str, Any]:
 def require_keys_and_network(
     simulator: Simulator, role: Caller, volume: str | None, output: str | None, vpc: Mapping[str, Any]
 ) -> None:
-    """What a job's role needs for the keys and the VPC in the request."""
+    """The permissions that a job's role needs for the keys and the VPC in the request."""
     if volume:
         require_grant(role, volume)
     if output:

@@ -1,4 +1,4 @@
-"""Where ministack 1.5.33 does not do what AWS does, as far as this project's commands could notice. Each has a test."""
+"""Repairs of ministack 1.5.33 where it differs from AWS in a way that this project can observe. Each has a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stack events as CloudFormation tells them: who began, what got its physical id, and who was cancelled beside."""
+"""Stack events as CloudFormation reports them: the start with its caller, physical ids, and cancelled resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A switch that makes what a company's account has before any project: boundary, key, network, bucket, images."""
+"""A control that creates the resources of a company's account: boundary, key, network, bucket, images."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is trained against what: each module trains one contestant and prints what it found, as JSON."""
+"""The compared models: each module trains one of them and prints its results as JSON."""

@@ -1,4 +1,4 @@
-"""What all other servers load the model with."""
+"""The loader of the model for all other servers."""
 
 from __future__ import annotations
 

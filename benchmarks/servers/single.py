@@ -1,4 +1,4 @@
-"""One call of the model for each request, in starlette's thread pool: what one writes first."""
+"""One call of the model for each request, in starlette's thread pool: the simplest server."""
 
 from __future__ import annotations
 

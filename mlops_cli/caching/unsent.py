@@ -18,7 +18,7 @@ from mlops_cli.core.stages import STAGES
 from mlops_cli.files.atomic import read_json, write_atomically
 from mlops_cli.project.scripts_dir import DEFAULT
 
-# Other targets learn from this file in .mlops/ what stages on this machine have read.
+# The target aws reads from this file in .mlops/ which files the stages on this machine have read.
 RECORD = "unsent.json"
 MOST_NAMES = 5
 # Sent only in the scripts' folder and templates/: stages may need the files there.
@@ -26,7 +26,7 @@ DATA = (
     "*.csv", "*.csv.gz", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.zip", "*.tar",
     "*.tar.gz", "*.tgz", "*.sqlite", "*.sqlite3", "*.db", "*.jsonl", "*.jsonl.gz",
 )  # fmt: skip
-# What lies there can be made or fetched again, and is, on AWS too.
+# Caches: their files are created or downloaded again, also on AWS.
 USER_CACHES = ("~/.cache", "~/Library/Caches")
 
 
@@ -55,7 +55,7 @@ def record_unsent(state: Path, stage: str, files: Sequence[str]) -> None:
 
 
 def describe_unsent(root: Path, state: Path, code: Sequence[Path] = (), scripts_dir: str = DEFAULT) -> list[str]:
-    """Return, in words, what stages import or have read that a job on AWS would lack."""
+    """Return descriptions of everything that stages import or have read and that a job on AWS would not have."""
     training = root / scripts_dir
     packages = _packages(training, code)
     described = [

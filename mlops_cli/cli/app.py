@@ -93,7 +93,7 @@ def command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command; show its errors as a message and a hint, and exit with their code.
 
-    ``only_shows``: it ends when nobody reads its output any more; any other command finishes its work.
+    ``only_shows``: it ends when its output is closed; any other command finishes its work.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:

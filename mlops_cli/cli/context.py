@@ -166,7 +166,7 @@ class AppContext:
         """Return the errors in settings and use case that would stop every command."""
         messages = list(self.settings.problems)
         try:
-            self.use_case  # noqa: B018 (read, to see what is wrong with it)
+            self.use_case  # noqa: B018 (read, to raise its error)
         except MlopsError as error:
             messages.append(error.message)
         return messages

@@ -21,7 +21,7 @@ WORDS = (
 
 
 class UsageError(Protocol):
-    """What typer raises for a wrong command line; its class differs between versions of typer."""
+    """The exception of typer for a wrong command line; its class differs between versions of typer."""
 
     ctx: Any
 

@@ -114,7 +114,7 @@ class Console:
         print(f"error: {printable(message)}", file=sys.stderr)
         if hint:
             print(f"hint: {printable(hint)}", file=sys.stderr)
-        with contextlib.suppress(OSError):  # nobody may read it
+        with contextlib.suppress(OSError):  # its output may be closed
             self.result({"error": {"message": message, "hint": hint, "exit_code": exit_code}})
 
     def confirm(self, question: str, yes: bool) -> bool:

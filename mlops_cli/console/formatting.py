@@ -7,7 +7,7 @@ import time
 from mlops_cli.core import figures
 from mlops_cli.core.runs import ALREADY_APPROVED, FOR_A_DECISION, StageRun, Status
 
-# A mark beside the word, so that no meaning is in the colour alone.
+# A mark beside the word, so that colour alone has no meaning.
 MARKS = {
     Status.PENDING: ("·", "dim"),
     Status.RUNNING: ("▶", "cyan"),

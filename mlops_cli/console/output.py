@@ -130,7 +130,7 @@ def show_run(console: Console, run: Run, explain: bool = False) -> None:
 
 
 def show_endpoint(console: Console, endpoint: Endpoint) -> None:
-    """Show one line, and what is wrong with the endpoint or has happened to it."""
+    """Show one line, and the problems and incidents of the endpoint."""
     if endpoint.state is EndpointState.ABSENT:
         console.say(f"endpoint {endpoint.name}: none yet")
     elif endpoint.state is EndpointState.FAILED:

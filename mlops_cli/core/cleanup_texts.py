@@ -1,6 +1,6 @@
-"""The words of `cleanup`: the reasons in its plan on both targets, its question and its result.
+"""The texts of `cleanup`: the reasons in its plan on both targets, its question and its result.
 
-The descriptions of files in .mlops/ stand with their names: ``backends/local/cleanup/owned_files.py``. No IO.
+The descriptions of files in .mlops/ are beside their names: ``backends/local/cleanup/owned_files.py``. No IO.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Rehearsal:
 
     @property
     def names(self) -> list[str]:
-        """Return the roles and the user that have asked for anything."""
+        """Return the roles and the user that have sent a request."""
         return sorted({decision.principal for decision in self.decisions})
 
     def to_dict(self) -> dict[str, Any]:

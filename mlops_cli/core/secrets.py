@@ -46,7 +46,7 @@ CONTENT = (
     rb"(?m)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|\"type\"\s*:\s*\"(?:service_account|authorized_user)\""
     rb"|^\s*aws_secret_access_key\s*=\s*\S|^//.*:_authToken=|^\s*(?:client|users)-?(?:key|certificate)-data:"
 )
-# Variables by a word in their name, whatever stands around it, and by a word between underscores.
+# Variables with one of these words anywhere in the name, and with one between underscores.
 ANYWHERE = (
     "(?i)TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ACCOUNT_?KEY|CONN(ECTION)?_?STR"
 )
@@ -61,7 +61,7 @@ KNOWN_TOKENS = (
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}\b|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*)"
 )
 PRIVATE_KEY = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
-# What stands for a value in a hint or an example: NAME=..., https://user:password@host.
+# Placeholders for a value in a hint or an example: NAME=..., https://user:password@host.
 PLACEHOLDER = r"""(?:\.{3}|…|'(?:\.{3}|…)'|"(?:\.{3}|…)")(?=[\s"'#,;&(){}\[\]]|\Z)"""
 # user:password@, token@; not a port, a path and an @ behind it.
 USER_INFO = (
@@ -96,7 +96,7 @@ PART_HINTS = (
 NAME_HINTS = ("passw", "passphrase", "secret", "key", "token", "pwd=", "bearer", "authorization", "?", "&", ";")
 LEAST_KNOWN, LEAST_DECLARED = 8, 4
 OWN = "MLOPS_"
-# The values of this process that are secrets whatever they look like: the settings' reader sets them.
+# The secret values of this process, of any form: the reader of the settings sets them.
 _known: list[str] = []
 
 
@@ -115,7 +115,7 @@ def has_secret_content(name: str, head: bytes) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a variable of this name may hold a secret, with any value."""
+    """Return True if a variable of this name may contain a secret, with any value."""
     return bool(re.search(ANYWHERE, name) or re.search(BETWEEN, name))
 
 
@@ -154,7 +154,7 @@ def add_known_secrets(values: Iterable[str]) -> None:
 
 
 def is_too_short(value: str) -> bool:
-    """Return True for the value of a declared secret that is not hidden: so short a text may stand anywhere."""
+    """Return True for the value of a declared secret that is not hidden: such a short text may occur anywhere."""
     return len(value.strip()) < LEAST_DECLARED
 
 

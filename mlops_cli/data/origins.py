@@ -29,7 +29,7 @@ class SourceCheck:
         self._thread.start()
 
     def _ask(self, folder: Path, known_urls: Sequence[str]) -> None:
-        # Nobody asked for this check, so its errors do not concern the command.
+        # A background check: its errors do not concern the command.
         with contextlib.suppress(MlopsError, OSError, ValueError, KeyError, TypeError, AttributeError):
             origins = (read_dataset_info(folder) or {}).get("origins", [])
             self.sources = [str(origin["shown"]) for origin in origins]

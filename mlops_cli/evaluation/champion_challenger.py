@@ -100,7 +100,7 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
 
 
 def _unknown_metric(metric: str, new: Predictions) -> str:
-    """Return the reason why a metric is not compared: nobody computes it by this name from predictions."""
+    """Return the reason why a metric is not compared: no function computes it from predictions."""
     own = new.own_metrics
     near = get_close_matches(metric, own, 1)
     advice = f"it has {', '.join(own)} instead" if own else "give it one"

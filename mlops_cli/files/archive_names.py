@@ -1,4 +1,4 @@
-"""Names in archives and buckets, which whoever packed them has chosen."""
+"""Names in archives and buckets: untrusted, because the packer has chosen them."""
 
 from __future__ import annotations
 

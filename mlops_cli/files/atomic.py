@@ -34,7 +34,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def partial_files(folder: Path, pattern: str) -> list[Path]:
-    """Return what killed processes have left half-written of the files, or folders, that match the pattern."""
+    """Return the partial files and folders of killed processes that match the pattern."""
     paths = ((path, path.name.split(".")[-2]) for path in folder.glob(f"{pattern}.*.partial"))
     dead = (path for path, pid in paths if pid.isdecimal() and not _is_alive(int(pid)))
     return sorted(path for path in dead if not _is_locked(path))

@@ -1,4 +1,4 @@
-"""What tarfile raises for an archive that is damaged, or made to harm its reader: not only TarError.
+"""The exceptions of tarfile for a damaged or malicious archive: not only TarError.
 
 A number in a header that is none is a ValueError, one of many digits an OverflowError, a chain of headers about headers
 a RecursionError.

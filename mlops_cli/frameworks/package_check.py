@@ -1,4 +1,4 @@
-"""Look at a model package without running it: can the container of its framework serve it at all?"""
+"""Check, without running it, if the container of its framework can serve a model package."""
 
 from __future__ import annotations
 

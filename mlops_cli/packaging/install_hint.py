@@ -123,7 +123,7 @@ def _of_extra(lines: list[str], extra: str) -> Iterator[str]:
         condition = re.sub(rf"""(\s*and\s*)?extra\s*==\s*['"]{re.escape(extra)}['"]""", "", marker).strip()
         if condition == marker.strip():
             continue
-        # An extra of our own is named by its packages: an installer would look for our name on an index.
+        # Hints name the packages of an extra: an installer would search the name mlops-cli on an index.
         own = re.fullmatch(rf"{DISTRIBUTION}\[([^\]]*)\]", requirement.strip())
         if own:
             for name in own[1].split(","):

@@ -16,9 +16,9 @@ UNFINISHED_SECONDS = 5.0
 LONGEST_LINE = 1 << 20
 # The end of a line; or, before text that overwrites it, of a frame: \r, backspaces, the cursor moved up.
 END = re.compile(rb"\r*\n|\r+|\x08+|\x1b\[\d*[AF]")
-# What may turn out to be the beginning of one.
+# A possible beginning of such a line.
 UNDECIDED = re.compile(rb"(?:\r+|\x08+|\x1b(?:\[\d*)?)\Z")
-# What TensorFlow's libraries say in every process: information, warnings, and what registers twice without harm.
+# Lines that TensorFlow's libraries print in every process: information, warnings, harmless double registrations.
 LIBRARY_NOISE = re.compile(
     r"(?:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: )?(?:[IW]\d{4} \d\d:\d\d:[\d.]+ |[IW] (?:tensorflow|external|xla)/"
     r"|E\S* .*Unable to register cu\w+ factory)|WARNING: All log messages before absl::InitializeLog"

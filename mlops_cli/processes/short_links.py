@@ -1,6 +1,6 @@
 """A short link to a job's folder for temporary files: the path of a socket has some hundred characters at most.
 
-It stands outside of the project, where no cleanup of a folder reaches it. So whoever ends a job removes its link.
+It is outside of the project, where no cleanup of a folder reaches it. So the command that ends a job removes its link.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PREFIX = "mlops-"
 
 
 def short_path(folder: Path) -> str:
-    """Return a path of the folder that sockets can lie in: its own, or that of a link; a link is made once."""
+    """Return a path of the folder that is short enough for sockets: its own, or that of a link."""
     if not _is_too_long(folder):
         return str(folder)
     link = _link(folder.name)

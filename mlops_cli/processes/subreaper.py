@@ -85,7 +85,7 @@ class Subreaper:
                 signal.signal(sign, signal.SIG_IGN)
             status, was_asked = self._wait(script)
             if self._end_descendants(output, 0.0 if was_asked else self.drain_seconds):
-                if not self.parent or not self._has_parent():  # nobody else does
+                if not self.parent or not self._has_parent():  # no other process does
                     remove_link(self.token)
                 _exit_like(status)
         finally:

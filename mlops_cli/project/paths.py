@@ -13,7 +13,7 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.scripts_dir import DEFAULT, FILE, KEY, named_in, scripts_dir
 
 USE_CASE = Path(DEFAULT) / FILE
-STAGING = ".mlops-init"  # what `init` makes files in, with the number of its process
+STAGING = ".mlops-init"  # the folder in which `init` writes its files, with its process id
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def named_in(file: Path) -> str | None:
 
 
 def form_problem(value: object) -> str:
-    """Return what is wrong with the words of a folder's name, "" if nothing is."""
+    """Return the problem of a folder's name, "" if there is none."""
     expected = f"is {value!r}, expected a folder of the project, such as"
     if not isinstance(value, str):
         return f'{expected} "ml"'
@@ -56,7 +56,7 @@ def form_problem(value: object) -> str:
 
 
 def folder_problem(root: Path, value: str) -> str:
-    """Return what is wrong with the folder itself, "" if nothing is."""
+    """Return the problem of the folder itself, "" if there is none."""
     folder = root / value
     if folder.resolve() != root.resolve() / value.removesuffix("/"):
         return f"is {value!r}, which is a link or below one, expected a folder"

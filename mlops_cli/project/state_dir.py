@@ -19,7 +19,7 @@ from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
 
 GIT_IGNORE = "*\n"
-# What mlops writes into and deletes from.
+# The folders that mlops writes into and deletes from.
 FOLDERS = ("data", "data/partial", "artifacts", "runs", "endpoint", "children", "reproduction", "stage")
 FILES = ("project.json", "lock", "state.db")
 # Data, models, logs and decisions are their user's.

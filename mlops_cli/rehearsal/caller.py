@@ -1,4 +1,4 @@
-"""The permissions of whoever calls the commands in a rehearsal: those that `mlops doctor` checks, and no more."""
+"""The permissions of the caller of the commands in a rehearsal: exactly those that `mlops doctor` checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A company's account in a rehearsal: what its settings name is made in the simulated account, and takes its place."""
+"""A company's account in a rehearsal: the resources that its settings name are created in the simulated account."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _secret(aws: SimulatedAws, address: str) -> dict[str, str]:
 
 
 def not_shown(settings: Mapping[str, str]) -> Iterator[str]:
-    """Yield what of a company's account was made up."""
+    """Yield the resources of a company's account that the rehearsal has invented."""
     meanings = {
         "PERMISSIONS_BOUNDARY": "what your boundary refuses: the rehearsal's allows everything",
         "KMS_KEY_ARN": "your key's policy: the rehearsal's key allows the account's roles and CloudWatch Logs",

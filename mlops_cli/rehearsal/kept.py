@@ -73,7 +73,7 @@ def _wait_until(condition: Callable[[], bool]) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove what nobody else does: the process that would have was killed, too."""
+    """Remove the folder, because the process that removes it was killed."""
     from aws_simulator.processes import remove_links
 
     remove_links(str(folder.resolve()))

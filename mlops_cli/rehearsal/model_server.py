@@ -57,6 +57,6 @@ def _framework(container: Container) -> Framework:
 
 
 def _free_port() -> int:
-    """Far from where the tests' local endpoints look for a free one."""
+    """Far from the ports of the tests' local endpoints."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

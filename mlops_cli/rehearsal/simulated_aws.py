@@ -92,7 +92,7 @@ class SimulatedAws:
         return list(self.control("drift"))
 
     def keep(self) -> None:
-        """Let it run on after this process; its user may look at everything then."""
+        """Let it run after this process ends; its user may then read everything."""
         self.limit_caller(EVERYTHING)
         write_note(self.folder, self.pid)
         assert self._process.stdin is not None

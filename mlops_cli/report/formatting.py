@@ -49,7 +49,7 @@ def signed(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """Return a share of rows, with as many digits as it needs to be told from others like it."""
+    """Return a share of rows, with enough digits to distinguish it from similar shares."""
     if value is None:
         return "–"
     return f"{value:.0%}" if value in (0, 1) else f"{value:.2%}" if value < 0.1 else f"{value:.1%}"

@@ -301,7 +301,7 @@ class LocalEndpoint:
         return self._folder.log.stat().st_size if self._folder.log.exists() else 0
 
     def _kill_orphans(self) -> None:
-        """Wait for workers to leave with their supervisor, then kill hanging ones and their children."""
+        """Wait for workers to end with their supervisor, then kill hanging workers and their children."""
         _wait_until_unlocked(self._folder.workers_lock, 2, shared=True)
         self._processes.end_all()
         if not _wait_until_unlocked(self._folder.workers_lock, 5, shared=True):

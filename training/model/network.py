@@ -18,7 +18,7 @@ from model.calibration import Calibration
 from model.features import PADDING, SUBWORD_BUCKETS, Features, Featurizer
 from model.lstm import LSTM, glorot
 
-# Of the exported model for each text: the probabilities, and what the monitoring needs.
+# The outputs of the exported model for each text: the probabilities, and the values for the monitoring.
 OUTPUTS = ("probabilities", "words", "unknown_words")
 EXPORT_NUMBER = 1_000_000
 # More groups would need less padding, but a group must be worth a call of the kernel.

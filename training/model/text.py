@@ -1,4 +1,4 @@
-"""What a word is: the only definition, inside the TensorFlow graph."""
+"""The only definition of a word, inside the TensorFlow graph."""
 
 from __future__ import annotations
 

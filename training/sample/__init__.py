@@ -1,1 +1,1 @@
-"""Made-up comments with labels, for everybody without the real ones."""
+"""Generated comments with labels, for projects without the real ones."""

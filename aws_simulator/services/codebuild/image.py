@@ -1,4 +1,4 @@
-"""What stands for an image: a virtual environment that sees the packages of this machine, and no index.
+"""The simulation of an image: a virtual environment with the packages of this machine, and without an index.
 
 The packages are seen through links in a folder called site-packages, all but this project's own: a build must install
 the CLI that it was given. Of an image whose content is known, only its packages and their dependencies are seen. What

@@ -1,4 +1,4 @@
-"""Runs a build's commands one after the other, with what they leave behind: working directory and variables.
+"""Runs a build's commands one after the other, and keeps their working directory and variables.
 
 As CodeBuild's own agent does, each command is a script that first reads and in the end writes both.
 """

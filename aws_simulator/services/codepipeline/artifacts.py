@@ -16,7 +16,7 @@ ALPHABET = string.ascii_letters + string.digits
 
 
 def artifact_location(action: Action, name: str) -> Artifact:
-    """Where an output artifact will lie: PIPELINE/ARTIFACT/random, names cut as AWS cuts them."""
+    """Return the location of an output artifact: PIPELINE/ARTIFACT/random, with names cut as AWS cuts them."""
     pipeline = action.execution.declaration
     key = f"{pipeline['name'][:20]}/{name[:10]}/{''.join(random.choices(ALPHABET, k=7))}"
     store = pipeline["artifactStore"]

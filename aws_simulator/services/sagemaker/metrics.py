@@ -1,4 +1,4 @@
-"""What SageMaker publishes of instances, with the credentials of a role; one that may not publish has no metrics."""
+"""The instance metrics that SageMaker publishes with a role's credentials; without the permission there are none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests' hands on time and chance: the duration of states, the next failures, quotas."""
+"""Controls for tests: the duration of states, the next failures, quotas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job or an endpoint does in S3, with the credentials of its role, and the words in which that fails."""
+"""S3 requests of a job or an endpoint with the credentials of its role, and their error messages."""
 
 from __future__ import annotations
 

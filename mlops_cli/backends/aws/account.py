@@ -88,7 +88,7 @@ class Account:
             return boto3.Session(profile_name=profile or None, region_name=self._region or None)
 
     def missing(self) -> Iterator[tuple[str, str]]:
-        """Yield what is not set, the region or the credentials, and how to set it. Nothing is asked of AWS."""
+        """Yield a problem and its fix for a missing region or missing credentials. Send no request to AWS."""
         try:
             with raise_aws_errors(None, self.profile):
                 region, credentials = self.session.region_name, self.session.get_credentials()

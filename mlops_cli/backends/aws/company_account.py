@@ -1,4 +1,4 @@
-"""What a company demands in its AWS accounts, by optional settings: boundary and path of roles, tags, a key, a VPC.
+"""The rules of a company's AWS account, by optional settings: boundary and path of roles, tags, a key, a VPC.
 
 The only place that knows these settings' template parameters, and what follows from them for jobs and the endpoint.
 """
@@ -31,7 +31,7 @@ PARAMETERS = {
     "IMAGE_REGISTRY": "ImageRegistry",
     "BUILD_IMAGE": "BuildImage",
 }
-# CodeBuild's word for what the index's credential is stored in, by whether that is Parameter Store.
+# CodeBuild's type of the variable with the index's credential: index 1 (True) is Parameter Store.
 SECRET_TYPE, SECRET_TYPES = "PackageIndexAccessType", ("SECRETS_MANAGER", "PARAMETER_STORE")
 NETWORK = ("VPC_ID", "SUBNET_IDS", "SECURITY_GROUP_IDS")
 # Machines of these families have disks of their own, encrypted by their hardware: SageMaker refuses a key for them.
@@ -41,7 +41,7 @@ LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|gr?[5-9]\w*|i\d\w*|p[4-9]
 
 @dataclass(frozen=True)
 class CompanyAccount:
-    """What jobs and the endpoint get of it; empty without the setting."""
+    """The parts for jobs and the endpoint; empty without the setting."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     kms_key: str = ""
@@ -147,7 +147,7 @@ def storage_parameters(settings: Settings) -> dict[str, str]:
 
 
 def used_by(stack_parameters: Mapping[str, str]) -> list[str]:
-    """Return, in words, what the pipeline's stack uses and has not created."""
+    """Return descriptions of the resources that the pipeline's stack uses but has not created."""
     nouns = {
         "PermissionsBoundary": "policy",
         "KmsKeyArn": "KMS key",

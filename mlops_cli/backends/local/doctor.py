@@ -122,7 +122,7 @@ def folder(project: Project, framework: Framework) -> Iterator[Finding]:
 def disk(project: Project) -> Iterator[Finding]:
     try:
         dataset = load(project.data)
-    except MlopsError:  # another check tells it
+    except MlopsError:  # another check reports it
         dataset = None
     needed = DISK_BYTES + DATA_COPIES * (dataset.bytes if dataset else 0)
     free = shutil.disk_usage(project.root).free

@@ -11,7 +11,7 @@ def public_address_warning(host: str) -> str:
     """Return the warning for an address that others can reach, or ""."""
     try:
         is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:  # the deployment says what is wrong with it
+    except ValueError:  # the deployment reports the problem
         return ""
     if is_loopback:
         return ""

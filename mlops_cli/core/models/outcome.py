@@ -6,7 +6,7 @@ import time
 
 from mlops_cli.core.runs import Run
 
-# In a report, where the end of its run is said once it has one.
+# In a report: the place of the sentence on the outcome of its run.
 OUTCOME = "<!--outcome-->"
 
 

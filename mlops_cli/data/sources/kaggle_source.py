@@ -75,6 +75,6 @@ def kaggle_origin(competition: str, shown: str = "kaggle") -> dict[str, Any]:
     from mlops_cli.data.sources.kaggle import list_files
 
     origin = {"kind": "kaggle", "shown": shown, "competition": competition}
-    with contextlib.suppress(MlopsError):  # the download itself says what is wrong
+    with contextlib.suppress(MlopsError):  # the download itself reports the problem
         return {**origin, "files": list_files(competition, CONNECT_SECONDS)}
     return origin

@@ -15,7 +15,7 @@ def _convert(encoding: str) -> str:
     return f"save it as UTF-8: iconv -f {encoding} -t UTF-8 FILE > NEW.csv"
 
 
-# The first that fits holds: UTF-32 begins as UTF-16 does.
+# The first match decides: UTF-32 begins as UTF-16 does.
 _BEGINNINGS = {
     b"\xff\xfe\0\0": ("is UTF-32", _convert("UTF-32")),
     b"\0\0\xfe\xff": ("is UTF-32", _convert("UTF-32")),
@@ -106,7 +106,7 @@ def misspelled(header: Sequence[str], missing: Sequence[str]) -> dict[str, str]:
 
 
 def has_no_header(header: Sequence[str]) -> bool:
-    """Return True if the first line holds numbers: they are no names."""
+    """Return True if the first line contains numbers instead of names."""
     return any(re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", name) for name in header)
 
 

@@ -102,7 +102,7 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 def company_check(name: str, pattern: str, expected: str) -> Callable[[str], str]:
-    """Return the check of a setting's value: what is wrong with it, in words; empty if nothing is."""
+    """Return the check of a setting's value: it returns the problem, "" if there is none."""
 
     def check(value: str) -> str:
         if value and not re.fullmatch(pattern, value):
@@ -113,7 +113,7 @@ def company_check(name: str, pattern: str, expected: str) -> Callable[[str], str
 
 
 def _repeated_tag(value: str) -> str:
-    """Return the problem of a key that stands twice; IAM does not distinguish capital letters."""
+    """Return the problem of a repeated key; IAM does not distinguish capital letters."""
     keys = [tag.partition("=")[0] for tag in value.split(",")]
     counts = Counter(key.lower() for key in keys)
     repeated = [key for key in keys if counts[key.lower()] > 1]

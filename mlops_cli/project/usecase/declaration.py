@@ -17,7 +17,7 @@ class Declaration:
     maximum: float = math.inf
 
     def problem(self, text: str) -> str:
-        """Return what is wrong with a value, in words; empty if nothing is."""
+        """Return the problem of a value, "" if there is none."""
         if self.kind is bool:
             return "" if text.lower() in ("true", "false") else f"expected {KINDS[bool]}"
         if self.kind not in KINDS:

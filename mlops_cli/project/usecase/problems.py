@@ -33,6 +33,6 @@ class Problems:
 
     @property
     def text(self) -> str:
-        """All sentences, to stand behind a colon: a single one, or one on each line."""
+        """All sentences, for use after a colon: a single sentence, or one on each line."""
         sentences = [sentence if sentence.endswith("?") else f"{sentence}." for sentence in self]
         return f" {sentences[0]}" if len(sentences) == 1 else "".join(f"\n  {sentence}" for sentence in sentences)

@@ -51,7 +51,7 @@ class UseCase:
 
     @property
     def addresses(self) -> list[str]:
-        """The sources of usecase.toml, to tell them from others."""
+        """The data sources in usecase.toml, to distinguish them from others."""
         return [self.source, self.quickstart]
 
     @property

@@ -23,7 +23,7 @@ def curves(context: ReportContext) -> str:
         return ""
     chosen = _weakest(predictions.columns, context)
     cards = "".join(_card(column, context) for column in chosen)
-    if predictions.one_of:  # a screen for each of many classes would hide what comes after
+    if predictions.one_of:  # curves of many classes would hide the following sections
         cards = f"<details><summary>Show the curves of {count(len(chosen), 'class', 'es')}</summary>{cards}</details>"
     left_out = (
         f", of the {len(chosen)} weakest of {len(predictions.columns)}"

@@ -37,7 +37,7 @@ def objection(request: Request, bound: str, names: tuple[str, ...]) -> str:
 
 @lru_cache(1024)
 def is_own_name(host: str, bound: str) -> bool:
-    """Return True if a Host header names this machine: nobody else's name server can have sent the caller here."""
+    """Return True if a Host header names this machine: no foreign name server can have sent the caller here."""
     name = _name(host)
     address = _address(name)
     if address is not None:

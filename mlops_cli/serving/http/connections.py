@@ -22,7 +22,7 @@ BACKLOG = 64
 # Descriptors that are kept for files, pipes and workers.
 OTHER_DESCRIPTORS = 64
 PAUSE_SECONDS = 0.2
-# Until a server whose connections are all busy looks again.
+# Seconds between two checks of a server whose connections are all busy.
 FULL_SECONDS = 0.02
 LOG_SECONDS = 60.0
 UNSENT_BYTES = 268_435_456

@@ -194,7 +194,7 @@ class Worker:
             await asyncio.wait_for(asyncio.gather(*waits), LAST_ANSWERS_SECONDS)
 
     async def end(self) -> None:
-        """End the worker; kill it if it does not leave. Whoever asks for this has taken care of its requests."""
+        """End the worker; kill it if it does not leave. The caller has already moved its requests."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(sign)

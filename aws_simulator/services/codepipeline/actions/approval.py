@@ -1,4 +1,4 @@
-"""Manual approval: waits for PutApprovalResult with the token that it has told the topic."""
+"""Manual approval: waits for PutApprovalResult with the token that it has sent to the topic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sagemaker-runtime: the real model answers, and what it does is counted, and captured if that is asked for."""
+"""sagemaker-runtime: the real model answers; invocations are counted, and captured if this is configured."""
 
 from __future__ import annotations
 

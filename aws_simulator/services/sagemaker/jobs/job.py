@@ -82,7 +82,7 @@ class Job:
         return self.status in ("Completed", "Failed", "Stopped")
 
     def run(self) -> None:
-        """From the beginning to the end, whichever that is."""
+        """Run the job from its start to any end."""
         try:
             self.work()
         except Stopped:

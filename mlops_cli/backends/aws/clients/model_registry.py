@@ -16,7 +16,7 @@ from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import PROGRAM, Framework
 
 APPROVED, REJECTED, PENDING = "Approved", "Rejected", "PendingManualApproval"
-# The status here of a package that somebody has deleted.
+# The status of a package that was deleted.
 DELETED = "Deleted"
 DESCRIPTION_LENGTH = 1024
 # Properties of a model package.
@@ -113,7 +113,7 @@ class ModelRegistry:
         return str(described["ModelApprovalStatus"]) if described else DELETED
 
     def _find(self, package: str) -> dict[str, Any] | None:
-        """Return SageMaker's description of a package, None if somebody has deleted it."""
+        """Return SageMaker's description of a package, None if it was deleted."""
         described: dict[str, Any] | None = or_none(self._client.describe_model_package, ModelPackageName=package)
         return described
 

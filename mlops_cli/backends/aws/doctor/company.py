@@ -1,4 +1,4 @@
-"""What a company demands in its account exists: the boundary, the key, the VPC. Nothing without such settings."""
+"""Check that the resources of a company's account exist: the boundary, the key, the VPC. Unset ones are skipped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BREAKS = "mlops deploy-infra, and runs after it, would fail."
 
 
 def consistency(subject: CheckContext) -> Iterator[Finding]:
-    """Check that such settings go together; this asks nothing of AWS."""
+    """Check that these settings fit together, without a request to AWS."""
     if error := _contradiction(subject):
         yield Finding(NAME, State.FAILURE, error.message, BREAKS, error.hint)
 

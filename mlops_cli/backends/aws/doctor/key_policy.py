@@ -1,4 +1,4 @@
-"""A KMS key's policy: what it must allow, so that roles and services of the account can use the key. No IO."""
+"""The statements that a KMS key's policy needs, so that roles and services of the account can use the key. No IO."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OF_LOGS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKe
 def missing_statements(
     policy: Mapping[str, Any], partition: str, account: str, region: str
 ) -> Iterator[tuple[str, Statement]]:
-    """Yield what the policy does not allow, in words, and the statement that would; conditions are taken as met."""
+    """Yield a description of each missing permission, and the missing statement; conditions count as met."""
     owner, service = f"arn:{partition}:iam::{account}:root", f"logs.{region}.amazonaws.com"
     if not _allows(policy, "AWS", (owner, account, "*"), OF_ROLES):
         yield (

@@ -1,4 +1,4 @@
-"""Check the account's quotas for the use case's instances, beside those that it already uses."""
+"""Check the account's quotas for the use case's instances, in addition to the instances in use."""
 
 from __future__ import annotations
 

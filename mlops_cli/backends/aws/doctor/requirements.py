@@ -1,4 +1,4 @@
-"""What builds and jobs need: packages that nobody can replace on a package index, and time for every gate."""
+"""Check that builds install packages by hash, and that every gate has time enough in a build."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class RunningInstances:
         )
 
     def _kinds(self, configuration: str) -> dict[str, str]:
-        """Return the instance types by variant; none if somebody has deleted the configuration of the endpoint."""
+        """Return the instance types by variant; none if the configuration of the endpoint was deleted."""
         config = or_none(self._client.describe_endpoint_config, EndpointConfigName=configuration)
         variants = config["ProductionVariants"] if config else ()
         return {variant["VariantName"]: variant.get("InstanceType", "") for variant in variants}

@@ -11,7 +11,7 @@ from mlops_cli.core.jobs.secret_addresses import addresses, create_command, loca
 
 
 def unchecked_secrets(subject: CheckContext) -> Iterator[Finding]:
-    """Yield where the secrets belong, for a caller that AWS does not know."""
+    """Yield the addresses of the secrets, for a caller without valid credentials."""
     known = addresses(subject.use_case.passed.secrets, subject.endpoint)
     if known:
         locations = ", ".join(f"{name} ({location(address)})" for name, address in known.items())

@@ -292,7 +292,7 @@ def _shown(step: StackPlan) -> tuple[Change, ...]:
 
 
 def _first_repository(kind: str, stack: Stack | None) -> list[Change]:
-    """Return what AWS may have against a new repository: it was closed to new customers for more than a year."""
+    """Return a note on a new repository: AWS closed CodeCommit to new customers for more than a year."""
     reason = "AWS creates it. If AWS refuses, it removes the pipeline's stack; SOURCE=s3 needs no repository"
     is_new = stack is None or stack.outputs.get("SourceType") != kind
     return [Change(Action.KEEP, "CodeCommit", reason)] if is_new and kind == "codecommit" else []

@@ -30,7 +30,7 @@ PARAMETERS = {
     "BUCKET_NAME": "BucketName",
     **company_account.PARAMETERS,
 }
-# What a stack has without the parameter.
+# The value of a stack without the parameter.
 DEFAULTS = {"RolePath": "/", "BuildImage": BUILD_IMAGE}
 # If empty, these keep the deployed value; for the others, empty is a value.
 KEPT_IF_NOT_SET = ("SOURCE", "CONNECTION_ARN", "FULL_REPOSITORY_ID", "BUCKET_NAME")

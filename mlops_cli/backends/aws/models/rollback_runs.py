@@ -58,7 +58,7 @@ class RollbackRuns:
     def source_run(self, digest: str) -> Run:
         """Return the run to copy stages from for a rollback to the model: an original one rather than a rollback.
 
-        Raise MlopsError if there is none, or if somebody has deleted its model package.
+        Raise MlopsError if there is none, or if its model package was deleted.
         """
         runs = sorted(self._services.run_store.runs(), key=lambda run: run.forced_from == DEPLOYMENT.name)
         run = approved_run(runs, digest)

@@ -50,7 +50,7 @@ def decode(variable: str) -> dict[str, str]:
 
 
 def readable(variable: str) -> dict[str, str] | None:
-    """Return the overrides; None for what somebody has typed in the AWS console and ``encode`` has not made."""
+    """Return the overrides; None for a text from the AWS console that ``encode`` has not produced."""
     try:
         return decode(variable)
     except ConfigurationError:

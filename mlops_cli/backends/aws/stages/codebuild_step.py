@@ -116,7 +116,7 @@ def _require_requested(run: Run, requested: Run, executor: AwsStageExecutor) -> 
 
 
 def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
-    """Raise StageFailed, with the run saved, for an output that is not what this run's job has written."""
+    """Save the run and raise StageFailed if the output does not come from this run's own job."""
     provenance = executor.provenance(run)
     for stage in JOBS:
         try:
@@ -127,7 +127,7 @@ def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
 
 
 def _save_failure(record: StageRun, run: Run, executor: AwsStageExecutor, error: Exception) -> None:
-    """Save a stage's failure with its hint: who shows it has only the record."""
+    """Save a stage's failure with its hint, because `mlops status` has only the record."""
     record.status, record.reason = Status.FAILED, without_secrets(str(error))
     if isinstance(error, MlopsError) and error.hint != CONTINUE:
         record.detail = {**record.detail, HINT: error.hint}
@@ -181,7 +181,9 @@ def _collect_output(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
         raise
     record.finished_at = time.time()
     record.detail.pop(HINT, None)  # of an attempt that failed
-    if stage.kind is Kind.TRAINING:  # saved once its provenance is verified: what is decided is what was verified
+    if (
+        stage.kind is Kind.TRAINING
+    ):  # saved after its provenance is verified, so that the decision is about the verified model
         return
     _save_result(stage, run, executor)
     executor.save(run)

@@ -235,7 +235,7 @@ class AwsStageExecutor:
         return secret_values(self.services.account, self.job_builder.secrets)
 
     def _require_deployable(self, framework: Framework) -> None:
-        """Raise MlopsError if no endpoint could serve the model: nobody should train it, or decide about it, in vain.
+        """Raise MlopsError if no endpoint could serve the model, before it is trained or decided about.
 
         The images are those of the framework that the pipeline was deployed for.
         """

@@ -22,7 +22,7 @@ MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
 PROFILE = "profile.json"
 # The detail of a processing that is about its job, not about its output.
 OF_THE_JOB = ("job", "machine", "requirements", "files")
-# The detail of a training whose model package brings packages for its container to install.
+# The detail of a training whose model package has a list of packages for its container.
 INSTALLS, SERVING_REQUIREMENTS = "installs", "code/requirements.txt"
 # The detail of a training with the S3 version of its reports, "" without any, as the approval step has verified it.
 REPORTS_VERSION = "reports_version"
@@ -63,7 +63,7 @@ def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> St
 
 
 def reread(bucket: Bucket, record: StageRun) -> dict[str, Any]:
-    """Return the detail of another run's processing with what its job has written, whatever the record says of that."""
+    """Return the detail of another run's processing, read from the job's output instead of the record."""
     content = bucket.get(record.artifact + PROFILE)
     kept = {name: value for name, value in record.detail.items() if name in OF_THE_JOB}
     return {**kept, **_detail(PROFILE, content.decode() if content else "{}")}

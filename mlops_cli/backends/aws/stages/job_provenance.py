@@ -1,4 +1,4 @@
-"""Verify, before anybody is asked, that the outputs of a run are what its jobs have written, and unchanged since.
+"""Verify, before the approval, that the outputs of a run come from its own jobs and are unchanged.
 
 The steps and jobs of all runs share two roles, so the artifacts of one run may be written by another. Some things may
 not: CodePipeline's list of a run's actions, the input of a state machine's execution, SageMaker's record of a job with
@@ -107,7 +107,7 @@ class JobProvenance:
             raise StageFailed(f"The output of {stage.name} does not come from this run's own job.", HINT)
 
     def _comparable(self, document: Mapping[str, Any]) -> str:
-        """Return the document as text; whichever dataset: another one may have come since, from a person."""
+        """Return the document as text, without the dataset: a person may have uploaded another dataset since."""
         datasets = self._bucket.uri(FOLDER)
         return re.sub(re.escape(datasets) + r'[^"]*', datasets, json.dumps(document, sort_keys=True))
 
@@ -178,7 +178,7 @@ class JobProvenance:
         return metadata.sha256 if metadata else ""
 
     def _verify_folder(self, stage: Stage, record: StageRun) -> None:
-        """Raise StageFailed unless a processing job's output has the files that the job itself has said, each once."""
+        """Raise StageFailed unless a processing job's output has exactly the files of the job's own list, each once."""
         if self._folder_digest(stage.name, record.artifact) != record.output:
             raise StageFailed(f"The output of {stage.name} differs from its job's list of files.", HINT)
 
@@ -192,7 +192,7 @@ class JobProvenance:
         return digest_bytes("".join(sorted(rows)).encode())
 
     def _rows(self, stage: str, artifact: str) -> list[str]:
-        """Return name and digest of each file that the job has written, by its message, which nobody else can write."""
+        """Return name and digest of each file of the job, by its message, which only the job can write."""
         job, description = _job_of(artifact), self._description(stage, artifact)
         rows: list[str] = []
         for digest in str(description.get("ExitMessage", "")).split():

@@ -39,17 +39,17 @@ DIGESTS = "mlops_digests.py"
 # SageMaker keeps 1,024 bytes of the messages of all machines, and each says one digest.
 MOST_MACHINES = 15
 # One string, of at most 256 characters. The next arguments are $0 and the script's command line.
-# No shell stands between SageMaker and the script: it would pass on no signal.
+# SageMaker starts the script without a shell, because a shell would forward no signal.
 ENTRYPOINT = (
     f"cd {CODE} && tar -xzf {ARCHIVE} && "
     f"if [ -f {REQUIREMENTS} ]; then {PYTHON} -m pip install -q -r {REQUIREMENTS}; fi && "
     f'exec {PYTHON} -I {DIGESTS} /opt/ml "$@"'
 )
-# The same with a package index that asks for a credential.
+# The same for a package index with a credential.
 ENTRYPOINT_WITH_CREDENTIAL = ENTRYPOINT.replace("-m pip install -q -r", INSTALLER)
 NAME_LENGTH = 63
 LAUNCHER = "mlops_launcher.py"
-# Packed beside a script that gets secrets, which it reads.
+# Packed together with a script that gets secrets; reads the secrets.
 RUNNER = "mlops_secrets.py"
 # What every shell leaves as it is; and the names that the toolkit turns into --name.
 PLAIN_VALUE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
@@ -82,7 +82,7 @@ class JobSpec:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """The variables that tell the job where its secrets are."""
+        """The variables with the addresses of the job's secrets."""
         return {f"{secrets_runner.ADDRESS}{name}": address for name, address in self.secrets.items()}
 
 

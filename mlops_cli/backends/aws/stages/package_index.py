@@ -26,7 +26,7 @@ class PackageIndex:
 
     @property
     def cache_inputs(self) -> dict[str, str]:
-        """Return what the packages of a job depend on."""
+        """Return the cache inputs for the packages of a job."""
         return {"package index": self.url} if self.url else {}
 
 

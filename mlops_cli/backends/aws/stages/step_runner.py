@@ -1,4 +1,4 @@
-"""``mlops stage`` in a CodeBuild step: it knows the stack by the step's variables, and writes for the next action."""
+"""``mlops stage`` in a CodeBuild step: it reads the stack from the step's variables, and writes the next action's files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StepRunner(StageRunner):
         return run
 
     def _export(self, values: dict[str, str]) -> None:
-        """Write what the buildspec exports to the next steps of this run: CodePipeline shows it to no other run."""
+        """Write the variable that the buildspec exports to the next steps of this run; no other run can read it."""
         text = "".join(f"export {name}={value}\n" for name, value in values.items())
         self._deployed.project.state.mkdir(exist_ok=True)
         (self._deployed.project.state / EXPORTS).write_text(text, encoding="utf-8")

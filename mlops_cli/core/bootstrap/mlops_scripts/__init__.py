@@ -1,4 +1,4 @@
-"""What scripts need again and again: `import mlops_scripts` in training/, on one machine and in the containers on AWS.
+"""Functions that all scripts need: `import mlops_scripts` in training/, on one machine and in the containers on AWS.
 
 It needs nothing but Python. `mlops` puts it on the path of every script and gate, and sends it with the code of a job.
 """

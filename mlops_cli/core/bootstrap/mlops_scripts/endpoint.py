@@ -1,4 +1,4 @@
-"""The endpoint, as the gate behind the deployment asks it."""
+"""Requests of the endpoint's gate to the endpoint."""
 
 from __future__ import annotations
 

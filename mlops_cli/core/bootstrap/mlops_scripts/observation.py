@@ -136,7 +136,7 @@ class Observer:
         try:
             instances, predictions = json.loads(request_body)["instances"], json.loads(answered)["predictions"]
             self._tally.add(len(instances), self._measure(instances, predictions))
-        except Exception as error:  # noqa: BLE001 (whatever it is: only its kind may be told)
+        except Exception as error:  # noqa: BLE001 (of any error, only the kind may be logged)
             if not self._failed:
                 logging.getLogger(__name__).error("requests cannot be measured: %s", type(error).__name__)
             self._failed = True
@@ -209,7 +209,7 @@ def _reference(values: Sequence[Any], weights: Sequence[float] | None) -> dict[s
 
 
 def _cuts(pairs: list[tuple[float, float]], total: float, bins: int) -> list[float]:
-    """Return bounds of equally full bins, as far as possible: a value that fills several has a bin of its own."""
+    """Return bounds of equally full bins, as far as possible; a value that fills several bins gets its own bin."""
     bounds: list[float] = []
     passed = 0.0
     for value, weight in pairs:

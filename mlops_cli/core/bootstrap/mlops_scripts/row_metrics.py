@@ -14,7 +14,7 @@ from mlops_scripts.values import check_lengths, shown
 
 Columns = Mapping[str, Mapping[str, Any]]
 RowMetric = Callable[[Any, Any], Any]
-# What `mlops` computes from predictions itself: a function of this name would never be asked.
+# Metrics that `mlops` computes from predictions itself: it would never call a function of this name.
 BUILT_IN = (
     "accuracy", "average_precision", "brier", "f1", "log_loss", "mae", "mape", "precision", "r2", "recall", "rmse",
     "roc_auc",

@@ -1,4 +1,4 @@
-"""Values that a script gives: one number for each row, or an error that says what was given."""
+"""Check the values that a script passes: one number for each row, or an error that shows the value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start a training script in SageMaker's container with hyperparameters that the container's toolkit would change.
+"""Start a training script in SageMaker's container, and pass hyperparameters that the container's toolkit would change.
 
 The toolkit (sagemaker-training before 5.1.3) puts the command line through a shell: an empty value disappears, others
 are split, expanded or executed. Values called sagemaker_* are not on the command line. This file is packed beside the

@@ -33,7 +33,7 @@ def read(address: str, client: Client) -> str:
 
 
 def hidden_forms(values: Iterable[str]) -> list[bytes]:
-    """Return what is replaced in the output: each line of a value, also as it stands in an address."""
+    """Return the texts to replace in the output: each line of a value, also in its form for an address."""
     lines = {line.strip() for value in values for line in (value, *value.splitlines())}
     forms = {form for line in lines if len(line) >= LEAST for form in (line, quote(line, safe=""))}
     return [form.encode() for form in sorted(forms, key=len, reverse=True)]
