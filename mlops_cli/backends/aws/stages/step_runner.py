@@ -1,4 +1,4 @@
-"""``mlops stage`` in a CodeBuild step: it reads the stack from the step's variables, and writes the next action's files."""
+"""``mlops stage`` in a CodeBuild step: it reads the stack from variables, and writes the next action's files."""
 
 from __future__ import annotations
 
