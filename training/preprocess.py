@@ -28,8 +28,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-# Return freed memory at once: polars' allocator keeps it for a while by default.
+# Return freed memory at once: polars' allocator keeps it for a while by default. polars reads some pieces of a CSV file
+# ahead: small ones, which by default grow with the file.
 os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
+os.environ.setdefault("POLARS_CSV_CHUNK_SIZE", str(2 << 20))
 
 import polars as pl
 

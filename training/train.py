@@ -42,8 +42,8 @@ from monitoring import text_statistics
 
 # Their durations are in metrics.json.
 PARTS = ("preparation", "training", "evaluation", "export")
-# The first rows are a random sample, and so many of them measure a model as well as more would.
-EVALUATED_ROWS = 200_000
+# At most so many rows, the first ones: a random sample. Validation is predicted after each epoch, test once.
+EVALUATED_ROWS = {"validation": 200_000, "test": 2_000_000}
 
 
 class Evaluation(NamedTuple):
@@ -67,9 +67,7 @@ def train(
     times, labels, text = [time.monotonic()], usecase.labels(), usecase.text_column()
     share = (0, 1) if is_sharded(os.environ, "train") else (context.rank, context.world_size)
     training = open_split(folders["train"], text, labels, *share)
-    validation, test = (
-        open_split(folders[name], text, labels).limited(EVALUATED_ROWS) for name in ("validation", "test")
-    )
+    validation, test = (open_split(folders[name], text, labels).limited(most) for name, most in EVALUATED_ROWS.items())
     texts = ENOUGH_TEXTS // context.world_size
     words, counts = (context.gather(part) for part in count_words(training.texts(), texts))
     vocabulary = choose_words(words, counts, hyperparameters.min_count, hyperparameters.words)

@@ -198,6 +198,14 @@ def test_profile_counts_what_is_there(tmp_path: Path) -> None:
     assert result["splits"]["test"]["label_counts"]["threat"] == 0
 
 
+def test_a_row_may_be_longer_than_the_pieces_that_are_read_ahead(tmp_path: Path) -> None:
+    long = "word " * 1_000_000 + "end"
+    assert len(long) > 2 * int(os.environ["POLARS_CSV_CHUNK_SIZE"])
+    rows = random_rows(300)
+    rows[100:100] = [("long", long, 0, 0, 0, 0, 0, 0)]
+    assert sorted(whole(run(tmp_path, rows)).rows()) == sorted(rows)
+
+
 def test_quotes_line_feeds_and_other_scripts_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocess, "BATCH_ROWS", 2)
     texts = ['say "hi"', "a,b", 'x "\n"', '""', "日本 😀", '"', "z, \r\n,z"]
@@ -322,6 +330,25 @@ def test_instances_write_what_one_writes_also_when_one_is_killed(tmp_path: Path,
             instance.kill()
     assert [instance.returncode for instance in instances] == [0, 0, -signal.SIGKILL], output
     assert {**digests(tmp_path / "1"), **digests(tmp_path / "0")} == alone
+
+
+@pytest.mark.slow
+def test_an_instance_ends_without_an_error_when_the_first_is_gone(tmp_path: Path) -> None:
+    write_files(tmp_path / "raw", 2, 500)
+    instances = start_instances(tmp_path, 2)
+    try:
+        wait_for_line(instances[1], "Registered to")
+        os.killpg(instances[1].pid, signal.SIGSTOP)  # so the work cannot be over
+        wait_for_line(instances[0], "2 workers are ready")
+        os.killpg(instances[0].pid, signal.SIGKILL)
+        instances[0].communicate(timeout=LIMIT_SECONDS)
+        os.killpg(instances[1].pid, signal.SIGCONT)
+        output, _ = instances[1].communicate(timeout=LIMIT_SECONDS)
+    finally:
+        for instance in instances:
+            instance.kill()
+    assert instances[1].returncode == 0, output
+    assert list((tmp_path / "1").glob("profile.json")) == []
 
 
 @pytest.mark.slow

@@ -286,6 +286,12 @@ def test_the_model_page_names_every_script_and_package_of_the_use_case() -> None
     assert {name for name in scripts | packages if f"[`{name}`](../training/{name.rstrip('/')})" not in text} == set()
 
 
+def test_the_scripts_of_the_use_case_and_its_network_are_read_in_one_sitting() -> None:
+    paths = [*(ROOT / "training").glob("*.py"), ROOT / "training" / "model" / "network.py"]
+    assert len(paths) == 4
+    assert sum(len(path.read_text().splitlines()) for path in paths) <= 700
+
+
 def test_the_architecture_page_names_every_module() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     described = set(re.findall(r"^  (\S+\.py|\S+/)  ", text, re.MULTILINE))

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 PORT = 8786
 SECONDS = 300  # instances start at different times
-RESTART_SECONDS = 20  # the scheduler runs already, or the others have done the work
+CONNECT_SECONDS = 20  # to a scheduler that runs already
+LOOK_SECONDS = 5
 # Each worker's folders: those of its own instance.
 INPUT_DIR, OUTPUT_DIR = "PREPROCESS_INPUT_DIR", "PREPROCESS_OUTPUT_DIR"
 
@@ -65,14 +68,30 @@ def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
 def work_for(first_host: str, workers: int) -> None:
     """Run this host's workers until the scheduler ends, again if they are killed.
 
-    Raise ClusterError if they fail. Workers that start again may come when the others have done the work.
+    Raise ClusterError if the scheduler does not start, or if the workers fail while it runs. If it is gone, the first
+    host reports why.
     """
     host, _, port = first_host.partition(":")
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://{host}:{port or PORT}"]
-    options = ["--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--death-timeout"]
-    seconds, killed = SECONDS, False
-    while (code := subprocess.run([*command, *options, str(seconds)], check=False).returncode) < 0:
+    address = host, int(port or PORT)
+    if not is_listening(address, SECONDS):
+        raise ClusterError(f"{first_host} does not answer")
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://{host}:{address[1]}"]
+    options = ["--nworkers", str(workers), "--nthreads", "1", "--no-dashboard", "--death-timeout", str(CONNECT_SECONDS)]
+    while (code := subprocess.run([*command, *options], check=False).returncode) and is_listening(address):
+        if code > 0:
+            raise ClusterError(f"the workers for {first_host} ended with {code}")
         print(f"the workers were killed by signal {-code} and start again", flush=True)
-        seconds, killed = RESTART_SECONDS, True
-    if code and not killed:
-        raise ClusterError(f"the workers for {first_host} ended with {code}")
+
+
+def is_listening(address: tuple[str, int], seconds: float = 0) -> bool:
+    """Return True as soon as the address takes connections; False if it does not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection(address, timeout=LOOK_SECONDS).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.2)
+        else:
+            return True
