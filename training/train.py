@@ -2,6 +2,7 @@
 
     SM_CHANNEL_TRAIN=/tmp/dataset/train SM_CHANNEL_VALIDATION=/tmp/dataset/validation \\
     SM_CHANNEL_TEST=/tmp/dataset/test SM_MODEL_DIR=/tmp/model SM_OUTPUT_DATA_DIR=/tmp/output \\
+    PYTHONPATH="$(python -c 'import mlops_cli; print(*mlops_cli.__path__)')/core/bootstrap" \\
     python train.py --epochs 2 --seed 42
 
 Writes the input of the TensorFlow Serving container to SM_MODEL_DIR (1/ is the SavedModel, code/ its handlers), and

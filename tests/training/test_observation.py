@@ -17,6 +17,7 @@ from scripts import HEADER, LIBRARY
 
 from mlops_scripts.observation import FILE, LINE, SECONDS, UNOBSERVED, Observer, Tally, write_reference
 from monitoring.text_statistics import MODULES, measure
+from tests.conftest import ROOT
 
 LABELS = HEADER[2:]
 
@@ -201,3 +202,14 @@ def test_training_leaves_what_the_package_needs_to_measure(tiny_training: Path) 
     assert set(measures) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}
     assert all(sum(measure["counts"]) > 100 for measure in measures.values())
     assert 0 <= measures["unknown words"]["mean"] < 0.3
+
+
+def test_the_command_of_the_model_page_puts_the_library_on_pythons_path() -> None:
+    (command,) = [line for line in (ROOT / "docs" / "model.md").read_text().splitlines() if line.startswith("export ")]
+    environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"}
+    script = f"{command}\npython -c 'import monitoring.text_statistics as module; print(module.LIBRARY)'"
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=ROOT / "training", env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(LIBRARY / "mlops_scripts")]
