@@ -180,9 +180,10 @@ def _check_way(folder: Path, path: str) -> None:
         target = folder.joinpath(*parts[:count])
         if target.is_symlink() and parts[count - 1] != "..":
             raise ConfigurationError(f"{target} is a link.", "Move it away, or name a new folder: mlops init DIR")
-        if target.exists() and target.is_dir() != (count < len(parts)):
+        is_inner = count < len(parts)
+        if target.exists() and not (target.is_dir() if is_inner else target.is_file()):
             raise ConfigurationError(
-                f"{target} must be a {'file' if target.is_dir() else 'folder'}.",
+                f"{target} must be a {'folder' if is_inner else 'file'}.",
                 "Move it away, or name a new folder: mlops init DIR",
             )
 

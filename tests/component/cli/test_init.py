@@ -210,6 +210,16 @@ def test_a_link_is_not_followed(cli: Cli) -> None:
     assert contents(cli.folder / "precious") == {}
 
 
+@pytest.mark.parametrize("name", [".gitignore", ".env.example", "training/train.py", ".github"])
+def test_a_pipe_is_not_replaced(cli: Cli, name: str) -> None:
+    pipe = cli.folder / "here" / name
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    _, err = cli.both("init", "here", "--minimal", "--github", code=2)
+    assert f"{name} must be a f" in err
+    assert pipe.is_fifo()
+
+
 def test_a_file_in_place_of_the_folder_is_refused(cli: Cli) -> None:
     (cli.folder / "here").write_text("mine")
     _, err = cli.both("init", "here", code=2)
