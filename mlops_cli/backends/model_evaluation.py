@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.models.comparison import Comparison, comparison_from
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.json_text import parse_json
 
 if TYPE_CHECKING:
     from mlops_cli.core.models.evidence import Evidence
@@ -97,7 +98,8 @@ def _compute_comparison(
     mine, theirs = _read(new), _read(live)
     if mine is None:
         raise MlopsError(f"the training wrote no {PREDICTIONS}")
-    instances = json.loads(new.instances or b"[]")
+    written = _parsed(new.instances or b"[]", INSTANCES)
+    instances = written if isinstance(written, list) else []
     positions = unknown_rows(mine, theirs)
     # The endpoint gives predictions, and no values of the project's own function.
     is_own = metric in mine.own_metrics
@@ -108,6 +110,13 @@ def _compute_comparison(
     if theirs is None:
         raise MlopsError(f"the live model's training wrote no {PREDICTIONS}, and this one's no {INSTANCES}")
     return compare(metric, mine, theirs, asked_rows)
+
+
+def _parsed(content: bytes, name: str) -> Any:
+    try:
+        return parse_json(content)
+    except ValueError as error:
+        raise MlopsError(f"{name} is not JSON: {error}") from None
 
 
 def _read(outputs: TrainingOutputs) -> Predictions | None:
@@ -129,7 +138,7 @@ def _predict_batch(ask: Invoke, instances: Sequence[Any]) -> list[Mapping[str, A
     answer = ask(json.dumps({"instances": instances}).encode(), "application/json")
     if answer.status != 200:
         raise MlopsError(f"the live endpoint answered {answer.status} to the test rows")
-    document = json.loads(answer.body)
+    document = _parsed(answer.body, "the live endpoint's answer")
     predictions = document.get("predictions") if isinstance(document, dict) else None
     if not isinstance(predictions, list) or not all(isinstance(prediction, dict) for prediction in predictions):
         raise MlopsError("the live endpoint's answers are not one name-to-number object for each row")

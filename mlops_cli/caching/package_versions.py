@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.files.json_text import parse_json
 from mlops_cli.project.git.ignore_rules import walk_files
 
 SITES = ("site-packages", "dist-packages")
@@ -87,7 +87,7 @@ def _site_folders() -> list[Path]:
 def _origin(info: Path) -> dict[str, Any]:
     """Return pip's note (direct_url.json) about a distribution that did not come from an index."""
     file = info / "direct_url.json"
-    document = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    document = parse_json(file.read_text(encoding="utf-8")) if file.is_file() else None
     return document if isinstance(document, dict) else {}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file, digest_folder, stat_digest
+from mlops_cli.files.json_text import parse_json
 
 CSV_NAME, JSON_NAME, FILES, PARTIAL = "dataset.csv", "dataset.json", "files", "partial"
 
@@ -105,7 +106,7 @@ def write_dataset_info(
 def read_dataset_info(folder: Path) -> dict[str, Any] | None:
     path = folder / JSON_NAME
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.json_text import parse_json
 
 LABEL, NUMBER = "label", "number"
 DIGEST = re.compile("[0-9a-f]{8}")
@@ -117,7 +117,7 @@ def with_choices(columns: tuple[Column, ...]) -> tuple[Column, ...]:
 def read_predictions(content: bytes, name: str = "predictions.json") -> Predictions:
     """Parse predictions. Raise MlopsError, with the problem, for another form."""
     try:
-        document = json.loads(content)
+        document = parse_json(content)
         columns = tuple(_column(key, value) for key, value in document["columns"].items())
         rows = tuple(str(row) for row in document["rows"])
         trained_on = _unpacked(document.get("trained_on"))
@@ -128,8 +128,6 @@ def read_predictions(content: bytes, name: str = "predictions.json") -> Predicti
         predictions = Predictions(split, of, rows, columns, trained_on, one_of, of_rows, of_tables)
     except KeyError as error:
         raise _malformed(name, f"{error} is missing") from error
-    except RecursionError:
-        raise _malformed(name, "it nests too deeply") from None
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
         raise _malformed(name, str(error)) from error
     return _checked(predictions, name)

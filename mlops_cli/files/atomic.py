@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import json
 import os
 import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from mlops_cli.files.json_text import parse_json
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -73,7 +74,7 @@ def _is_alive(pid: int) -> bool:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in the file; None if the file is missing, unreadable or anything else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

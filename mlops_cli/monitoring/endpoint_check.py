@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.files.json_text import parse_json
 
 REQUESTS = 100
 Invoke = Callable[[bytes, str], InvocationResponse]
@@ -62,7 +63,7 @@ def _reason(body: bytes) -> str:
     """Return the innermost message of an error: SageMaker's wraps the container's, a JSON with a description."""
     text = body.decode("utf-8", "replace")
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except ValueError:
         return text[:300]
     fields = document if isinstance(document, dict) else {}
@@ -75,7 +76,7 @@ def _reason(body: bytes) -> str:
 def _rows(instances: list[Any], raw: str) -> list[tuple[str, dict[str, float]]]:
     """Return inputs with their predictions, if each of these is an object of numbers by name."""
     try:
-        document = json.loads(raw)
+        document = parse_json(raw)
     except ValueError:
         return []
     predictions = document.get("predictions") if isinstance(document, dict) else None

@@ -6,13 +6,14 @@ numbers and the names of features are accepted: no text of a request comes throu
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from mlops_cli.files.json_text import parse_json
 
 LOGGER, LINE = "mlops.observed", "mlops-observed"
 # A header of requests and responses; our endpoints return their model's digest in it.
@@ -116,7 +117,7 @@ def parse_log_line(line: str) -> tuple[str, Counts] | None:
     if not marker:
         return None
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError:
         return None
     counts = parse_counts(content)
@@ -126,7 +127,7 @@ def parse_log_line(line: str) -> tuple[str, Counts] | None:
 def parse_references(text: str | bytes) -> dict[str, Reference]:
     """Return the references in observed.json. Raise ValueError for another form."""
     try:
-        measures = json.loads(text)["measures"]
+        measures = parse_json(text)["measures"]
         return {_name(name): _reference(value) for name, value in measures.items()}
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None

@@ -15,6 +15,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import open_unless_link, write_atomically
+from mlops_cli.files.json_text import parse_json
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
 
@@ -67,7 +68,7 @@ def is_state_dir(project: Project) -> bool:
         return False
     try:
         text = project.marker.read_text(encoding="utf-8", errors="replace").strip()
-        document = json.loads(text or '{"made_by": "mlops"}')
+        document = parse_json(text or '{"made_by": "mlops"}')
     except (FileNotFoundError, ValueError):
         return False
     return isinstance(document, dict) and document.get("made_by") == "mlops"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from mlops_cli.core.runs import Run
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.bootstrap import confidence_interval, has_enough_rows, resample
 from mlops_cli.evaluation.predictions import Predictions, read_predictions
+from mlops_cli.files.json_text import parse_json
 
 Interval = tuple[float, float]
 
@@ -99,7 +99,7 @@ def _predictions(content: bytes | None, split: str) -> tuple[Predictions | None,
 def _instances(content: bytes | None, predicted: Predictions) -> tuple[Any, ...]:
     """Return the inputs of the rows; () unless there is one for each."""
     try:
-        inputs = json.loads(content or b"[]")
+        inputs = parse_json(content or b"[]")
     except ValueError:
         return ()
     return tuple(inputs) if isinstance(inputs, list) and len(inputs) == len(predicted.rows) else ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.json_text import parse_json
 from mlops_cli.files.process_identity import ELSEWHERE, send
 from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STATISTICS, Counts
 from mlops_cli.plain_text import clipped, log_line
@@ -370,7 +370,7 @@ class LocalEndpoint:
 def _reason(answer: Response) -> str:
     """Return the reason in the answer of a server that is not healthy."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        return str(json.loads(answer.body)["error"])
+        return str(parse_json(answer.body)["error"])
     return ""
 
 

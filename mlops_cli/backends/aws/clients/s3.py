@@ -14,6 +14,7 @@ from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.errors import AwsError, or_none
 from mlops_cli.core.progress import Report, no_report
 from mlops_cli.files.hashing import digest_file
+from mlops_cli.files.json_text import parse_json
 
 ABSENT = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchVersion"})
 # Connections that break while the content is read: botocore repeats requests, not the reading of answers.
@@ -130,7 +131,7 @@ class Bucket:
     def get_json(self, key: str, version: str = "") -> Any:
         """Return the value of a JSON object, or of one version of it; None without an object."""
         content = self.get(key, version)
-        return None if content is None else json.loads(content)
+        return None if content is None else parse_json(content)
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream", **conditions: str) -> str:
         """Write an object if S3's ``conditions`` are met; return its version."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.files.json_text import parse_json
 
 RUNNING, SUCCEEDED = "RUNNING", "SUCCEEDED"
 
@@ -50,7 +51,7 @@ class StateMachine:
 def _reason(cause: str) -> str:
     """Return the failure reason from a job's whole description."""
     try:
-        description = json.loads(cause)
+        description = parse_json(cause)
     except ValueError:
         return cause
     return " ".join(str(description.get("FailureReason", cause)).split()) if isinstance(description, dict) else cause

@@ -9,11 +9,10 @@ The decision's summary is too short for them and holds the digest. The repositor
 
 from __future__ import annotations
 
-import json
-
 from mlops_cli.backends.aws.clients.s3 import JSON_TYPE, Bucket
 from mlops_cli.backends.aws.models.accepted_limits import DIGEST_LENGTH, AcceptedLimits
 from mlops_cli.files.hashing import digest_bytes
+from mlops_cli.files.json_text import parse_json
 
 
 class AcceptedLimitsStore:
@@ -36,7 +35,7 @@ class AcceptedLimitsStore:
         content = self._bucket.get(_key(digest)) if digest else None
         if content is None or digest_bytes(content)[:DIGEST_LENGTH] != digest:
             return None
-        values = json.loads(content)
+        values = parse_json(content)
         return AcceptedLimits(values["limits"], tuple(values["shortfalls"]))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlops_cli.backends.aws.models.accepted_limits import accepted_by
 from mlops_cli.core.models.decision import Decision, DecisionKind, NamedModel
+from mlops_cli.files.json_text import parse_json
 
 SUMMARY_LENGTH = 512
 
@@ -48,7 +49,7 @@ def read_summary(summary: str) -> tuple[str, DecisionDetails]:
     """Return the comment and the details; an approval in the AWS console has no details."""
     comment, _, line = summary.rpartition("\n")
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         return (comment, _details(values)) if isinstance(values, dict) else (summary, DecisionDetails())
     except (ValueError, TypeError, KeyError):
         return summary, DecisionDetails()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, read_summary, summary_of
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.files.json_text import parse_json
 
 # What a step of a run tells the next one, and no step of another run: the version of the run's record that it has
 # written, and the name of the folder of the run's checkpoints.
@@ -41,7 +42,7 @@ def encode(overrides: Mapping[str, str]) -> str:
 def decode(variable: str) -> dict[str, str]:
     """Return the overrides; raise ConfigurationError for anything that ``encode`` has not made."""
     try:
-        values = json.loads(_decode(variable))
+        values = parse_json(_decode(variable))
         return {str(name): str(value) for name, value in values.items()}
     except (ValueError, AttributeError):
         raise ConfigurationError(

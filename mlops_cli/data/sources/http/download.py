@@ -17,6 +17,7 @@ from mlops_cli.data.sources.http.content_encoding import codings_of, decode
 from mlops_cli.data.sources.http.response_head import Answer
 from mlops_cli.data.sources.http.urls import Remote
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.json_text import parse_json
 
 if TYPE_CHECKING:
     import urllib3
@@ -190,10 +191,13 @@ class Download:
 
     def _read_partial(self) -> PartialDownload | None:
         try:
-            document = json.loads(self._note_path.read_text(encoding="utf-8"))
+            document = parse_json(self._note_path.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
         if not isinstance(document, dict) or document.keys() != {field.name for field in fields(PartialDownload)}:
+            return None
+        texts = (document[name] for name in document if name != "total")
+        if not all(isinstance(text, str) for text in texts) or not isinstance(document["total"], (int, type(None))):
             return None
         partial = PartialDownload(**document)
         return partial if partial.address == _digest(self._remote) else None
