@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 # By name: the extras of pyproject.toml, and the packages that a list has in addition to mlops' dependencies.
-# base, gate and report are for the build steps on AWS; local, server (without TensorFlow) and aws for the jobs of the
+# base, gate and report are for the steps on AWS; local, server (without TensorFlow) and aws for the jobs of the
 # generated workflow.
 LOCKS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "base": ((), ()),

@@ -114,7 +114,7 @@ def tags_of(text: str) -> dict[str, str]:
 
 
 def read(text: str) -> CompanyAccount:
-    """Return what the stack's output, and the variable of build steps, say."""
+    """Return the settings in the stack's output or in the variable of the steps."""
     values: dict[str, str] = json.loads(text or "{}")
     return CompanyAccount(
         tags=tags_of(values.get("tags", "")),

@@ -70,7 +70,7 @@ def from_stack(outputs: Mapping[str, str]) -> StackOutputs:
 
 
 def from_environment(variables: Mapping[str, str]) -> StackOutputs:
-    """Raise ConfigurationError outside of a command step, where these variables are not set."""
+    """Raise ConfigurationError outside of a step, where these variables are not set."""
     return _stack_outputs(
         variables,
         VARIABLES,

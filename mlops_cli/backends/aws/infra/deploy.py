@@ -228,7 +228,7 @@ class InfraDeployer:
 
     @property
     def _wheel_key(self) -> str:
-        """Return the wheel's key; the build steps verify the sha256 in it."""
+        """Return the wheel's key; the steps verify the sha256 in it."""
         return f"cli/{digest_file(self._wheel)}/{self._wheel.name}"
 
     @property

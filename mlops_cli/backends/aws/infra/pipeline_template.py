@@ -122,7 +122,7 @@ def _stage(stage: Stage, before: str) -> str:
 
 
 def _native(stage: Stage) -> list[str]:
-    """Return the actions after the command step."""
+    """Return the actions after the step."""
     if stage.kind in (Kind.PROCESSING, Kind.TRAINING):
         return [_state_machine(JOB, 2, stage.name)]
     if stage.kind is Kind.APPROVAL:

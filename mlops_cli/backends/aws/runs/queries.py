@@ -249,7 +249,7 @@ def _with_approval(run: Run, **changes: Any) -> list[StageRun]:
 
 
 def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
-    """Return the address of a stage's log: of its job if there is one, else of its command step."""
+    """Return the address of a stage's log: of its job if there is one, else of its step."""
     attempt = latest_attempt(stage.name, actions)
     builds = [action.external for action in attempt if action.name == COMMAND]
     began = any(action.name == JOB and (action.external or action.status == IN_PROGRESS) for action in attempt)

@@ -31,7 +31,7 @@ COMMAND, JOB, DECISION, ENDPOINT, GATE_RESULT = "command", "job", "decision", "e
 ROLLBACK = "rollback"
 # The steps that decide: they run no code of the repository, under a role of their own.
 DECIDING = (APPROVAL.name, DEPLOYMENT.name, ROLLBACK)
-# The action after the command step that does the stage's work, by the stage's kind.
+# The action after the step that does the stage's work, by the stage's kind.
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
 # After the last gate: decide about a rollback, deploy the endpoint, then pass or fail the stage.
 AFTER_LAST_GATE = (ROLLBACK, ENDPOINT, GATE_RESULT)
@@ -70,7 +70,7 @@ def build_run(
 
 
 def latest_attempt(stage: str, actions: Sequence[ActionRun]) -> list[ActionRun]:
-    """Return the actions of a stage since its latest command step: a retry begins with a new one."""
+    """Return the actions of a stage since its latest step: a retry begins with a new one."""
     stage_actions = [action for action in actions if action.stage == stage]
     began = max((action.started for action in stage_actions if action.name == COMMAND), default=0.0)
     return [action for action in stage_actions if action.started >= began]

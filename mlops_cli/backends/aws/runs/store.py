@@ -1,4 +1,4 @@
-"""The records of command steps in S3: runs as far as the steps know them, and finished stages by cache key.
+"""The records of steps in S3: runs as far as the steps know them, and finished stages by cache key.
 
 ::
 

@@ -1,6 +1,6 @@
 """Automatic rollback inside the pipeline: the previous model replaces one that fails its gate on the endpoint.
 
-The gate's command step reports the test result. The next step, which runs no code of the repository, chooses the model
+The gate's step reports the test result. The next step, which runs no code of the repository, chooses the model
 to be live; the next action deploys it as the deploy stage does; the last action fails the stage. So no command needs to
 follow the run. No new approval is needed either: the previous model was approved before.
 """

@@ -1,4 +1,4 @@
-"""One command step of the pipeline: collect earlier results, run the stage, write the next action's inputs.
+"""One step of the pipeline: collect earlier results, run the stage, write the next action's inputs.
 
 A step reads the record of its run in the version that the step before it has named: CodePipeline carries that from
 one step of a run to the next, and no other run can change it. The steps in ``DECIDING`` run no code of the repository,
@@ -46,7 +46,7 @@ from mlops_cli.errors import MlopsError
 def run_stage_step(
     name: str, run_id: str, executor: AwsStageExecutor, variables: Mapping[str, str], view: RunView
 ) -> Run:
-    """Run the command step of one stage; raise StageFailed, with the run saved."""
+    """Run the step of one stage; raise StageFailed, with the run saved."""
     stage = stage_named(ENDPOINT_GATE.name if name == ROLLBACK else name)
     run = executor.run_store.named(run_id, variables.get(RECORD, "")) or _new_run(run_id, executor.run_store, variables)
     run.status = Status.RUNNING

@@ -1,4 +1,4 @@
-"""The engine's StageExecutor inside a command step on AWS.
+"""The engine's StageExecutor inside a step on AWS.
 
 A job is not awaited: the step writes its request, CodePipeline's next action runs it, and the step of the next stage
 collects its output (``collect_result``). The inputs of the next action lie in ``out``.
@@ -385,7 +385,7 @@ class AwsStageExecutor:
             return job_code.is_same(stage, run, archive, ours, self.use_case, shared, Path(folder))
 
     def collect_result(self, stage: Stage, run: Run) -> None:
-        """Collect the result of the actions after a stage's command step; raise StageFailed if it is wrong."""
+        """Collect the result of the actions after a stage's step; raise StageFailed if it is wrong."""
         record = run.stage(stage.name)
         if stage.kind is Kind.APPROVAL:
             outcome = self._approval_result(stage, run)
