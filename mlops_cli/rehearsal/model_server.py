@@ -46,8 +46,13 @@ class ModelServer:
 def _framework(container: Container) -> Framework:
     """Return the framework that the image is of. Raise StartError where its container would not start."""
     framework = next((each for each in FRAMEWORKS if each.serves_with(container.image)), None)
+    if framework is None:  # an image of the use case's own: by the variables that its container reads
+        names = {name for each in FRAMEWORKS for name in each.environment}
+        variables = {name: container.environment[name] for name in names if name in container.environment}
+        alike = [each for each in FRAMEWORKS if each.environment == variables]
+        framework = next((each for each in alike if not (each.installs_code and container.isolated)), None)
     if framework is None:
-        raise StartError(f"no framework has the image {container.image}")
+        raise StartError(f"no framework has the image {container.image}, or its environment")
     variables = {name: container.environment.get(name, "") for name in framework.environment}
     if variables != framework.environment:
         raise StartError(f"the container of {framework.title} finds no functions: its environment has {variables}")

@@ -18,6 +18,7 @@ TAG_KEY, TAG_VALUE = r"(?!aws:|mlops:)[\w .:/+@-]{1,128}", r"[\w .:/=+@-]{0,256}
 # A registry in ECR, and a prefix of the repositories' names if there is one.
 REGISTRY = r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?"
 REPOSITORY = r"[a-z0-9]+([._/-][a-z0-9]+)*"
+ECR_IMAGE = rf"{REGISTRY}/{REPOSITORY}(:[\w][\w.-]{{0,127}}|@sha256:[0-9a-f]{{64}})"
 BUILD_IMAGE = "aws/codebuild/standard:8.0"
 COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
     (
@@ -95,7 +96,7 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
         "BUILD_IMAGE",
         BUILD_IMAGE,
         "the image of builds: one of CodeBuild's or one in ECR, with Python 3.12, bash and the AWS CLI",
-        rf"aws/codebuild/[\w.:/-]+|{REGISTRY}/{REPOSITORY}(:[\w][\w.-]{{0,127}}|@sha256:[0-9a-f]{{64}})",
+        rf"aws/codebuild/[\w.:/-]+|{ECR_IMAGE}",
         "an image of CodeBuild such as aws/codebuild/standard:8.0, or the address of one in ECR with its tag or digest",
     ),
 )

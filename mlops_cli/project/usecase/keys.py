@@ -27,7 +27,7 @@ TABLES = (
 # The keys of the tables that mlops reads; [gates] belongs to the use case's own tests.
 KEYS = {
     "data": ("source", "quickstart", "competition", "file", "columns", "tables", "scripts"),
-    "model": ("framework", "version"),
+    "model": ("framework", "version", "training_image", "serving_image"),
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
     "endpoint": ("examples", "sample"),
     "environment": ("pass", "set"),

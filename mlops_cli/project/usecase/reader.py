@@ -16,6 +16,7 @@ from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.project.scripts_dir import KEY
 from mlops_cli.project.settings.catalog import NAME
+from mlops_cli.project.settings.company_settings import ECR_IMAGE
 from mlops_cli.project.usecase.code import read_code_folders, read_files, read_scripts_dir
 from mlops_cli.project.usecase.data import read_columns, read_scripts, read_tables
 from mlops_cli.project.usecase.hyperparameters import read_declarations, read_hyperparameters, read_texts
@@ -100,6 +101,8 @@ def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Pro
         files=read_files(table_at(document, "files", problems), problems),
         framework=_framework(model, problems),
         framework_version=_version(model, problems),
+        training_image=_image(model, "training_image", problems),
+        serving_image=_image(model, "serving_image", problems),
         scripts_dir=scripts_dir,
         passed=replace(
             passed,
@@ -142,6 +145,15 @@ def _version(model: dict[str, Any], problems: Problems) -> str:
     if isinstance(version, str) and re.fullmatch(r"[0-9A-Za-z.-]*", version):
         return version
     problems.add("model.version", 'must be a version of the framework in quotes, such as "1.9-0"')
+    return ""
+
+
+def _image(model: dict[str, Any], key: str, problems: Problems) -> str:
+    address = model.get(key, "")
+    if isinstance(address, str) and (not address or re.fullmatch(ECR_IMAGE, address, re.ASCII)):
+        return address
+    expected = "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG"
+    problems.add(f"model.{key}", f"must be the address of an image in ECR with its tag or digest: {expected}")
     return ""
 
 

@@ -40,6 +40,8 @@ class UseCase:
     declarations: dict[str, Declaration] = field(default_factory=dict)  # of the hyperparameters, by stage.name
     framework: Framework = DEFAULT
     framework_version: str = ""  # of the images on AWS; empty: the framework's own
+    training_image: str = ""  # in ECR, instead of AWS's
+    serving_image: str = ""
     scripts: dict[str, DataScript] = field(default_factory=dict)  # those that write data, by the name of the source
     tables: dict[str, TableFiles] = field(default_factory=dict)  # those among the files that have a schema
     scripts_dir: str = ""  # relative to the root; empty: usecase.toml is in the scripts' folder

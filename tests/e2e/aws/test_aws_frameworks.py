@@ -106,6 +106,9 @@ def project_of_guide(page: str, folder: Path, aws: Aws, *make_data: str, section
 
 def test_the_forecast_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
     cli = project_of_guide("forecast.md", tmp_path, aws, "make_data.py", "400")
+    own = "210987654321.dkr.ecr.us-east-1.amazonaws.com/shops/xgboost:7"
+    use_case = cli.folder / "training" / "usecase.toml"
+    use_case.write_text(use_case.read_text().replace("[model]\n", f'[model]\nserving_image = "{own}"\n', 1))
     out = cli("quickstart", "--yes")
     assert "dataset: data, 4 files" in out
     assert "day 2025-06-02, holidays ['2025-06-03']" in out
@@ -119,12 +122,21 @@ def test_the_forecast_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
     (job,) = aws.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
     job = aws.client("sagemaker").describe_training_job(TrainingJobName=job["TrainingJobName"])
     assert "/sagemaker-xgboost:3.2-0" in job["AlgorithmSpecification"]["TrainingImage"]
+    (model,) = aws.client("sagemaker").list_models()["Models"]
+    model = aws.client("sagemaker").describe_model(ModelName=model["ModelName"])
+    package = aws.client("sagemaker").describe_model_package(
+        ModelPackageName=model["PrimaryContainer"]["ModelPackageName"]
+    )
+    assert package["InferenceSpecification"]["Containers"][0]["Image"] == own
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert aws.denials() == []
 
 
 def test_the_pictures_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
     cli = project_of_guide("images.md", tmp_path, aws, "make_images.py", "80")
+    own = "210987654321.dkr.ecr.us-east-1.amazonaws.com/shapes/training:7"
+    use_case = cli.folder / "training" / "usecase.toml"
+    use_case.write_text(use_case.read_text().replace("[metrics]", f'[model]\ntraining_image = "{own}"\n\n[metrics]', 1))
     cli("deploy-infra", "--yes")
     data = cli.json("download-data")
     assert (data["source"], data["files"]) == ("images", 240)
@@ -142,7 +154,7 @@ def test_the_pictures_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
     sagemaker = aws.client("sagemaker")
     (job,) = sagemaker.list_training_jobs()["TrainingJobSummaries"]
     job = sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])
-    assert "/tensorflow-training:2.21" in job["AlgorithmSpecification"]["TrainingImage"]
+    assert job["AlgorithmSpecification"]["TrainingImage"] == own
     (model,) = sagemaker.list_models()["Models"]
     assert sagemaker.describe_model(ModelName=model["ModelName"])["EnableNetworkIsolation"] is True
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")

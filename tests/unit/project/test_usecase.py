@@ -421,3 +421,19 @@ def test_an_example_with_a_number_that_json_has_not_is_refused(path: Path, numbe
     path.write_text(f"{FEWEST}[endpoint]\nexamples = [{{ a = [{number}] }}]")
     with pytest.raises(ConfigurationError, match=f"endpoint.examples has the number {number}"):
         load_use_case(path)
+
+
+IMAGE = "210987654321.dkr.ecr.eu-west-1.amazonaws.com/ours/tiny"
+
+
+@pytest.mark.parametrize("key", ["training_image", "serving_image"])
+@pytest.mark.parametrize(
+    "address", [f"'{IMAGE}'", "'ours/tiny:7'", f"'https://{IMAGE}:7'", f"'{IMAGE}:7 '", "7", f"'{IMAGE}@sha256:12'"]
+)
+def test_an_image_of_one_s_own_is_an_address_in_ecr_with_a_tag(tmp_path: Path, key: str, address: str) -> None:
+    path = tmp_path / "usecase.toml"
+    path.write_text(f"{FEWEST}[model]\n{key} = '{IMAGE}:7'\n")
+    assert getattr(load_use_case(path), key) == f"{IMAGE}:7"
+    path.write_text(f"{FEWEST}[model]\n{key} = {address}\n")
+    with pytest.raises(ConfigurationError, match=f"model.{key} must be the address of an image in ECR"):
+        load_use_case(path)

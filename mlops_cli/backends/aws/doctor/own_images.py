@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.errors import or_none
 from mlops_cli.backends.aws.infra.image_registry import ADDRESS, image_id, in_registry
 from mlops_cli.backends.aws.infra.stack_parameters import image_addresses
+from mlops_cli.core.checks import Finding, State, ok
+
+NAME = "images"
 
 
 def framework_images(subject: CheckContext) -> tuple[str, str]:
@@ -25,6 +28,19 @@ def build_image(subject: CheckContext) -> tuple[str, str]:
     image = subject.settings["BUILD_IMAGE"]
     problem = _problem(subject, image) if ADDRESS.fullmatch(image) else ""
     return problem, "Push it, or correct BUILD_IMAGE: mlops config"
+
+
+def model_images(subject: CheckContext) -> Iterator[Finding]:
+    """Check that the images of [model] in usecase.toml are in ECR; nothing without any."""
+    own = {"training_image": subject.use_case.training_image, "serving_image": subject.use_case.serving_image}
+    for key, address in own.items():
+        if not address:
+            continue
+        if problem := _problem(subject, address):
+            breaks = "mlops run would fail."
+            yield Finding(NAME, State.FAILURE, f"[model] {key}: {problem}", breaks, f"Push it: docker push {address}")
+        else:
+            yield ok(NAME, f"[model] {key} {address}")
 
 
 def _problem(subject: CheckContext, address: str) -> str:

@@ -67,13 +67,18 @@ def _limit(use_case: UseCase, stack: Stack) -> Iterator[str]:
 
 
 def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:
-    """Yield a difference if the deployed images are of another framework than the model."""
-    image = stack.parameters.get("ServingImage", "")
-    if image and not use_case.framework.serves_with(image):
-        yield (
-            f"[model] framework is {use_case.framework.name}, and the pipeline was deployed with the image {image}, "
-            f"which is used until: {DEPLOY}"
-        )
+    """Yield a difference if a deployed image is neither the use case's own nor of its framework."""
+    framework = use_case.framework
+    images = {
+        "TrainingImage": ("training_image", use_case.training_image, framework.training_repository),
+        "ServingImage": ("serving_image", use_case.serving_image, framework.repository),
+    }
+    for parameter, (key, own, repository) in images.items():
+        deployed = stack.parameters.get(parameter, "")
+        is_expected = deployed == own if own else deployed.rpartition("/")[2].partition(":")[0] == repository
+        if deployed and not is_expected:
+            named = f"[model] {key} is {own}" if own else f"[model] framework is {framework.name}"
+            yield f"{named}, and the pipeline was deployed with the image {deployed}, which is used until: {DEPLOY}"
 
 
 def _secrets(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:

@@ -133,25 +133,31 @@ def pipeline(
 
 
 def image_addresses(settings: Settings, use_case: UseCase, region: str) -> dict[str, str]:
-    """Return the addresses of AWS's images for training and serving."""
+    """Return the addresses of AWS's images for training and serving, without those that the use case replaces."""
     training = use_case.machines.trained_on(settings["INSTANCE"]).of(TRAINING).instance_type
     hosting = use_case.machines.endpoint
     server = ANY_CPU if hosting.serverless else hosting.instance_type
     framework, version = use_case.framework, use_case.framework_version
-    return {
-        "TrainingImage": images.training_image(framework, version, region, training),
-        "ServingImage": images.serving_image(framework, version, region, server),
-    }
+    addresses = {}
+    if not use_case.training_image:
+        addresses["TrainingImage"] = images.training_image(framework, version, region, training)
+    if not use_case.serving_image:
+        addresses["ServingImage"] = images.serving_image(framework, version, region, server)
+    return addresses
 
 
 def _images(settings: Settings, use_case: UseCase, region: str) -> dict[str, str]:
-    """Return the images, in a company's registry if there is one, and their repositories, which roles pull from."""
+    """Return the images and their repositories, which roles pull from.
+
+    An image is the use case's own, or else AWS's, in a company's registry if there is one.
+    """
+    own = {"TrainingImage": use_case.training_image, "ServingImage": use_case.serving_image}
     addresses = image_addresses(settings, use_case, region)
-    own = {name: in_registry(address, settings["IMAGE_REGISTRY"]) for name, address in addresses.items()}
+    chosen = {name: own[name] or in_registry(addresses[name], settings["IMAGE_REGISTRY"]) for name in own}
     return {
-        **own,
-        "TrainingRepository": repository(own["TrainingImage"]),
-        "ServingRepository": repository(own["ServingImage"]),
+        **chosen,
+        "TrainingRepository": repository(chosen["TrainingImage"]),
+        "ServingRepository": repository(chosen["ServingImage"]),
         "BuildRepository": repository(settings["BUILD_IMAGE"]),
     }
 

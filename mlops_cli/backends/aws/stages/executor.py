@@ -240,10 +240,11 @@ class AwsStageExecutor:
         The images are those of the framework that the pipeline was deployed for.
         """
         check_hosting(self.use_case.machines.endpoint, bool(self.outputs.company.subnets))
-        if not framework.serves_with(self.outputs.serving_image):
+        own, image = self.use_case.serving_image, self.outputs.serving_image
+        if image != own if own else not framework.serves_with(image):
             raise StageFailed(
                 f'The model is one of [model] framework = "{framework.name}", and the pipeline was deployed with the '
-                f"image {self.outputs.serving_image}. Change its images: mlops deploy-infra",
+                f"image {image}. Change its images: mlops deploy-infra",
                 "Change its images: mlops deploy-infra, then: mlops run",
             )
 

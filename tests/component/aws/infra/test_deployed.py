@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mlops_cli.backends.aws.clients.cloudformation import Stack
+from mlops_cli.backends.aws.infra import stack_parameters
 from mlops_cli.backends.aws.infra.deployed_settings import differences, machines_of_runs
 from mlops_cli.backends.base import CostScope
 from mlops_cli.core.stages import TRAINING
@@ -55,7 +58,11 @@ def stack(**parameters: str) -> Stack:
         ({"NOTIFICATION_EMAIL": "a@b.org"}, {}, ["NOTIFICATION_EMAIL is a@b.org (.env)"]),
         ({}, {"NotificationEmail": "a@b.org"}, ["NOTIFICATION_EMAIL is empty (default)"]),
         ({"BUCKET_NAME": "other"}, {}, ["BUCKET_NAME is other (.env), and the pipeline was deployed with the-bucket"]),
-        ({}, {"TrainingImage": "1.ecr/t:2.21-gpu-py312-cu125"}, ["ml.m5.xlarge takes an image for CPUs"]),
+        (
+            {},
+            {"TrainingImage": "1.ecr/tensorflow-training:2.21-gpu-py312-cu125"},
+            ["ml.m5.xlarge takes an image for CPUs"],
+        ),
         ({}, {"RolePath": "/"}, []),
         ({"ROLE_PATH": "/ml/"}, {}, ["ROLE_PATH is /ml/ (.env), and the pipeline was deployed with /"]),
         ({}, {"KmsKeyArn": "arn:k"}, ["KMS_KEY_ARN is empty (default), and the pipeline was deployed with arn:k"]),
@@ -101,3 +108,39 @@ def test_costs_quotas_and_words_are_about_what_was_deployed(ground: Ground) -> N
     backend.infra.deploy()
     assert "train: ml.g5.xlarge" in [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
     assert backend.infra.undeployed_settings() == []
+
+
+OWN = "210987654321.dkr.ecr.us-east-1.amazonaws.com/ours/tiny:{}"
+
+
+@pytest.mark.parametrize(
+    ("key", "own", "deployed", "beginnings"),
+    [
+        ("serving_image", OWN.format(7), OWN.format(7), []),
+        (
+            "serving_image",
+            OWN.format(8),
+            OWN.format(7),
+            [f"[model] serving_image is {OWN.format(8)}, and the pipeline"],
+        ),
+        ("training_image", OWN.format(7), IMAGES["TrainingImage"], ["[model] training_image is "]),
+        ("training_image", "", OWN.format(7), ["[model] framework is tensorflow, and the pipeline was deployed with"]),
+    ],
+)
+def test_images_of_one_s_own_are_compared_with_the_deployed_ones(
+    use_case: UseCase, key: str, own: str, deployed: str, beginnings: list[str]
+) -> None:
+    parameter = {"serving_image": "ServingImage", "training_image": "TrainingImage"}[key]
+    shown = differences(replace(use_case, **{key: own}), resolve({}, {}, {}), stack(**{parameter: deployed}))
+    assert len(shown) == len(beginnings)
+    assert all(text.startswith(beginning) for text, beginning in zip(shown, beginnings, strict=True))
+
+
+def test_the_roles_pull_from_the_repositories_of_images_of_one_s_own(use_case: UseCase) -> None:
+    mirrored = resolve({"IMAGE_REGISTRY": "123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror"}, {}, {})
+    values = stack_parameters._images(mirrored, replace(use_case, serving_image=OWN.format(7)), "us-east-1")
+    assert values["ServingImage"] == OWN.format(7)
+    assert values["ServingRepository"] == "us-east-1:210987654321:repository/ours/tiny"
+    assert values["TrainingImage"].startswith(
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com/mirror/tensorflow-training:"
+    )

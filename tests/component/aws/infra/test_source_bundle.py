@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.backends.aws.clients.cloudformation import Stack
 from mlops_cli.backends.aws.infra.deploy import excluded_files
+from mlops_cli.backends.aws.infra.deployed_settings import check_deployed_path
 from mlops_cli.backends.aws.infra.source import git_files
 from mlops_cli.backends.aws.infra.source.bundle import SourceBundle, bundle_source
 from mlops_cli.backends.aws.infra.source.root import project_path, source_root
@@ -346,3 +348,12 @@ def test_a_connection_gets_the_whole_repository(below: Project) -> None:
     below.root.parent.rename(repository.root / "my models")
     with pytest.raises(MlopsError, match="its repository is my models/tiny: AWS's steps take only letters"):
         project_path(repository.root / "my models" / "tiny", (), "connection")
+
+
+def test_a_project_that_has_moved_in_its_source_asks_for_a_deployment(below: Project) -> None:
+    folders = (tracked(repository_of(below)).root / "src",)
+    deployed = Stack("s", "id", "CREATE_COMPLETE", parameters={"SourceType": "s3", "ProjectPath": "models/tiny/"})
+    check_deployed_path(below.root, folders, deployed)
+    with pytest.raises(MlopsError, match="in the root of its source, and the pipeline was deployed for the f") as error:
+        check_deployed_path(below.root, (), deployed)
+    assert error.value.hint == "Bring it up to date: mlops deploy-infra"
