@@ -1,29 +1,44 @@
-"""The instances in a user's file: JSON, JSON Lines, or one text per line."""
+"""The instances in a user's file: JSON, JSON Lines, a CSV with a header, or one text per line."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.data.tables.columns import column
 from mlops_cli.errors import ConfigurationError
 
 # Not splitlines: it also ends a line at nine further characters, common in the middle of texts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
+NUMBERS = ("number", "label")
 
 
-def instances_from(path: Path) -> list[Any]:
-    """Return the instances in a file. Raise ConfigurationError, with the line number, if the file is malformed."""
+def instances_from(path: Path, columns: Mapping[str, str], are_texts: bool) -> list[Any]:
+    """Return the instances in a file. Raise ConfigurationError, with the line number, if the file is malformed.
+
+    ``columns``: the schema of a CSV. ``are_texts``: an instance is a text, in a CSV that of the only text column.
+    """
     text = _text_of(path)
     if path.suffix.lower() == ".json":
         instances = _json_instances(path, text)
     elif path.suffix.lower() in (".jsonl", ".ndjson"):
         instances = _json_lines(path, text)
+    elif path.suffix.lower() == ".csv":
+        kinds = {name: column(spec).kind for name, spec in columns.items()}
+        instances = _table_rows(path, text, kinds)
+        instances = _texts(path, instances, kinds) if are_texts else instances
     else:
         instances = [line for line in _LINE_END.split(text) if line.strip()]
     if not instances:
-        raise ConfigurationError(f"{path} has nothing to predict.", "Put one text on each line, or JSON instances.")
+        raise ConfigurationError(
+            f"{path} has nothing to predict.", "Put one text on each line, JSON instances, or a table with a header."
+        )
     return instances
 
 
@@ -63,3 +78,46 @@ def _json_lines(path: Path, text: str) -> list[Any]:
                 f"{path} line {number} is not valid JSON: {error}.", "Write one JSON value on each line."
             ) from None
     return instances
+
+
+def _table_rows(path: Path, text: str, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rows as objects by the names in the header; a cell without a value is null."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[dict[str, Any]] = []
+    try:
+        header = next(reader, [])
+        _require_known(path, header, kinds)
+        for cells in filter(None, reader):
+            if len(cells) != len(header):
+                message = f"{path} line {reader.line_num} has {len(cells)} cells, and the header {len(header)}."
+                raise ConfigurationError(message, "Fix the line.")
+            rows.append({name: _value(cell, kinds.get(name)) for name, cell in zip(header, cells, strict=True)})
+    except csv.Error as error:
+        raise ConfigurationError(f"{path} line {reader.line_num} is not CSV: {error}.", "Fix the line.") from None
+    return rows
+
+
+def _require_known(path: Path, header: list[str], kinds: Mapping[str, str]) -> None:
+    """Raise ConfigurationError if the first line names no column of the schema."""
+    if header and kinds and not kinds.keys() & set(header):
+        raise ConfigurationError(
+            f"The first line of {path} names no column of [data.columns]: {', '.join(kinds)}.",
+            "Put these names there, with commas; a file with one text per line is a .txt.",
+        )
+
+
+def _value(cell: str, kind: str | None) -> Any:
+    """Return a cell as JSON has it: a number only where the schema, or no schema at all, leaves it one."""
+    if not cell:
+        return None
+    return json.loads(cell) if kind in (None, *NUMBERS) and _NUMBER.fullmatch(cell) else cell
+
+
+def _texts(path: Path, rows: list[dict[str, Any]], kinds: Mapping[str, str]) -> list[Any]:
+    names = [name for name in (rows[0] if rows else ()) if kinds.get(name) == "text"]
+    if rows and len(names) != 1:
+        raise ConfigurationError(
+            f"An instance is a text, and {path} has {len(names)} columns of texts.",
+            "Put one text on each line of a .txt.",
+        )
+    return [row[names[0]] for row in rows]

@@ -27,7 +27,11 @@ class PlainTable(Table):
         if not self.show_header or self._least_width() <= width:
             return [self]
         headers = [column.header for column in self.columns]
-        return [_stacked(headers, row) for row in zip(*(column.cells for column in self.columns), strict=True)]
+        rows = zip(*(column.cells for column in self.columns), strict=True)
+        stacked = [_stacked(*_without_marks(headers, row)) for row in rows]
+        for first in stacked[:1]:
+            first.title, first.title_justify = self.title, self.title_justify
+        return stacked
 
     def _least_width(self) -> int:
         """Return the width that all columns but the last one need, and a usable one for the last."""
@@ -45,6 +49,13 @@ def table(*headers: str, title: str = "") -> PlainTable:
     grid.columns[-1].no_wrap = False
     grid.columns[-1].overflow = "fold"
     return grid
+
+
+def _without_marks(headers: Sequence[Any], row: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return a row whose first cell, a mark without a header, stands before the text of the second one."""
+    if str(headers[0]) or len(row) < 2:
+        return headers, row
+    return headers[1:], [joined(row[0], row[1]), *row[2:]]
 
 
 def _stacked(headers: Sequence[Any], row: Sequence[Any]) -> PlainTable:

@@ -75,7 +75,9 @@ class Writer:
 def _validation_error(findings: Problems, title: str) -> MlopsError:
     lines = [f"  {problem}" for problem in findings.named]
     if findings.count > MAX_PROBLEMS:
-        lines.append(f"  and {findings.count - MAX_PROBLEMS:,} more")
+        by_column = ", ".join(f"{name} {count:,}" for name, count in findings.columns.most_common(MAX_PROBLEMS))
+        several = f"; by column: {by_column}" if len(findings.columns) > 1 else ""
+        lines.append(f"  and {findings.count - MAX_PROBLEMS:,} more{several}")
     rows = "1 problem" if findings.count == 1 else f"{findings.count:,} problems"
     lines += [f"  {cells} cells of {file} are not UTF-8" for file, cells in findings.misencoded.items() if cells > 1]
     hint = f"fix these rows, or change {title} in usecase.toml, then repeat the command"

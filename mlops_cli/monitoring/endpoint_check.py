@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,12 +66,18 @@ def _reason(body: bytes) -> str:
     try:
         document = parse_json(text)
     except ValueError:
-        return text[:300]
+        return _title_of_page(text) or text[:300]
     fields = document if isinstance(document, dict) else {}
     inner = next(
         (fields[name] for name in ("OriginalMessage", "description", "error", "Message") if fields.get(name)), ""
     )
     return _reason(str(inner).encode()) if inner else text[:300]
+
+
+def _title_of_page(text: str) -> str:
+    """Return the title of an HTML page, as the containers send it; empty for any other text."""
+    title = re.search(r"<title>(.*?)</title>", text, re.S | re.I)
+    return " ".join(title[1].split()) if title else ""
 
 
 def _rows(instances: list[Any], raw: str) -> list[tuple[str, dict[str, float]]]:

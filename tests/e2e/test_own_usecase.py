@@ -82,7 +82,10 @@ def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, fram
     out = cli("quickstart", "--yes")
     status = Cli(cli.folder / scripts_dir / "tests", cli.environment).json("status")
     assert status["endpoint"]["state"] == "in-service", "the project is found from every folder of it"
-    assert "gate: 2 passed, 0 failed" in cli("test-endpoint")
+    table = (cli.folder / "data.csv").read_text().splitlines(keepends=True)
+    (cli.folder / "three.csv").write_text("".join(table[:4]))
+    result = cli.json("test-endpoint", "--file", "three.csv")
+    assert (len(result["probe"]["rows"]), result["gate"]["passed"], result["gate"]["failed"]) == (3, 2, 0)
     example = "the courier lost my parcel" if framework == "huggingface" else "months 2, tickets 6, price 85"
     assert example in out
     model = cli.json("status")["endpoint"]["live_digest"]

@@ -83,6 +83,7 @@ class Problems:
     named: list[Problem] = field(default_factory=list)
     count: int = 0
     misencoded: Counter[str] = field(default_factory=Counter)
+    columns: Counter[str] = field(default_factory=Counter)
 
     def add_misencoded(self, problem: Problem) -> None:
         """Add the first cell of a file that is not UTF-8; the others have the same cause, and are only counted."""
@@ -92,6 +93,8 @@ class Problems:
 
     def add(self, problem: Problem) -> None:
         self.count += 1
+        if problem.column:
+            self.columns[problem.column] += 1
         if len(self.named) < MAX_PROBLEMS:
             self.named.append(problem)
 

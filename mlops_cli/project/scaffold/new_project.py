@@ -129,6 +129,12 @@ def _of_existing(folder: Path, kind: Kind) -> Kind:
             f"{folder} is a project already, with its scripts in {project.scripts_dir}/.",
             f"Move the folder, and change {project.use_case_file}; or leave --scripts-dir out.",
         )
+    if kind.framework not in ("", use_case.framework.name):
+        raise ConfigurationError(
+            f"{folder} is a project already, of {use_case.framework.name}; init changes no file.",
+            f"Another project: mlops init NAME --framework {kind.framework}. "
+            f"Or change the scripts, and [model] framework in {project.use_case_file}.",
+        )
     return replace(kind, name=use_case.name, framework=use_case.framework.name, scripts_dir=project.scripts_dir)
 
 

@@ -66,6 +66,19 @@ def test_repeating_it_changes_nothing(cli: Cli) -> None:
     assert contents(cli.folder / "churn") == before
 
 
+def test_a_project_does_not_change_its_framework(cli: Cli) -> None:
+    cli("init", "churn", "--framework", "sklearn", "--scripts-dir", "ml")
+    before = contents(cli.folder / "churn")
+    (cli.folder / "churn" / "usecase.toml").open("a").write("# mine\n")
+    _, err = cli.both("init", "churn", "--framework", "xgboost", code=2)
+    assert "churn is a project already, of sklearn; init changes no file." in " ".join(err.split())
+    assert "mlops init NAME --framework xgboost" in " ".join(err.split())
+    _, err = cli.both("init", "churn", "--framework", "xgbost", code=2)
+    assert "There is no starter for 'xgbost'" in err
+    assert "no changes" in cli("init", "churn", "--framework", "sklearn")
+    assert contents(cli.folder / "churn").keys() == before.keys()
+
+
 def test_an_empty_folder_and_a_fresh_repository_are_taken(cli: Cli) -> None:
     (cli.folder / "new" / ".git").mkdir(parents=True)
     (cli.folder / "new" / ".git" / "HEAD").write_text("ref: refs/heads/main\n")

@@ -98,6 +98,13 @@ def test_names_ten_and_counts_the_others(problems):
     assert message.endswith("\n  and 15 more")
 
 
+def test_the_columns_of_the_others_are_counted(problems):
+    rows = [b"%d,%s,7" % (n, b"" if n >= 20 else b"x") for n in range(25)]
+    message = problems(b"id,text,bad\n" + b"\n".join(rows))
+    assert "column text" not in message
+    assert message.endswith("\n  and 20 more; by column: bad 25, text 5")
+
+
 def test_finds_an_id_that_comes_again_much_later(problems):
     rows = [b"%d,x,0" % n for n in range(5000)]
     message = problems(b"id,text,bad\n" + b"\n".join([*rows, b"17,y,1", b"17,z,1"]))

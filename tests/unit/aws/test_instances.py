@@ -11,10 +11,13 @@ from mlops_cli.errors import ConfigurationError
 BOM = b"\xef\xbb\xbf"
 
 
-def read(tmp_path: Path, name: str, content: bytes | str) -> list[object]:
+COLUMNS = {"Customer ID": "id", "price (€)": "number?", "plan": '["a", ""]', "left?": "label", "note": "text"}
+
+
+def read(tmp_path: Path, name: str, content: bytes | str, are_texts: bool = False) -> list[object]:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return instances_from(path)
+    return instances_from(path, COLUMNS, are_texts)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -52,9 +55,40 @@ def test_json_of_both_forms(tmp_path):
 def test_what_cannot_be_read_is_one_line(tmp_path, name):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigurationError, match=name):
-        instances_from(tmp_path / name)
+        instances_from(tmp_path / name, COLUMNS, False)
 
 
 def test_text_that_is_not_utf8(tmp_path):
     with pytest.raises(ConfigurationError, match="is not UTF-8"):
         read(tmp_path, "a.txt", b"caf\xe9")
+
+
+CSV = 'Customer ID,price (€),plan,left?,new,note\r\n007,20.50,a,1,3,"x, y"\n\n008,,,0,004,z\n'
+
+
+def test_a_table_has_an_object_for_each_row_with_the_numbers_of_the_schema(tmp_path):
+    rows = read(tmp_path, "a.csv", BOM + CSV.encode())
+    first = {"Customer ID": "007", "price (€)": 20.5, "plan": "a", "left?": 1, "new": 3, "note": "x, y"}
+    second = {"Customer ID": "008", "price (€)": None, "plan": None, "left?": 0, "new": "004", "note": "z"}
+    assert rows == [first, second]
+    assert read(tmp_path, "a.CSV", CSV, are_texts=True) == ["x, y", "z"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("Customer ID;plan\n1;a\n", r"names no column of \[data.columns\]: Customer ID, price"),
+        ("plan,note\na,x,7\n", r"a\.csv line 2 has 3 cells, and the header 2"),
+        ('plan,note\na,"x\n', r"a\.csv line 2 is not CSV"),
+        ("plan,note\n", "has nothing to predict"),
+        ("", "has nothing to predict"),
+    ],
+)
+def test_a_table_that_cannot_be_sent_is_named_with_its_line(tmp_path, content, message):
+    with pytest.raises(ConfigurationError, match=message):
+        read(tmp_path, "a.csv", content)
+
+
+def test_a_table_without_a_column_of_texts_has_no_texts(tmp_path):
+    with pytest.raises(ConfigurationError, match="has 0 columns of texts"):
+        read(tmp_path, "a.csv", "plan\na\n", are_texts=True)

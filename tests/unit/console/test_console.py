@@ -325,6 +325,18 @@ def test_the_last_line_never_says_that_all_is_well_beside_a_worse_model(
     assert ("WORSE than the live one" in line) == (current < live)
 
 
+def test_a_narrow_terminal_shows_the_run_and_each_stage_with_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run("1fd98537", 0.0, Status.DONE, [StageRun(stage.name) for stage in STAGES])
+    run.stages[0].status, run.stages[0].reason = Status.REUSED, "unchanged since run 34d94ba3"
+    shown = without_styles(
+        on_terminal(lambda console: console.show(stage_table(run, {}, explain=False)), monkeypatch, 50)
+    )
+    lines = [line.rstrip() for line in shown.splitlines()]
+    assert lines[0] == "run 1fd98537  done"
+    assert lines[1:3] == ["stage   = preprocess", "status  reused"]
+    assert lines.count("run 1fd98537  done") == 1
+
+
 def test_where_cells_would_be_cut_each_row_is_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = table("run", "status", "model", "meaning")
     grid.add_row("10e87cca", "waiting", "308651a83863", "a longer text, of words that are whole")

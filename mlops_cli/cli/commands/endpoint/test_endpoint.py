@@ -20,7 +20,8 @@ def test_endpoint(
     ctx: typer.Context,
     text: Annotated[list[str] | None, typer.Option(help="A text to predict. Can be repeated.")] = None,
     file: Annotated[
-        Path | None, typer.Option(help="JSON (.json, .jsonl), or one text per line.", show_default=False)
+        Path | None,
+        typer.Option(help="JSON (.json, .jsonl), a table (.csv), or one text per line.", show_default=False),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -30,7 +31,10 @@ def test_endpoint(
     from mlops_cli.monitoring.endpoint_check import check_endpoint
 
     context, console = get_context(ctx)
-    instances = [*(text or []), *(instances_from(file) if file else [])] or list(context.use_case.examples)
+    use_case = context.use_case
+    are_texts = bool(use_case.examples) and all(isinstance(example, str) for example in use_case.examples)
+    file_instances = instances_from(file, use_case.columns, are_texts) if file else []
+    instances = [*(text or []), *file_instances] or list(use_case.examples)
     endpoint = context.backend.endpoint.status()
     output.show_endpoint(console, endpoint)
     _require_in_service(endpoint)
@@ -54,7 +58,7 @@ def _require_in_service(endpoint: Endpoint) -> None:
         raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
     if endpoint.state is not EndpointState.IN_SERVICE:
         raise MlopsError(
-            f"The endpoint {endpoint.name} is {endpoint.state.value}: {endpoint.reason}.",
+            f"The endpoint {endpoint.name} is {endpoint.state.value}: {endpoint.reason.rstrip('.')}.",
             f"Bring it back: {endpoint.fix_command}",
             EXIT_STAGE_FAILED,
         )
