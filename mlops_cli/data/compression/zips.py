@@ -17,9 +17,11 @@ from mlops_cli.data.compression.compressed import (
     archive_bomb_error,
     gzip_table,
     max_unpacked,
+    plain_table,
     translate_archive_errors,
 )
 from mlops_cli.data.limits import CHUNK
+from mlops_cli.data.sources.local_path import JSON_LINES, PARQUET
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.plain_text import one_line
@@ -47,6 +49,14 @@ class Entry:
         return self.path.suffix.lower() == ".csv"
 
     @property
+    def is_parquet(self) -> bool:
+        return self.path.name.lower().endswith(PARQUET)
+
+    @property
+    def is_json_lines(self) -> bool:
+        return self.path.name.lower().endswith(JSON_LINES)
+
+    @property
     def is_archive(self) -> bool:
         return self.path.suffix.lower() in _ARCHIVES
 
@@ -61,7 +71,10 @@ def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: i
         _require_one_archive(path, archive, source)
         entries = checked_entries(archive, source)
     entry = _chosen(entries, source, member_name)
-    if not entry.is_archive:
+    if entry.is_parquet:
+        copy = _unpacked(path, source, entry, scratch, depth)
+        table = replace(plain_table(copy, f"{source}/{entry.shown}"), format="parquet", path=copy)
+    elif not entry.is_archive:
         table = _member_table(path, source, entry)
     elif depth == _DEPTH:
         raise MlopsError(
@@ -69,6 +82,8 @@ def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: i
         )
     else:
         table = _inner_table(path, source, entry, member_name, scratch, depth)
+    if entry.is_json_lines:
+        table = replace(table, format="jsonl")
     unread = [candidate.shown for candidate in entries if candidate is not entry]
     remark = f"not read: {_listed(unread)} in {source}" if unread else ""
     return replace(table, remarks=(*filter(None, [remark]), *table.remarks))
@@ -96,6 +111,7 @@ def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:
         [entry for entry in entries if member_name and entry.path.name == member_name],
         [entry for entry in entries if member_name and entry.is_archive and entry.path.stem in packed],
         [entry for entry in entries if entry.is_csv or entry.is_archive],
+        [entry for entry in entries if entry.is_parquet or entry.is_json_lines],
     )
     candidates: Sequence[Entry] = next((choice for choice in choices if choice), [])
     if len(candidates) > 1:
@@ -105,14 +121,15 @@ def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:
     if not candidates:
         names = _listed([entry.shown for entry in entries]) or "nothing in it"
         raise MlopsError(
-            f"{source} contains no {member_name or 'CSV'}: it has {names}", "give the CSV itself, or another archive"
+            f"{source} contains no table (.csv, .parquet, .jsonl): it has {names}",
+            "give the table itself, or another archive",
         )
     return candidates[0]
 
 
 def _several(source: str, candidates: Sequence[Entry]) -> MlopsError:
-    kinds = {entry.is_csv for entry in candidates}
-    noun = "tables" if len(kinds) > 1 else "CSVs" if kinds == {True} else "archives"
+    kinds = {"CSVs" if entry.is_csv else "archives" if entry.is_archive else "tables" for entry in candidates}
+    noun = kinds.pop() if len(kinds) == 1 else "tables"
     return MlopsError(
         f"{source} contains several {noun}: {_listed([entry.shown for entry in candidates])}",
         f'unpack it and give those you mean, or name one in usecase.toml, under [data]: file = "{candidates[0].shown}"',
@@ -128,15 +145,21 @@ def _inner_table(path: Path, source: str, entry: Entry, member_name: str, scratc
     inner_source = f"{source}/{entry.shown}"
     if entry.path.suffix.lower() in _UNREAD:
         raise MlopsError(f"{inner_source} is an archive of a kind that is not read", "unpack it and give the CSV")
-    unpacked = scratch / f"inner-{depth}-{zlib.crc32(str(entry.path).encode()):08x}"
-    scratch.mkdir(parents=True, exist_ok=True)
-    member = _member_table(path, source, entry)
-    with translate_archive_errors(inner_source), member.open() as (stream, _), unpacked.open("wb") as out:
-        while chunk := stream.read(CHUNK):
-            out.write(chunk)
+    unpacked = _unpacked(path, source, entry, scratch, depth)
     if entry.path.suffix.lower() == ".gz":
         return gzip_table(unpacked, inner_source)
     return zip_table(unpacked, inner_source, member_name, scratch, depth + 1)
+
+
+def _unpacked(path: Path, source: str, entry: Entry, scratch: Path, depth: int) -> Path:
+    """Return a copy of the entry in ``scratch``, under a name of our own."""
+    copy = scratch / f"inner-{depth}-{zlib.crc32(str(entry.path).encode()):08x}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    member = _member_table(path, source, entry)
+    with translate_archive_errors(member.source), member.open() as (stream, _), copy.open("wb") as out:
+        while chunk := stream.read(CHUNK):
+            out.write(chunk)
+    return copy
 
 
 def _member_table(path: Path, source: str, entry: Entry) -> CsvSource:

@@ -136,7 +136,9 @@ def test_folders_in_archives_from_windows(request_for, tmp_path, csv_bytes, zipp
 
 
 def test_no_csv_at_all(request_for, tmp_path, zipped):
-    assert "contains no train.csv: it has readme.txt" in refusal(request_for, tmp_path, zipped({"readme.txt": b"x"}))
+    assert "contains no table (.csv, .parquet, .jsonl): it has readme.txt" in refusal(
+        request_for, tmp_path, zipped({"readme.txt": b"x"})
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import tarfile
+import zipfile
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -47,6 +48,14 @@ def in_tar(name: str, content: bytes, *siblings: str) -> bytes:
     return out.getvalue()
 
 
+def in_zip(name: str, content: bytes, *siblings: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for member in (name, *siblings):
+            archive.writestr(member, content)
+    return out.getvalue()
+
+
 @pytest.fixture
 def get(request_for: Callable, tmp_path: Path) -> Callable:
     def get_(name: str, content: bytes, **settings: object):
@@ -69,6 +78,11 @@ def get(request_for: Callable, tmp_path: Path) -> Callable:
         ("rows.tar.gz", in_tar("a/rows.jsonl", json_lines(ROWS))),
         ("rows.tgz", in_tar("rows.parquet", parquet(ROWS), "notes.txt")),
         ("rows.tar.gz", in_tar("train.csv", TABLE.encode(), "test.csv")),
+        ("rows.zip", in_zip("a/rows.parquet", parquet(ROWS), "notes.txt")),
+        ("rows.zip", in_zip("a/Rows.JSONL", json_lines(ROWS))),
+        ("rows.zip", in_zip("rows.ndjson.gz", gzip.compress(json_lines(ROWS)))),
+        ("rows.zip", in_zip("inner.zip", in_zip("rows.parquet", parquet(ROWS)))),
+        ("folder/rows.zip", in_zip("rows.parquet", parquet(ROWS))),
     ],
 )
 def test_every_form_gives_the_same_table(get: Callable, name: str, content: bytes) -> None:
@@ -154,6 +168,13 @@ def test_a_date_that_python_does_not_have_is_one_error(get: Callable, kind: pl.D
 def test_a_file_name_is_no_pattern(get: Callable, tmp_path: Path, name: str) -> None:
     (tmp_path / "a1.parquet").write_bytes(parquet([{**ROWS[0], "id": "another file"}]))
     assert get(name, parquet(ROWS)).path.read_text() == TABLE
+
+
+def test_of_several_tables_in_a_zip_the_one_in_the_file_setting_is_read(get: Callable) -> None:
+    content = in_zip("a.parquet", parquet(ROWS), "b.parquet")
+    with pytest.raises(MlopsError, match=r"rows\.zip contains several tables: a\.parquet, b\.parquet"):
+        get("rows.zip", content)
+    assert get("rows.zip", content, file="b.parquet").rows == 2
 
 
 def test_several_tables_in_a_tar_are_named(get: Callable) -> None:
