@@ -11,7 +11,7 @@ from mlops_cli.data.compression.compressed import CsvSource, translate_archive_e
 from mlops_cli.data.tables.columns import NO_LABEL
 from mlops_cli.data.tables.csv_reader import formatted, header_line
 from mlops_cli.data.tables.record_readers import table_reader
-from mlops_cli.data.tables.schema import MAX_PROBLEMS, Checker, Problems, Record, Schema
+from mlops_cli.data.tables.schema import MAX_PROBLEMS, SAVE_AS_UTF8, Checker, Problems, Record, Schema
 from mlops_cli.errors import MlopsError
 
 
@@ -84,5 +84,5 @@ def _validation_error(findings: Problems, title: str) -> MlopsError:
     if all(problem.reason.endswith(NO_LABEL) for problem in findings.named):
         hint = f'write 0 and 1, or make the column "any" in {title} and convert it in preprocess.py'
     if findings.misencoded:
-        hint = "save the file as UTF-8. From Windows or Excel: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.csv"
+        hint = SAVE_AS_UTF8
     return MlopsError("\n".join([f"the data do not fit the schema, {rows}:", *lines]), hint)

@@ -11,7 +11,16 @@ from typing import BinaryIO
 
 from mlops_cli.data.tables.columns import Column
 from mlops_cli.data.tables.foreign import foreign, has_no_header, line_with_names, misspelled
-from mlops_cli.data.tables.schema import Problem, Problems, Record, Schema, lines_of, shown
+from mlops_cli.data.tables.schema import (
+    SAVE_AS_UTF8,
+    Problem,
+    Problems,
+    Record,
+    Schema,
+    lines_of,
+    misencoded_part,
+    shown,
+)
 from mlops_cli.errors import MlopsError
 
 BLOCK = 1_000
@@ -149,6 +158,8 @@ def _missing_columns(location: str, missing: Sequence[str], header: Sequence[str
     present = ", ".join(shown(name) for name in header[:MOST_NAMES])
     be = "the column {} is missing" if len(missing) == 1 else "the columns {} are missing"
     message = f"{location}: {be.format(', '.join(missing))}; it has {present}"
+    if any(map(misencoded_part, header)):
+        return f"{message}; this line is not UTF-8", SAVE_AS_UTF8
     near = misspelled(header, missing)
     if near:
         pairs = ", ".join(f"{shown(name)} as {column}" for column, name in near.items())

@@ -14,6 +14,7 @@ from mlops_cli.errors import ConfigurationError
 
 MAX_PROBLEMS = 10
 NOT_UTF8 = "is not UTF-8"
+SAVE_AS_UTF8 = "save the file as UTF-8. From Windows or Excel: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW.csv"
 
 
 @dataclass(frozen=True)
@@ -183,12 +184,17 @@ class Fingerprints:
 
 def cell_problem(each: Column, cell: str) -> str:
     """Return the reason why a cell is invalid in this column; "" if valid."""
-    if not cell.isascii() and (broken := re.search("[\ud800-\udfff]", cell)):
+    if broken := misencoded_part(cell):
         start = max(0, broken.start() - 20)
         return f"{shown(('…' if start else '') + cell[start:])} {NOT_UTF8}"
     if "\0" in cell:
         return f"{shown(cell)} contains a NUL character"
     return each.problem(cell, shown(cell))
+
+
+def misencoded_part(text: str) -> re.Match[str] | None:
+    """Return the first bytes that were not UTF-8 when the text was read; None if there are none."""
+    return None if text.isascii() else re.search("[\ud800-\udfff]", text)
 
 
 def shown(cell: str, limit: int = 40) -> str:

@@ -85,6 +85,16 @@ def test_another_encoding_is_one_problem_of_a_file_and_shows_its_place(problems)
     assert "30 cells of are not UTF-8" in message
 
 
+def test_a_header_in_another_encoding_is_named_with_the_command_that_converts_it(request_for, tmp_path):
+    source = tmp_path / "given.csv"
+    source.write_bytes("id,price (€)\na,1\n".encode("cp1252"))
+    with pytest.raises(MlopsError) as caught:
+        download(request_for(source, schema=Schema({"id": "id", "price (€)": "number"})), tmp_path / "data", no_report)
+    missing = 'line 1: the column price (€) is missing; it has "id", "price (\\x80)"; this line is not UTF-8'
+    assert caught.value.message.endswith(missing)
+    assert "iconv -f WINDOWS-1252" in caught.value.hint
+
+
 def test_counts_the_lines_of_every_kind_of_line_end(problems):
     text = b'a,"1\r\n2\r\n3",0\r\nb,"1\r2",0\r\n\r\nc,x,7\r\n'
     assert "\n  line 8, column bad" in problems(b"id,text,bad\r\n" + text)
