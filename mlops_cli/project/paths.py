@@ -71,6 +71,11 @@ class Project:
 
 def named_project(folder: Path) -> Project:
     """Return the project in exactly this folder: a mistyped name must never lead to another project."""
+    if folder.is_file():
+        raise ConfigurationError(
+            f"--project names a file, {folder}, and not the project's folder.",
+            f"Name the folder: mlops --project {shlex.quote(str(folder.parent))} ...",
+        )
     if not is_project(folder):
         raise ConfigurationError(
             f"There is no project in {folder}: it has no {USE_CASE}{_unfinished(folder)}.",

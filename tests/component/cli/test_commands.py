@@ -63,6 +63,11 @@ def test_before_the_first_run_each_command_says_what_to_do(cli: Cli, name: str) 
     assert err == "error: There is no run yet.\nhint: Start one: mlops run\n"
 
 
+def test_a_stage_in_place_of_the_run_is_told_its_option(cli: Cli) -> None:
+    _, err = cli.both("logs", "train", code=2)
+    assert err == "error: train is a stage, and the argument is a run.\nhint: mlops logs --stage train\n"
+
+
 @pytest.mark.parametrize(("name", "word"), [("runs", "runs"), ("models", "models")])
 def test_before_the_first_run_the_lists_are_empty(cli: Cli, name: str, word: str) -> None:
     assert cli(name) == f"no {word} yet\nnext: mlops run\n"
@@ -119,6 +124,9 @@ def test_a_mistyped_project_never_leads_to_another_one(cli: Cli) -> None:
     cli("deploy-infra")
     _, err = cli.both("--project", "nosuchdir", "cleanup", "--yes", code=2)
     assert "There is no project in nosuchdir" in err
+    _, err = cli.both("--project", "training/usecase.toml", "status", code=2)
+    assert "--project names a file, training/usecase.toml" in err
+    assert "Name the folder: mlops --project training ..." in err
     assert (cli.folder / ".mlops" / "state.db").exists()
 
 

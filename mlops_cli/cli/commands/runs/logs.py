@@ -9,6 +9,7 @@ import typer
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.completion import complete_stage_names
 from mlops_cli.cli.options import Json, RunId
+from mlops_cli.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from mlops_cli.core.runs import Run
@@ -30,7 +31,11 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the log of a stage."""
+    from mlops_cli.core.stages import STAGES
+
     context, console = get_context(ctx)
+    if run_id in [each.name for each in STAGES]:
+        raise ConfigurationError(f"{run_id} is a stage, and the argument is a run.", f"mlops logs --stage {run_id}")
     run = context.backend.runs.get(run_id)
     name = _stage_name(run, stage)
     lines = context.backend.runs.read_log(run, name, follow)
