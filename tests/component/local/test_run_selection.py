@@ -232,6 +232,35 @@ def test_a_store_keeps_everything_about_a_run(store: RunStore, tmp_path: Path) -
     reopened.close()
 
 
+WRONG = ["", "[]", "null", "7", "[" * 100_000, b"\xff", '{"status": "odd"}']
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "values"),
+    [
+        ("runs", "status", WRONG),
+        ("runs", "overrides", WRONG[:-1]),
+        ("runs", "created_at", ["soon"]),
+        ("runs", "id", [None, b"\xff"]),
+        ("runs", "forced_from", [b"\xff"]),
+        ("stages", "record", WRONG),
+        ("decisions", "record", WRONG),
+    ],
+)
+def test_a_record_that_mlops_has_not_written_is_told(
+    store: RunStore, table: str, column: str, values: list[object]
+) -> None:
+    store.save(Run("r", 5.0, Status.WAITING, [StageRun("train", Status.DONE, "why", "k")]))
+    for value in values:
+        with store.connection as connection:
+            if table == "decisions":
+                connection.execute("INSERT INTO decisions VALUES ('r', 'k', 'd', '{}')")
+            connection.execute(f"UPDATE {table} SET {column}=?", (value,))
+        with pytest.raises(MlopsError, match=r"The run store .*state\.db holds a wrong record: ") as error:
+            store.runs()
+        assert "mlops cleanup --keep-data" in error.value.hint
+
+
 def test_a_store_of_a_newer_version_is_refused(store: RunStore, tmp_path: Path) -> None:
     store.connection.execute("PRAGMA user_version=99")
     with pytest.raises(MlopsError, match="another version of mlops"):

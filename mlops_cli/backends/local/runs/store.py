@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlops_cli.backends.state_format import other_format_error
 from mlops_cli.core import clock
@@ -16,7 +16,9 @@ from mlops_cli.core.models.decision import Decision, decision_from
 from mlops_cli.core.runs import Run, StageRun, Status, stage_run_from
 from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import ConfigurationError, MlopsError
+from mlops_cli.files.json_text import parse_json
 
+Result = TypeVar("Result")
 VERSION = 4
 # Name of a store in creation: not longer than the final name, so that SQLite can open it.
 UNFINISHED = "state.~"
@@ -94,6 +96,13 @@ class RunStore:
         with self._translate_errors(), closing(self.connection.execute(sql, values)) as cursor:
             return cursor.fetchall()
 
+    def _converted(self, make: Callable[..., Result], row: sqlite3.Row, *more: Any) -> Result:
+        """Return what a row is a record of. Raise MlopsError for a row that `mlops` has not written."""
+        try:
+            return make(row, *more)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise MlopsError(f"The run store {self.path} holds a wrong record: {error}.", DAMAGED) from error
+
     def save(self, *runs: Run, decisions: Iterable[Decision] = ()) -> None:
         """Save runs and the decisions that they rest on, all of them or nothing."""
         with self._translate_errors(), self.connection:
@@ -130,31 +139,31 @@ class RunStore:
     def decisions(self) -> list[Decision]:
         """Return all decisions, the newest first."""
         rows = self._query("SELECT record FROM decisions ORDER BY rowid DESC")
-        return [decision_from(json.loads(row["record"])) for row in rows]
+        return [self._converted(_decision, row) for row in rows]
 
     def runs(self) -> list[Run]:
         """Return all runs, the newest first."""
         decisions = {decision.run_id: decision for decision in reversed(self.decisions())}
         stages: dict[str, dict[str, StageRun]] = {}
         for row in self._query("SELECT run_id, record FROM stages"):
-            stage = _stage_run(row)
+            stage = self._converted(_stage_run, row)
             stages.setdefault(row["run_id"], {})[stage.name] = stage
         rows = self._query("SELECT * FROM runs ORDER BY rowid DESC")
-        return [_run(row, stages.get(row["id"], {}), decisions.get(row["id"])) for row in rows]
+        return [self._converted(_run, row, stages.get(row["id"], {}), decisions.get(row["id"])) for row in rows]
 
     def finished(self, name: str, key: str, run_id: str) -> Iterator[StageRun]:
         """Yield the successful executions of a stage with this key: the run's own first, then the newest first."""
         rows = self._query(f"{FINISHED} AND key=? ORDER BY run_id<>?, rowid DESC", name, key, run_id)
-        yield from map(_stage_run, rows)
+        yield from (self._converted(_stage_run, row) for row in rows)
 
     def last_finished(self, name: str) -> StageRun | None:
         """Return the last successful execution of a stage."""
         rows = self._query(f"{FINISHED} ORDER BY rowid DESC LIMIT 1", name)
-        return _stage_run(rows[0]) if rows else None
+        return self._converted(_stage_run, rows[0]) if rows else None
 
     def known_imports(self) -> dict[str, list[str]]:
         """Return the imports of source files, by the digest of their content."""
-        return {row["digest"]: json.loads(row["names"]) for row in self._query("SELECT * FROM imports")}
+        return {row["digest"]: self._converted(_names, row) for row in self._query("SELECT * FROM imports")}
 
     def save_imports(self, imports: Mapping[str, list[str]]) -> None:
         with self._translate_errors(), self.connection:
@@ -185,7 +194,7 @@ class RunStore:
             name,
             output,
         )
-        return _stage_run(rows[0]) if rows else None
+        return self._converted(_stage_run, rows[0]) if rows else None
 
 
 def _create(path: Path) -> None:
@@ -208,17 +217,31 @@ def _hint(error: sqlite3.Error) -> str:
     return "Check free space and permissions: df -h . ; ls -la .mlops. Then repeat the command."
 
 
+def _decision(row: sqlite3.Row) -> Decision:
+    return decision_from(parse_json(row["record"]))
+
+
+def _names(row: sqlite3.Row) -> list[str]:
+    return list(parse_json(row["names"]))
+
+
 def _stage_run(row: sqlite3.Row) -> StageRun:
-    return stage_run_from({**json.loads(row["record"]), "run_id": row["run_id"]})
+    return stage_run_from({**parse_json(row["record"]), "run_id": row["run_id"]})
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 def _run(row: sqlite3.Row, stages: dict[str, StageRun], decision: Decision | None) -> Run:
     return Run(
-        id=row["id"],
-        created_at=row["created_at"],
+        id=_text(row["id"]),
+        created_at=float(row["created_at"]),
         status=Status(row["status"]),
         stages=[stages.get(stage.name) or StageRun(stage.name, run_id=row["id"]) for stage in STAGES],
-        overrides=json.loads(row["overrides"]),
-        forced_from=row["forced_from"],
+        overrides=dict(parse_json(row["overrides"]).items()),
+        forced_from=_text(row["forced_from"]),
         decision=decision,
     )
