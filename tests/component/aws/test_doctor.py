@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from aws_simulator.accounts import eventually, user
+from aws_simulator.services.company import key_policy
 from aws_simulator.tests.sagemaker.endpoint_account import Models
 from mlops_cli.backends.aws.doctor.permissions import arn_context
 from mlops_cli.backends.aws.doctor.required_permissions import RequiredPermission, policy, required_permissions
@@ -266,3 +267,27 @@ def test_a_stack_that_is_somebody_elses_and_one_that_failed(ground: Ground) -> N
     assert (failed.state, failed.message) == (State.WARNING, "mlops-tiny-dev-endpoint is ROLLBACK_COMPLETE.")
     assert "already exists" in failed.reason
     assert failed.fix == "Fix this, then mlops run: it deletes the stack first"
+
+
+def test_policies_of_a_bucket_and_a_key_that_refuse_the_project_are_named(ground: Ground) -> None:
+    s3, kms = ground.aws.client("s3"), ground.aws.client("kms")
+    s3.create_bucket(Bucket="company")
+    own = {**key_policy(), "Statement": key_policy()["Statement"][1:]}
+    key = kms.create_key(Policy=json.dumps(own))["KeyMetadata"]["Arn"]
+
+    def found_of(**settings: str) -> list[tuple[str, State, str]]:
+        checks = ground.backend(BUCKET_NAME="company", **settings).run_checks()
+        return [(each.message, each.state, each.fix) for each in checks if each.name in ("policy", "company")]
+
+    assert found_of() == [("the policy of the bucket company refuses nothing that mlops does", State.OK, "")]
+    demand = {"Sid": "DenyPlain", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject"}
+    condition = {"StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": key}}
+    statement = {**demand, "Resource": "arn:aws:s3:::company/*", "Condition": condition}
+    s3.put_bucket_policy(Bucket="company", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    ((message, state, fix),) = found_of()
+    assert message.startswith("The policy of the bucket company (DenyPlain) refuses s3:PutObject on arn:aws:s3:::comp")
+    assert (state, fix) == (State.FAILURE, f"Set KMS_KEY_ARN={key}, then: mlops deploy-infra")
+    company, checkpoints = found_of(KMS_KEY_ARN=key)
+    assert (company[1], "PipelineRole does for the topic's mails" in company[0]) == (State.FAILURE, True)
+    assert (checkpoints[1], "lets a training store checkpoints" in checkpoints[0]) == (State.WARNING, True)
+    assert "except arn:aws:s3:::company/tiny-dev/checkpoints/* from it" in checkpoints[2]

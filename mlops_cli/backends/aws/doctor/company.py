@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from mlops_cli.backends.aws.clients.secrets import missing_secrets
 from mlops_cli.backends.aws.company_account import check_hosting, parameters
 from mlops_cli.backends.aws.doctor.context import CheckContext
-from mlops_cli.backends.aws.doctor.key_policy import missing_statements
 from mlops_cli.backends.aws.doctor.own_images import build_image, framework_images
+from mlops_cli.backends.aws.doctor.policies.checks import read_key_policy
 from mlops_cli.backends.aws.errors import DENIED, AwsError
 from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.core.jobs.secret_addresses import create_command, location
@@ -75,13 +75,10 @@ def _key(subject: CheckContext) -> tuple[str, str]:
     region = arn.split(":")[3]
     if region != subject.account.region:
         return f"the key is in {region}, and everything else in {subject.account.region}.", ""
-    client = subject.account.client("kms")
-    state = client.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
+    state = subject.account.client("kms").describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
     if state != "Enabled":
         return f"the key is {state}.", ""
-    policy = json.loads(client.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
-    _, partition, _, _, account, _ = arn.split(":", 5)
-    for purpose, statement in missing_statements(policy, partition, account, region):
+    for purpose, statement in read_key_policy(subject, arn).missing_statements():
         return f"its policy does not {purpose}.", f"Add to the key's policy: {json.dumps(statement)}"
     return "", ""
 

@@ -123,6 +123,8 @@ def _bucket(context: ArnContext) -> Iterator[RequiredPermission]:
             "GetLifecycleConfiguration ListTagsForResource TagResource UntagResource"
         )
         yield RequiredPermission(bucket, _actions("s3", make), "deploy-infra, cleanup")
+    else:
+        yield RequiredPermission(bucket, ("s3:GetBucketPolicy",), "doctor")
     objects = "GetObject GetObjectVersion PutObject AbortMultipartUpload DeleteObject DeleteObjectVersion"
     yield RequiredPermission(f"{bucket}/{names.key_prefix}*", _actions("s3", objects), "download-data, run, cleanup")
     yield RequiredPermission(
