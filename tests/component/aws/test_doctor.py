@@ -15,6 +15,7 @@ from aws_simulator.services.company import key_policy
 from aws_simulator.tests.sagemaker.endpoint_account import Models
 from mlops_cli.backends.aws.doctor.permissions import arn_context
 from mlops_cli.backends.aws.doctor.required_permissions import RequiredPermission, policy, required_permissions
+from mlops_cli.backends.aws.doctor.requirements import requirements as requirements_check
 from mlops_cli.core.checks import Finding, State
 from tests.component.aws.conftest import Ground
 from tests.conftest import Cli
@@ -22,10 +23,10 @@ from tests.conftest import Cli
 OURS = [{"Key": "mlops:project", "Value": "tiny"}, {"Key": "mlops:environment", "Value": "dev"}]
 
 
-def subject_of(ground: Ground) -> Any:
+def subject_of(ground: Ground, **settings: str) -> Any:
     from mlops_cli.backends.aws.doctor import CheckContext
 
-    backend = ground.backend()
+    backend = ground.backend(**settings)
     return CheckContext(
         backend.deployed.project,
         backend.deployed.use_case,
@@ -275,19 +276,36 @@ def test_policies_of_a_bucket_and_a_key_that_refuse_the_project_are_named(ground
     own = {**key_policy(), "Statement": key_policy()["Statement"][1:]}
     key = kms.create_key(Policy=json.dumps(own))["KeyMetadata"]["Arn"]
 
-    def found_of(**settings: str) -> list[tuple[str, State, str]]:
+    def policy_findings(**settings: str) -> list[tuple[str, State, str]]:
         checks = ground.backend(BUCKET_NAME="company", **settings).run_checks()
         return [(each.message, each.state, each.fix) for each in checks if each.name in ("policy", "company")]
 
-    assert found_of() == [("the policy of the bucket company refuses nothing that mlops does", State.OK, "")]
+    assert policy_findings() == [("the policy of the bucket company refuses nothing that mlops does", State.OK, "")]
     demand = {"Sid": "DenyPlain", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject"}
     condition = {"StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": key}}
     statement = {**demand, "Resource": "arn:aws:s3:::company/*", "Condition": condition}
     s3.put_bucket_policy(Bucket="company", Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
-    ((message, state, fix),) = found_of()
+    ((message, state, fix),) = policy_findings()
     assert message.startswith("The policy of the bucket company (DenyPlain) refuses s3:PutObject on arn:aws:s3:::comp")
     assert (state, fix) == (State.FAILURE, f"Set KMS_KEY_ARN={key}, then: mlops deploy-infra")
-    company, checkpoints = found_of(KMS_KEY_ARN=key)
+    company, checkpoints = policy_findings(KMS_KEY_ARN=key)
     assert (company[1], "PipelineRole does for the topic's mails" in company[0]) == (State.FAILURE, True)
     assert (checkpoints[1], "lets a training store checkpoints" in checkpoints[0]) == (State.WARNING, True)
     assert "except arn:aws:s3:::company/tiny-dev/checkpoints/* from it" in checkpoints[2]
+
+
+def test_a_container_that_has_no_credential_for_the_index_is_named_before_a_run(ground: Ground) -> None:
+    use_case, requirements = (ground.root / "training" / name for name in ("usecase.toml", "requirements.txt"))
+    index = {"PACKAGE_INDEX_URL": "https://packages.example/simple", "PACKAGE_INDEX_SECRET": "/company/packages"}
+
+    def warned(**settings: str) -> bool:
+        checks = requirements_check(subject_of(ground, **settings))
+        return any("The model's container installs training/requirements.txt" in each.message for each in checks)
+
+    requirements.write_text("company-tools==1.0\n")
+    assert not warned(**index), "the container of TensorFlow installs nothing"
+    use_case.write_text(use_case.read_text() + '\n[model]\nframework = "sklearn"\n')
+    assert warned(**index)
+    assert not warned(PACKAGE_INDEX_URL=index["PACKAGE_INDEX_URL"]), "an index without a credential is passed on"
+    requirements.write_text("# nothing\n")
+    assert not warned(**index)

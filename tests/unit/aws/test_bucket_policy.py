@@ -21,7 +21,7 @@ def denied(action: Any = "s3:*", resource: Any = f"{BUCKET}/*", principal: Any =
     return {"Effect": "Deny", "Principal": principal, "Action": action, "Resource": resource, **more}
 
 
-def found_in(statement: dict[str, Any], use: BucketUse = USE) -> list[Objection]:
+def objections_to(statement: dict[str, Any], use: BucketUse = USE) -> list[Objection]:
     return list(objections({"Statement": [{"Effect": "Allow", "Principal": "*"}, statement]}, use))
 
 
@@ -41,7 +41,7 @@ def found_in(statement: dict[str, Any], use: BucketUse = USE) -> list[Objection]
     ],
 )
 def test_statements_that_refuse_nothing(statement: dict[str, Any], use: BucketUse) -> None:
-    assert found_in({key: value for key, value in statement.items() if value is not None}, use) == []
+    assert objections_to({key: value for key, value in statement.items() if value is not None}, use) == []
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_statements_that_refuse_nothing(statement: dict[str, Any], use: BucketUs
     ],
 )
 def test_statements_that_refuse_a_request(statement: dict[str, Any], use: BucketUse, principal: str) -> None:
-    (objection,) = found_in({key: value for key, value in statement.items() if value is not None}, use)
+    (objection,) = objections_to({key: value for key, value in statement.items() if value is not None}, use)
     assert (objection.request.principal, objection.unknown, objection.statement) == (principal, [], "statement 2")
 
 
@@ -78,14 +78,14 @@ def test_statements_that_refuse_a_request(statement: dict[str, Any], use: Bucket
     ],
 )
 def test_what_depends_on_a_condition_that_nobody_knows_before(condition: dict[str, Any], keys: list[str]) -> None:
-    (objection,) = found_in(denied(Condition=condition))
+    (objection,) = objections_to(denied(Condition=condition))
     assert (objection.unknown, objection.is_about_checkpoints) == (keys, False)
 
 
 @pytest.mark.parametrize("condition", [{"StringNotEquals": {SSE: "aws:kms"}}, {"Null": {SSE_KEY: "true"}}])
 def test_with_the_key_that_is_demanded_only_checkpoints_are_unknown(condition: dict[str, Any]) -> None:
     statement = denied("s3:PutObject", Sid="DenyPlain", Condition=condition)
-    (objection,) = found_in(statement, WITH_KEY)
+    (objection,) = objections_to(statement, WITH_KEY)
     assert (objection.statement, objection.is_about_checkpoints) == ("DenyPlain", True)
     outside = {**statement, "NotResource": f"{BUCKET}/tiny-dev/checkpoints/*"}
-    assert found_in({key: value for key, value in outside.items() if key != "Resource"}, WITH_KEY) == []
+    assert objections_to({key: value for key, value in outside.items() if key != "Resource"}, WITH_KEY) == []

@@ -49,3 +49,18 @@ def requirements(subject: CheckContext) -> Iterator[Finding]:
             "pip installs any file that the package index has under these names.",
             "For protection, add hashes to the lines of this file, of versions that fit the container",
         )
+    if subject.settings["PACKAGE_INDEX_SECRET"] and subject.use_case.framework.uses_handlers:
+        yield from _of_the_model(jobs, requirements_of(root / jobs))
+
+
+def _of_the_model(name: str, lines: list[str]) -> Iterator[Finding]:
+    """Yield a warning if the model's container installs packages: it cannot read the credential of the index."""
+    if lines:
+        yield Finding(
+            "requirements",
+            State.WARNING,
+            f"The model's container installs {name} from PyPI, if the training packs it (pack_code does).",
+            "It cannot read the credential in PACKAGE_INDEX_SECRET. Without a way to PyPI the deployment fails, after "
+            "the training was paid.",
+            "Have a serving image with these packages in IMAGE_REGISTRY, or an index without a credential",
+        )

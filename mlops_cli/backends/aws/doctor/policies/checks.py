@@ -108,7 +108,7 @@ def _checkpoints(names: str, bucket: str, use: BucketUse) -> Finding:
         NAME,
         State.WARNING,
         f"Not known: whether the policy of the bucket {bucket} ({names}) lets a training store checkpoints.",
-        "It demands a key in each request. SageMaker takes no key for checkpoints, and does not document what it sends.",
+        "It demands a key in each request. SageMaker takes no key for checkpoints, and documents no header for them.",
         f"Have the bucket's owner except {use.arn}/{use.prefix}{CHECKPOINTS}* from it; or write no checkpoints",
     )
 
