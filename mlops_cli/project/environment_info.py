@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ def environment_info(root: Path) -> dict[str, Any]:
 
 def machine() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"system": platform.platform(), "processor": platform.machine(), "cpus": os.cpu_count(), "bytes": memory}
+    return {"system": _system(), "processor": platform.machine(), "cpus": os.cpu_count(), "bytes": memory}
+
+
+def _system() -> str:
+    """Return platform.platform(), which on Linux starts the program uname for a name that it does not show."""
+    if sys.platform != "linux":
+        return platform.platform()
+    kernel = os.uname()
+    return "-".join([kernel.sysname, kernel.release, kernel.machine, "with", "".join(platform.libc_ver())])
 
 
 def _git_state(root: Path) -> dict[str, Any] | None:
