@@ -20,7 +20,7 @@ from aws_simulator.fixture import Aws
 from aws_simulator.services.sagemaker.jobs import scriptmode
 from aws_simulator.tests.sagemaker.job_account import BUCKET, Jobs, untarred
 from mlops_cli.backends.aws.stages.containers import launcher
-from mlops_cli.backends.aws.stages.job_requests import LAUNCHER, JobSpec, training_request
+from mlops_cli.backends.aws.stages.jobs.job_requests import LAUNCHER, JobSpec, training_request
 from mlops_cli.core.jobs import script_mode
 from mlops_cli.core.jobs.script_job import ScriptJob, command_line
 from mlops_cli.core.stages import Kind

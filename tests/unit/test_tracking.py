@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from mlops_cli.backends.aws.runs.pipeline_runs import PipelineRuns
-from mlops_cli.backends.aws.stages.job_outputs import own_files
+from mlops_cli.backends.aws.stages.jobs.job_outputs import own_files
 from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.runs import Run, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlops_cli.backends.aws.stages.package_index import NO_INDEX, PackageIndex
+from mlops_cli.backends.aws.stages.jobs.package_index import NO_INDEX, PackageIndex
 from mlops_cli.core.jobs.secret_addresses import is_parameter, location
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings.values import Settings

@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.infra.ownership import require_owner
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.backends.aws.stack_outputs import StackOutputs, from_stack
-from mlops_cli.backends.aws.stages.job_builder import JobBuilder
+from mlops_cli.backends.aws.stages.jobs.job_builder import JobBuilder
 from mlops_cli.backends.model_evaluation import RenderReport
 from mlops_cli.project.completion_cache import CompletionCache
 from mlops_cli.project.paths import Project

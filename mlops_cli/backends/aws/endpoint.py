@@ -7,7 +7,7 @@ from dataclasses import replace
 from mlops_cli.backends.aws.clients.request_statistics import read_counts
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
-from mlops_cli.backends.aws.stages.job_outputs import training_outputs
+from mlops_cli.backends.aws.stages.jobs.job_outputs import training_outputs
 from mlops_cli.backends.base import ServedEndpoint
 from mlops_cli.core.endpoint import Endpoint, GateReport, InvocationResponse
 from mlops_cli.core.runs import StageRun

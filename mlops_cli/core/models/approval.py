@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 
 from mlops_cli.core.models.decision import Decision
@@ -31,3 +31,8 @@ def accepts(decision: Decision, shortfalls: Sequence[str]) -> bool:
 
 def has_reason(comment: str) -> bool:
     return any(character.isalnum() and character not in BLANK_LETTERS for character in comment)
+
+
+def limits_of(cache_inputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the limits and demands among the cache inputs of an approval request, by name."""
+    return {name: value for name, value in cache_inputs.items() if not name.startswith("the output of ")}

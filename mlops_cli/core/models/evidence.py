@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from mlops_cli.core.cache_inputs import THE_DATA
-from mlops_cli.core.models.approval import SHORTFALLS, has_reason
+from mlops_cli.core.models.approval import SHORTFALLS, has_reason, limits_of
 from mlops_cli.core.models.comparison import Comparison, summarize
 from mlops_cli.core.models.decision import Decision
 from mlops_cli.core.models.metric_bounds import Metrics
@@ -235,14 +235,9 @@ def _splits(report: dict[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, splits)) if isinstance(splits, dict) else ()
 
 
-def limits_of(gate: StageRun) -> dict[str, str]:
-    """Return the limits and demands of an approval request, by name."""
-    return {name: value for name, value in gate.cache_inputs.items() if not name.startswith("the output of ")}
-
-
 def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
     """Return the shortfalls at the time of the request, if usecase.toml has other limits now."""
-    requested = limits_of(gate)
+    requested = limits_of(gate.cache_inputs)
     if not requested or requested == metrics.named():
         return ()
     return tuple(f"{shortfall}, at the time of the request" for shortfall in gate.detail.get(SHORTFALLS, ()))

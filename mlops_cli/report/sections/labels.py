@@ -24,7 +24,8 @@ def labels(context: ReportContext) -> str:
     return f"""<section id="labels"><h2>Quality, row by row</h2>
 <p class="soft">{_legend(context, bool(values))}</p>
 <div class="scroll"><table><thead><tr><th>{escape(evidence.split)}</th><th class="num">{title(evidence.primary)}</th>
-<th class="plot">{_scale(span)}</th><th>limit</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div></section>"""
+<th class="plot">{_scale(span)}</th><th>metric limit</th>{heads}</tr></thead>
+<tbody>{rows}</tbody></table></div></section>"""
 
 
 def _legend(context: ReportContext, champion: bool) -> str:

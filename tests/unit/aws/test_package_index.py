@@ -13,7 +13,7 @@ import pytest
 from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.stages import index_url
 from mlops_cli.backends.aws.stages.containers import launcher, secrets_runner
-from mlops_cli.backends.aws.stages.job_requests import (
+from mlops_cli.backends.aws.stages.jobs.job_requests import (
     ENTRYPOINT,
     ENTRYPOINT_WITH_CREDENTIAL,
     LAUNCHER,
@@ -21,7 +21,7 @@ from mlops_cli.backends.aws.stages.job_requests import (
     processing_request,
     training_request,
 )
-from mlops_cli.backends.aws.stages.package_index import INSTALLER, RENAMED_REQUIREMENTS, PackageIndex
+from mlops_cli.backends.aws.stages.jobs.package_index import INSTALLER, RENAMED_REQUIREMENTS, PackageIndex
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings.values import resolve
 from mlops_cli.project.usecase.instances import JobInstances

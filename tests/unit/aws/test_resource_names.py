@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 
 from mlops_cli.backends.aws.resource_names import ResourceNames
-from mlops_cli.backends.aws.stages.job_requests import NAME_LENGTH, job_name
+from mlops_cli.backends.aws.stages.jobs.job_requests import NAME_LENGTH, job_name
 
 NAMES = [
     *(ResourceNames("toxic-comments", stage) for stage in ("dev", "prod", "dev-eu", "dev-2")),

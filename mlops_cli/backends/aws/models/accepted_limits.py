@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mlops_cli.core.models.decision import Decision
 from mlops_cli.files.hashing import digest_bytes
 
 DIGEST_LENGTH = 32
@@ -25,10 +24,6 @@ class AcceptedLimits:
     @property
     def digest(self) -> str:
         return digest_bytes(self.content)[:DIGEST_LENGTH]
-
-
-def accepted_by(decision: Decision) -> AcceptedLimits:
-    return AcceptedLimits(decision.limits, decision.shortfalls)
 
 
 LoadAccepted = Callable[[str], AcceptedLimits | None]

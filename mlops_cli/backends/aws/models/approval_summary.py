@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlops_cli.backends.aws.models.accepted_limits import accepted_by
+from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits
 from mlops_cli.core.models.decision import Decision, DecisionKind, NamedModel
 from mlops_cli.files.json_text import parse_json
 
@@ -71,5 +71,5 @@ def rejection_comment(kind: DecisionKind, version: str, why: str) -> str:
 def forwarded(decision: Decision) -> tuple[str, DecisionDetails]:
     """Return a forwarded approval: with the comment and the run of the original."""
     origin = decision.forwarded_from or decision.run_id
-    accepted = accepted_by(decision).digest
+    accepted = AcceptedLimits(decision.limits, decision.shortfalls).digest
     return decision.comment, DecisionDetails(forwarded_from=origin, model=decision.model_digest, accepted=accepted)

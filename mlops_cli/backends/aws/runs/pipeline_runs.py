@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.runs.build_limit import build_minutes
 from mlops_cli.backends.aws.runs.cost_estimate import LOGGED, STORED, VOLUMES, Estimate, recent_durations, with_prices
 from mlops_cli.backends.aws.runs.start import StartRequest
 from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of
-from mlops_cli.backends.aws.stages.job_outputs import own_files
+from mlops_cli.backends.aws.stages.jobs.job_outputs import own_files
 from mlops_cli.backends.base import Runs
 from mlops_cli.backends.model_evaluation import FILES, LARGEST_FILE, MOST_FILES
 from mlops_cli.core.costs import CostCheck, Costs, no_cost_check

@@ -21,9 +21,8 @@ from mlops_cli.backends.aws.clients.codepipeline import (
 from mlops_cli.backends.aws.models.accepted_limits import AcceptedLimits, LoadAccepted, none_accepted
 from mlops_cli.backends.aws.models.approval_summary import read_summary
 from mlops_cli.core.cache_inputs import digest_cache_inputs
-from mlops_cli.core.models.approval import SHORTFALLS
+from mlops_cli.core.models.approval import SHORTFALLS, limits_of
 from mlops_cli.core.models.decision import Actor, Decision, arn_name
-from mlops_cli.core.models.evidence import limits_of
 from mlops_cli.core.runs import FOR_A_DECISION, Run, StageRun, Status, new_run
 from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
 
@@ -92,7 +91,7 @@ def decision_of(
         return None
     last = decided[-1]
     comment, details = read_summary(last.summary)
-    requested = AcceptedLimits(limits_of(gate), tuple(gate.detail.get(SHORTFALLS, ())))
+    requested = AcceptedLimits(limits_of(gate.cache_inputs), tuple(gate.detail.get(SHORTFALLS, ())))
     accepted = load_accepted(details.accepted) or requested
     return Decision(
         run_id,
@@ -113,9 +112,9 @@ def decision_of(
 
 def request_key(gate: StageRun, limits: Mapping[str, str]) -> str:
     """Return the cache key that the request would have under other limits."""
-    if limits == limits_of(gate):
+    if limits == limits_of(gate.cache_inputs):
         return gate.key
-    inputs = {name: value for name, value in gate.cache_inputs.items() if name not in limits_of(gate)}
+    inputs = {name: value for name, value in gate.cache_inputs.items() if name not in limits_of(gate.cache_inputs)}
     return digest_cache_inputs({**limits, **inputs})
 
 

@@ -16,7 +16,7 @@ from mlops_cli.backends.aws.clients.endpoint import SageMakerEndpoint
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.models.approvals import ApprovalHistory
 from mlops_cli.backends.aws.runs.store import DECISIONS, S3RunStore
-from mlops_cli.backends.aws.stages.job_outputs import own_files, training_outputs
+from mlops_cli.backends.aws.stages.jobs.job_outputs import own_files, training_outputs
 from mlops_cli.backends.model_evaluation import (
     FILES,
     INSTANCES,

@@ -64,7 +64,7 @@ def run_stage_step(
         _run_or_roll_back(stage, run, executor, view)
     elif stage.kind is Kind.APPROVAL:
         _verify_request(run, executor)
-    executor.write_action_inputs(stage, run)
+    executor.action_inputs.write_for(stage, run)
     executor.save(run)
     _save_result(stage, run, executor)
     return run
@@ -90,7 +90,7 @@ def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
         view.stage_changed(run, run.endpoint_gate)
     executor.publish_outcome(run)
     executor.save(run)
-    executor.write_result_inputs(run)
+    executor.action_inputs.write_result(run, executor.rollback_model)
     return run
 
 

@@ -1,68 +1,56 @@
 """The engine's StageExecutor inside a step on AWS.
 
 A job is not awaited: the step writes its request, CodePipeline's next action runs it, and the step of the next stage
-collects its output (``collect_result``). The inputs of the next action lie in ``out``.
+collects its output (``collect_result``).
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingContainer
 from mlops_cli.backends.aws.clients.secrets import secret_values
 from mlops_cli.backends.aws.company_account import check_hosting
-from mlops_cli.backends.aws.infra.dataset import METADATA, data_prefix
-from mlops_cli.backends.aws.infra.source.sent_files import sent_code
+from mlops_cli.backends.aws.infra.dataset import data_prefix
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.models.approvals import approved_stage, objection
 from mlops_cli.backends.aws.services import AwsServices
-from mlops_cli.backends.aws.stages import endpoint_parameters, job_code, job_outputs
+from mlops_cli.backends.aws.stages.action_inputs import ActionInputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
 from mlops_cli.backends.aws.stages.auto_rollback import RollbackModel
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
-from mlops_cli.backends.aws.stages.job_builder import LOG_GROUPS, JobBuilder
-from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
-from mlops_cli.backends.aws.stages.job_requests import DIGESTS
+from mlops_cli.backends.aws.stages.jobs import job_code, job_outputs
+from mlops_cli.backends.aws.stages.jobs.job_builder import LOG_GROUPS, JobBuilder
+from mlops_cli.backends.aws.stages.jobs.job_provenance import JobProvenance
+from mlops_cli.backends.aws.stages.stage_inputs import StageInputs
 from mlops_cli.backends.gate_runner import execute_gate, folder_variables, gate_environment, gate_failure, has_passed
-from mlops_cli.caching.inputs import input_digests, no_dataset_error, use_case_inputs
-from mlops_cli.caching.key import code_inputs
-from mlops_cli.caching.reads import Reads
-from mlops_cli.caching.stage_files import file_inputs
 from mlops_cli.core.cache_inputs import FILE, THE_DATA, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
-from mlops_cli.core.jobs.script_environment import environment_inputs
-from mlops_cli.core.models.approval import SHORTFALLS, accepts
+from mlops_cli.core.models.approval import accepts
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.data.metadata import dataset_info_from, record_of
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.hashing import digest_bytes, digest_file
 from mlops_cli.frameworks import DEFAULT, framework_named
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.frameworks.package_check import obstacle
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
-from mlops_cli.project.environment import job_environment_inputs
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase.use_case import UseCase
 
 TAIL_LINES = 8
-REUSE: dict[str, Any] = {"kind": "reuse", "request": {}}
-REFUSED: dict[str, Any] = {"kind": "refused", "request": {}}
 ASK_AGAIN = "Ask for a decision: mlops run --from approval"
-CONFIGURATION, TEMPLATE = "endpoint.json", "endpoint.yaml"
 
 
 class AwsStageExecutor:
@@ -84,82 +72,30 @@ class AwsStageExecutor:
         self.run_store = services.run_store
         self.endpoint = services.endpoint
         self.job_builder = job_builder
-        self.out = Project(checkout or project.root).state / "stage"
-        self._imports: dict[str, list[str]] = {}
+        self.inputs = StageInputs(project, use_case, self.outputs, self.bucket, self.endpoint, job_builder)
+        self._out = Project(checkout or project.root).state / "stage"
         self.rollback_model: RollbackModel | None = None
         # The reason and the details of the rollback that this run was started for.
         self.rollback_decision: tuple[str, DecisionDetails] | None = None
 
-    def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
-        inputs = input_digests(stage, run, self._dataset()["sha256"] if DATA in stage.inputs else "")
-        return {
-            **self._code(stage),
-            **inputs,
-            **use_case_inputs(stage, run, self.use_case),
-            **self._environment(stage),
-            **self._read_before(stage),
-        }
-
-    def _read_before(self, stage: Stage) -> dict[str, str]:
-        """Return the present values of the files that the last execution of a gate has read."""
-        previous = self.previous(stage) if stage.kind is Kind.GATE else None
-        return self._reads().present(previous.cache_inputs) if previous else {}
-
-    def _reads(self) -> Reads:
-        code = self.use_case.passed.code
-        return Reads(self.project.root, self.use_case.files, digest_file, self.project.scripts_dir, code)
-
-    def _code(self, stage: Stage) -> dict[str, str]:
-        """Return the code's cache inputs: a gate runs in this environment, a job in an image with the requirements."""
-        training, root = self.project.training, self.project.root
-        if stage.kind is Kind.GATE:
-            shared = self.use_case.passed.code
-            code = code_inputs(training / stage.script, self._imports, root=training, code=shared, project=root)
-            return {**self._other_files(stage), **code, **job_environment_inputs(self.use_case.passed)}
-        if not stage.script:
-            return {}
-        variables = environment_inputs({}, self.use_case.passed)
-        packed = {DIGESTS: job_code.digests_script()} if stage.kind is Kind.PROCESSING else {}
-        index = self.outputs.company.index.cache_inputs if self.job_builder.requirements() else {}
-        names, shared = sent_code(root, self.project.scripts_dir), self.use_case.passed.code
-        sources = job_code.inputs(stage, training, names, self.use_case, self._imports, shared, root)
-        return {"image": self.outputs.training_image, **index, **packed, **sources, **variables}
-
-    def _other_files(self, stage: Stage) -> dict[str, str]:
-        """Return the files that no script imports: all files of the jobs, requirements.txt among them."""
-        root, training = self.project.root, self.project.training
-        names = sent_code(root, self.project.scripts_dir)
-        data_scripts, shared = self.use_case.data_scripts, self.use_case.passed.code
-        return file_inputs(
-            stage, training, names, self.use_case.files, self._imports, digest_file, data_scripts, shared, root
+    @cached_property
+    def action_inputs(self) -> ActionInputs:
+        services = self.services
+        return ActionInputs(
+            self._out,
+            self.use_case,
+            self.outputs,
+            self.bucket,
+            self.endpoint,
+            services.registry,
+            services.approvals,
+            services.approval_report,
+            services.names.tags,
+            lambda: self.inputs.template,
         )
 
-    def _environment(self, stage: Stage) -> dict[str, str]:
-        """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""
-        if stage.kind is Kind.DEPLOY:
-            hosting = {
-                f"aws.endpoint.{name}": str(value) for name, value in asdict(self.use_case.machines.endpoint).items()
-            }
-            return {
-                "the endpoint": self.outputs.endpoint,
-                "templates/endpoint.yaml": digest_bytes(self._template),
-                **hosting,
-            }
-        return {"the deployment": self.endpoint.deployed_model().configuration} if stage.tests_endpoint else {}
-
-    @cached_property
-    def _template(self) -> bytes:
-        """Return the endpoint's template as `mlops deploy-infra` uploaded it, not as the repository has it."""
-        content = self.bucket.get(self.outputs.endpoint_template.removeprefix(self.bucket.prefix))
-        if content is None:
-            raise StageFailed("The endpoint's template is not in the bucket.", "Send it again: mlops deploy-infra")
-        return content
-
-    def _dataset(self) -> dict[str, Any]:
-        metadata = self.bucket.get_json(METADATA)
-        if metadata is None:
-            raise no_dataset_error(self.use_case)
-        return dict(metadata)
+    def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
+        return self.inputs.cache_inputs(stage, run, self.previous(stage))
 
     def key(self, cache_inputs: dict[str, str]) -> str:
         return digest_cache_inputs(cache_inputs)
@@ -173,13 +109,13 @@ class AwsStageExecutor:
         if stage.kind is Kind.GATE:  # its result in another run is the word of another commit's build
             return None
         record = self.run_store.find_stage(stage.name, key)
-        if record is None or not (self._is_usable(stage, record) and self._reads().are_same(record.cache_inputs)):
+        if record is None or not (self._is_usable(stage, record) and self.inputs.reads().are_same(record.cache_inputs)):
             return None
         return self._reread(stage, record) if stage.kind is Kind.PROCESSING else record
 
     def _reread(self, stage: Stage, record: StageRun) -> StageRun:
         """Return a record that a step of any run may have written, with the facts as they are."""
-        dataset = {"dataset": record_of(self._dataset())} if DATA in stage.inputs else {}
+        dataset = {"dataset": record_of(self.inputs.dataset())} if DATA in stage.inputs else {}
         return replace(record, cache_inputs={}, detail={**job_outputs.reread(self.bucket, record), **dataset})
 
     def _approved(self, key: str, run: Run) -> StageRun | None:
@@ -220,7 +156,7 @@ class AwsStageExecutor:
         self._require_deployable(self.use_case.framework)
         self._secrets()  # one that is missing fails here, before an instance is paid for
         prepared = self.job_builder.prepare(stage, run)
-        self.write_action_input("request.json", prepared.document)
+        self.action_inputs.write("request.json", prepared.document)
         run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"
         detail = {
             "job": prepared.name,
@@ -280,7 +216,7 @@ class AwsStageExecutor:
                 self.use_case.time_limits,
             )
         if has_passed(detail):
-            read = self._reads().cache_inputs(notes, started, run.stage(stage.name).cache_inputs)
+            read = self.inputs.reads().cache_inputs(notes, started, run.stage(stage.name).cache_inputs)
             # The next step runs on another machine: only files of the project exist there, too.
             inside = {name: value for name, value in read.items() if not name.startswith(f"{FILE}/")}
             return StageResult(run.stage(stage.name).key, detail=detail, read=inside)
@@ -300,7 +236,7 @@ class AwsStageExecutor:
     def _input_folder(self, source: str, run: Run) -> Path:
         """Return a local copy of the dataset or of a stage's output."""
         if source == DATA:
-            dataset = self._dataset()
+            dataset = self.inputs.dataset()
             return job_outputs.download(
                 self.bucket, data_prefix(dataset), dataset_info_from(self.project.data, dataset).folder
             )
@@ -309,43 +245,6 @@ class AwsStageExecutor:
 
     def _folder(self, record: StageRun) -> Path:
         return self.project.artifacts / record.name / record.artifact.rstrip("/").rpartition("/")[2]
-
-    def write_action_input(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a file for the next action of this stage."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / name).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-    def write_action_inputs(self, stage: Stage, run: Run) -> None:
-        """Write the next action's files; it needs them even if the stage was reused."""
-        record = run.stage(stage.name)
-        if stage.kind in LOG_GROUPS and record.status.has_output:
-            self.write_action_input("request.json", REUSE)
-        if stage.kind is Kind.APPROVAL:
-            evidence = self.services.approval_report.publish(run)
-            if record.status is Status.WAITING:  # a decided request stays unchanged
-                record.detail = {**record.detail, SHORTFALLS: evidence.shortfalls}
-        if stage.kind is Kind.DEPLOY:
-            self._write_deployment(run)
-        self.write_action_input("stage.json", asdict(record))
-
-    def _write_deployment(self, run: Run) -> None:
-        """Write the deployment and keep it for the next stage; add the recorded decision to the report."""
-        approval = run.approval
-        configuration = self._configuration(run, approval.detail["package"], approval.output)
-        self.bucket.put_json(key_of(run.id, CONFIGURATION), configuration)
-        self._write_endpoint_inputs(configuration)
-        self.services.approval_report.publish_decision(replace(run, decision=self.services.approvals.for_run(run)))
-
-    def write_result_inputs(self, run: Run) -> None:
-        """Write the model to be live and the stage's result; a deployment without changes takes no time."""
-        target, deployed = self.rollback_model, self.bucket.get_json(key_of(run.id, CONFIGURATION))
-        self._write_endpoint_inputs(self._configuration(run, target.package, target.digest) if target else deployed)
-        self.write_action_input("request.json", REFUSED if run.endpoint_gate.status is Status.FAILED else REUSE)
-
-    def _write_endpoint_inputs(self, configuration: Mapping[str, Any]) -> None:
-        parameters = {**configuration["Parameters"], "Deployment": os.urandom(8).hex()}
-        self.write_action_input(CONFIGURATION, {**configuration, "Parameters": parameters})
-        (self.out / TEMPLATE).write_bytes(self._template)
 
     def publish_outcome(self, run: Run) -> None:
         """Say in the run's report that its model is live; log a failure, since no run fails for its report."""
@@ -358,20 +257,6 @@ class AwsStageExecutor:
         """Select the previous model; return False if there is none, or no failed model to replace."""
         self.rollback_model = self.services.auto_rollback.select_model(run)
         return self.rollback_model is not None
-
-    def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
-        """Return the template configuration.
-
-        A failed endpoint accepts equal content only under another name. So does one that has gone back to a
-        configuration which is no longer there, since its stack holds that it has the newest.
-        """
-        machines, sample = self.use_case.machines.endpoint, self.use_case.sample
-        container = self.services.registry.container(package)
-        values = endpoint_parameters.parameters(self.outputs, machines, package, digest, sample, container)
-        unusable = self.endpoint.status("").state is EndpointState.FAILED or self.endpoint.deployed_model().is_unknown
-        salt = run.id if unusable else ""
-        tags = {**self.outputs.company.tags, **self.services.names.tags}
-        return endpoint_parameters.configuration(self._template, values, tags, salt)
 
     def provenance(self, run: Run) -> JobProvenance:
         account, pipeline = self.services.account, self.services.pipeline
@@ -403,7 +288,7 @@ class AwsStageExecutor:
             if problem := obstacle(self._folder(record) / job_outputs.PACKAGE, framework):
                 raise StageFailed(f"The trained model cannot be served: {problem}.", CONTINUE)
             return outcome
-        dataset = self._dataset()
+        dataset = self.inputs.dataset()
         if dataset["sha256"] != record.cache_inputs[THE_DATA]:
             raise StageFailed("The data was replaced while it was being prepared.", "Prepare it again: mlops run")
         return replace(outcome, detail={**outcome.detail, "dataset": record_of(dataset)})

@@ -12,7 +12,7 @@ from mlops_cli.backends.aws.runs.status import DECIDING
 from mlops_cli.backends.aws.stack_outputs import from_environment
 from mlops_cli.backends.aws.stages.codebuild_step import run_stage_step
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
-from mlops_cli.backends.aws.stages.job_provenance import no_versions_error
+from mlops_cli.backends.aws.stages.jobs.job_provenance import no_versions_error
 from mlops_cli.backends.base import StageRunner
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.runs import Run

@@ -10,8 +10,9 @@ from mlops_cli.backends.local.runs.execution import RunExecution
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core import clock
 from mlops_cli.core.engine import RunView
+from mlops_cli.core.models.approval import limits_of
 from mlops_cli.core.models.decision import Decision
-from mlops_cli.core.models.evidence import limits_of, require_reason
+from mlops_cli.core.models.evidence import require_reason
 from mlops_cli.core.runs import Run, Status, has_decision
 from mlops_cli.core.stages import APPROVAL
 
@@ -72,5 +73,5 @@ class LocalApprovals(Approvals):
             gate.key,
             gate.output,
             shortfalls=tuple(evidence.comment_reasons),
-            limits=limits_of(gate),
+            limits=limits_of(gate.cache_inputs),
         )

@@ -12,7 +12,7 @@ import pytest
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra.dataset import dataset_prefix
 from mlops_cli.backends.aws.runs.store import S3RunStore
-from mlops_cli.backends.aws.stages import job_outputs
+from mlops_cli.backends.aws.stages.jobs import job_outputs
 from mlops_cli.backends.aws.state_format import MARKER, check_format, write_format
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.models.decision import Actor, Decision

@@ -26,7 +26,8 @@ def finished(run_id: str, model: str) -> Run:
 def step(bucket: Bucket, start: str) -> tuple[Run, S3RunStore]:
     """Run the first step of a run that copies all before ``start``, as it is copied itself."""
     store = S3RunStore(bucket)
-    executor: Any = SimpleNamespace(run_store=store, save=store.save, write_action_inputs=lambda stage, run: None)
+    action_inputs = SimpleNamespace(write_for=lambda stage, run: None)
+    executor: Any = SimpleNamespace(run_store=store, save=store.save, action_inputs=action_inputs)
     run = run_stage_step("preprocess", "r2", executor, {"MLOPS_FROM": start}, VIEW)
     return run, store
 

@@ -12,8 +12,8 @@ import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun
 from mlops_cli.backends.aws.errors import AwsError
-from mlops_cli.backends.aws.stages.job_builder import PreparedJob
-from mlops_cli.backends.aws.stages.job_provenance import JobProvenance
+from mlops_cli.backends.aws.stages.jobs.job_builder import PreparedJob
+from mlops_cli.backends.aws.stages.jobs.job_provenance import JobProvenance
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.core.stages import JOBS, Kind, Stage

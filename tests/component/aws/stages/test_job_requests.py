@@ -17,7 +17,7 @@ import pytest
 from botocore.validate import ParamValidator
 
 from mlops_cli.backends.aws.stages.containers import launcher, output_digests, secrets_runner
-from mlops_cli.backends.aws.stages.job_requests import (
+from mlops_cli.backends.aws.stages.jobs.job_requests import (
     CODE,
     DIGESTS,
     ENTRYPOINT,

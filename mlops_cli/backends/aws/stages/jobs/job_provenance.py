@@ -22,9 +22,9 @@ from mlops_cli.backends.aws.clients.s3 import UNVERSIONED, Bucket
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.infra.dataset import FOLDER, TABLE
 from mlops_cli.backends.aws.runs.status import JOB, latest_attempt
-from mlops_cli.backends.aws.stages.job_builder import JobBuilder
-from mlops_cli.backends.aws.stages.job_outputs import MODEL, REPORTS, REPORTS_VERSION
-from mlops_cli.backends.aws.stages.job_requests import ARCHIVE, digests_prefix, name_of
+from mlops_cli.backends.aws.stages.jobs.job_builder import JobBuilder
+from mlops_cli.backends.aws.stages.jobs.job_outputs import MODEL, REPORTS, REPORTS_VERSION
+from mlops_cli.backends.aws.stages.jobs.job_requests import ARCHIVE, digests_prefix, name_of
 from mlops_cli.core.cache_inputs import THE_DATA
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.runs import Run, StageRun

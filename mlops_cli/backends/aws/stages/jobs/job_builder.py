@@ -16,7 +16,7 @@ from mlops_cli.backends.aws.infra.source.sent_files import sent_code, shared_cod
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages import index_url
 from mlops_cli.backends.aws.stages.containers import launcher, output_digests, secrets_runner
-from mlops_cli.backends.aws.stages.job_requests import (
+from mlops_cli.backends.aws.stages.jobs.job_requests import (
     ARCHIVE,
     DIGESTS,
     LAUNCHER,
@@ -28,7 +28,7 @@ from mlops_cli.backends.aws.stages.job_requests import (
     processing_request,
     training_request,
 )
-from mlops_cli.backends.aws.stages.package_index import (
+from mlops_cli.backends.aws.stages.jobs.package_index import (
     INSTALLER,
     NO_INDEX,
     RENAMED_REQUIREMENTS,

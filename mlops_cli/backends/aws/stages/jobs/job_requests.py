@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.backends.aws.stages.containers import launcher, secrets_runner
-from mlops_cli.backends.aws.stages.package_index import INSTALLER, NO_INDEX, REQUIREMENTS, PackageIndex
+from mlops_cli.backends.aws.stages.jobs.package_index import INSTALLER, NO_INDEX, REQUIREMENTS, PackageIndex
 from mlops_cli.core.jobs.script_environment import STEADY
 from mlops_cli.core.jobs.script_job import CHECKPOINT_VARIABLE, ScriptJob, command_line
 from mlops_cli.core.jobs.script_mode import Hyperparameter

@@ -7,7 +7,7 @@ from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 
 from mlops_cli.backends.aws.stages.containers import output_digests
-from mlops_cli.backends.aws.stages.job_requests import ARCHIVE, DIGESTS
+from mlops_cli.backends.aws.stages.jobs.job_requests import ARCHIVE, DIGESTS
 from mlops_cli.caching.inputs import use_case_inputs
 from mlops_cli.caching.key import source_inputs
 from mlops_cli.caching.stage_files import file_inputs

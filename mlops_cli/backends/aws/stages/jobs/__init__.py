@@ -1,0 +1,1 @@
+"""The jobs of stages: their code and requests, their outputs, and the proof of what they have written."""
