@@ -77,6 +77,16 @@ class AppContext:
 
         return load_use_case(self.project.use_case_file)
 
+    def require_only_name(self, console: Console) -> None:
+        """Let a command that ends costs go on with a wrong usecase.toml if its name is valid, and say so."""
+        from mlops_cli.project.usecase.reader import load_use_case
+
+        try:
+            self.use_case  # noqa: B018 (read, to raise its error)
+        except ConfigurationError as error:
+            self.use_case = load_use_case(self.project.use_case_file, only_name=True)
+            console.say(f"note: {error.message} This command needs only the name.")
+
     @cached_property
     def backend(self) -> Backend:
         return self.targets.get_backend(self.settings, self.project, self.use_case)

@@ -42,10 +42,11 @@ else:
     import tomli as tomllib
 
 
-def load_use_case(path: Path, root: Path | None = None) -> UseCase:
+def load_use_case(path: Path, root: Path | None = None, only_name: bool = False) -> UseCase:
     """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key.
 
-    ``root`` is the project's folder if the file is a copy in another place.
+    ``root`` is the project's folder if the file is a copy in another place. With ``only_name`` a valid name is enough,
+    and each wrong table or key has its default.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -63,7 +64,7 @@ def load_use_case(path: Path, root: Path | None = None) -> UseCase:
     if problems:  # no reader of a key can show or compare such a number
         raise ConfigurationError(f"{path}:{problems.text}", "Fix the file, then check it: mlops config")
     use_case = _read(with_known_names(document, "", TABLES, problems), path, root, problems)
-    if problems:
+    if problems and not (only_name and re.fullmatch(NAME, use_case.name)):
         raise ConfigurationError(f"{path}:{problems.text}", "Fix the file, then check it: mlops config")
     return use_case
 

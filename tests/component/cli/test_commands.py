@@ -172,6 +172,26 @@ def test_cleanup_works_when_a_file_is_damaged(cli: Cli, damage: str) -> None:
     assert not (cli.folder / ".mlops").exists()
 
 
+def test_what_ends_costs_needs_only_the_name_of_a_use_case(cli: Cli) -> None:
+    cli("download-data", "--source", "sample", "--rows", "200")
+    file = cli.folder / "training" / "usecase.toml"
+    text = file.read_text()
+    file.write_text(text.replace("preprocess = 60", "preprocess = 0"))
+    _, err = cli.both("run", code=2)
+    assert "time_limits.preprocess must be a whole number of minutes" in err
+    _, err = cli.both("stop", "x1", code=1)
+    assert "There is no run yet" in err
+    out = cli("cleanup", "--dry-run")
+    assert "time_limits.preprocess must be a whole number of minutes" in out
+    assert "This command needs only the name." in out
+    file.write_text(text.replace('name = "', 'name = "Ü'))
+    _, err = cli.both("cleanup", "--yes", code=2)
+    assert "expected up to 41 letters" in err
+    file.write_text(text.replace("preprocess = 60", "preprocess = 0"))
+    cli("cleanup", "--yes")
+    assert not (cli.folder / ".mlops").exists()
+
+
 SHOWING = ("config", "doctor", "runs", "status", "logs", "models", "drift")
 
 

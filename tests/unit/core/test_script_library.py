@@ -238,6 +238,8 @@ def test_a_metric_that_fails_or_takes_something_else_is_named() -> None:
         mlops_scripts.row_metric(lambda truth: truth, columns)  # type: ignore[arg-type,misc]
     with pytest.raises(ValueError, match=r"failed in row 0 \(truth 1, prediction 0\.9\): ZeroDivisionError"):
         mlops_scripts.row_metric(lambda truth, predicted: truth / 0, columns)
+    with pytest.raises(ValueError, match=r"failed in row 0 \(truth 1, prediction 0\.9\): SystemExit: 0"):
+        mlops_scripts.row_metric(lambda truth, predicted: sys.exit(0), columns)
 
 
 @pytest.mark.parametrize("name", ["f1", "rmse", "accuracy"])

@@ -29,6 +29,7 @@ def cleanup(
     from mlops_cli.console.output import plan_dict
 
     context, console = get_context(ctx)
+    context.require_only_name(console)
     cost_approval = context.cost_approval(console)
     plan, remaining = show_and_remove(context.backend.infra, console, dry_run, keep_data, yes, cost_approval)
     console.result({"plan": plan_dict(plan), "left": plan_dict(remaining), "costs": cost_approval.to_dict()})

@@ -15,6 +15,7 @@ def stop(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
     from mlops_cli.core.runs import Status
 
     context, console = get_context(ctx)
+    context.require_only_name(console)
     run = context.backend.runs.get(run_id)
     if run.status in (Status.PENDING, Status.RUNNING):
         run = context.backend.runs.stop(run)

@@ -69,7 +69,7 @@ def checked_value(name: str, function: Callable[..., Any], call: Callable[[], An
     title = f"the metric {name}, {location(function)},"
     try:
         value = call()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # exit(0) in a metric would end the training as done
         raise ValueError(f"{title} failed {where}: {type(error).__name__}: {error}") from error
     number = as_number(value)
     if not math.isfinite(number):
