@@ -202,7 +202,7 @@ def test_what_a_package_says_instead_of_counts_gets_nowhere(make_endpoint: Any, 
     connect(endpoint).ask("POST", "/invocations", {"instances": ["abc"]})
     log = endpoint.status().log
     endpoint.stop(10)
-    wait_for(lambda: "was not understood" in log.read_text())
+    wait_for(lambda: "sent invalid request statistics" in log.read_text())
     assert endpoint.read_statistics(package.digest, 1).requests == 1
 
 

@@ -170,7 +170,7 @@ def bench(executed: Path, tmp_path: Path) -> Bench:
 
 @pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="there is one worker only")
 def test_tests_that_share_a_project_stay_on_one_worker(shared: Bench, request: pytest.FixtureRequest) -> None:
-    assert request.node.nodeid.endswith("@test_freshness")
+    assert request.node.nodeid.endswith("@tests/unit/caching/test_freshness.py")
 
 
 def test_an_unchanged_project_is_not_executed_again(shared: Bench) -> None:

@@ -191,7 +191,7 @@ def test_packages_of_the_gates_without_hashes_are_refused_before_anything_is_sen
     (tmp_path / "training" / "tests").mkdir(parents=True)
     for name, text in files.items():
         (tmp_path / "training" / name).write_text(text)
-    subject: Any = SimpleNamespace(project=Project(tmp_path))
+    subject: Any = SimpleNamespace(project=Project(tmp_path), settings={"PACKAGE_INDEX_SECRET": ""})
     failures = [finding for finding in requirements(subject) if finding.state is State.FAILURE]
     assert len(failures) == bool(refused)
     if not refused:
@@ -207,5 +207,5 @@ def test_packages_of_the_gates_without_hashes_are_refused_before_anything_is_sen
 def test_what_jobs_install_is_said(tmp_path: Path, line: str, states: list[State]) -> None:
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "requirements.txt").write_text(line)
-    subject: Any = SimpleNamespace(project=Project(tmp_path))
+    subject: Any = SimpleNamespace(project=Project(tmp_path), settings={"PACKAGE_INDEX_SECRET": ""})
     assert [finding.state for finding in requirements(subject)] == states

@@ -318,7 +318,7 @@ def test_a_change_says_what_it_replaces_and_what_is_lost(passed: dict[str, Any],
 
 def test_a_new_subscription_says_that_it_must_be_confirmed() -> None:
     added = {"Action": "Add", "ResourceType": "AWS::SNS::Subscription", "LogicalResourceId": "Subscription"}
-    assert "until its link is clicked" in as_change(added).reason
+    assert "one mail with a link; click it" in as_change(added).reason
     assert as_change({**added, "Action": "Remove"}).reason == ""
 
 

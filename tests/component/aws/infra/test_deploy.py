@@ -241,7 +241,7 @@ def test_a_template_that_is_too_long_for_a_request_is_sent_from_the_bucket(groun
 
 
 def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
-    with pytest.raises(MlopsError, match="which connection and which repository"):
+    with pytest.raises(MlopsError, match="SOURCE=connection needs a connection and a repository"):
         ground.backend(SOURCE="connection").infra.plan()
     arn = "arn:aws:codeconnections:us-east-1:123456789012:connection/1a2b"
     backend = ground.backend(SOURCE="connection", CONNECTION_ARN=arn, FULL_REPOSITORY_ID="me/mine")
@@ -307,7 +307,7 @@ def test_an_account_that_codecommit_is_closed_to_goes_on_with_the_bucket(ground:
     ground.aws.control("codecommit-closed")
     backend = ground.backend(SOURCE="codecommit")
     (warned,) = (change for change in backend.infra.plan().changes if change.resource == "CodeCommit")
-    assert "SOURCE=s3 needs none" in warned.reason
+    assert "SOURCE=s3 needs no repository" in warned.reason
     with pytest.raises(MlopsError, match="there is no existing repository in this AWS account") as caught:
         backend.infra.deploy()
     assert "--source s3" in caught.value.hint
