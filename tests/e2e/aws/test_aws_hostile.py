@@ -172,7 +172,9 @@ def spoil(folder: Path, known_facts: dict[str, Any]) -> None:
         path.write_text(path.read_text() + f"\nimport attack\n\nattack.main('job-{script}')\n")
     spec = templates / "buildspec.yml"
     attack = '      - python training/attack.py "$MLOPS_STAGE_NAME" "$MLOPS_RUN_ID"\n'
-    spec.write_text(spec.read_text().replace("\nartifacts:", f"{attack}\nartifacts:"))
+    last = "      - . .mlops/exports.sh\n"
+    assert last in spec.read_text()
+    spec.write_text(spec.read_text().replace(last, last + attack))
     endpoint = templates / "endpoint.yaml"
     target = "  Foreign:\n    Type: AWS::CloudFormation::WaitConditionHandle\n\n"
     endpoint.write_text(endpoint.read_text().replace("\nOutputs:", f"\n{target}Outputs:"))
