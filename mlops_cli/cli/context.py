@@ -85,7 +85,7 @@ class AppContext:
             self.use_case  # noqa: B018 (read, to raise its error)
         except ConfigurationError as error:
             self.use_case = load_use_case(self.project.use_case_file, only_name=True)
-            console.say(f"note: {error.message} This command needs only the name.")
+            console.say(f"note: this command needs only the use case's name. {error.message}")
 
     @cached_property
     def backend(self) -> Backend:

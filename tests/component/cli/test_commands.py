@@ -183,7 +183,7 @@ def test_what_ends_costs_needs_only_the_name_of_a_use_case(cli: Cli) -> None:
     assert "There is no run yet" in err
     out = cli("cleanup", "--dry-run")
     assert "time_limits.preprocess must be a whole number of minutes" in out
-    assert "This command needs only the name." in out
+    assert "note: this command needs only the use case's name." in out
     file.write_text(text.replace('name = "', 'name = "Ü'))
     _, err = cli.both("cleanup", "--yes", code=2)
     assert "expected up to 41 letters" in err

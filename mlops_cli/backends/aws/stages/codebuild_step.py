@@ -181,9 +181,8 @@ def _collect_output(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
         raise
     record.finished_at = time.time()
     record.detail.pop(HINT, None)  # of an attempt that failed
-    if (
-        stage.kind is Kind.TRAINING
-    ):  # saved after its provenance is verified, so that the decision is about the verified model
+    # A trained model is saved after its provenance is verified: the decision is about the verified model.
+    if stage.kind is Kind.TRAINING:
         return
     _save_result(stage, run, executor)
     executor.save(run)
