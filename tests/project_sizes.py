@@ -1,4 +1,4 @@
-"""Count the lines of projects, for docs/benchmarks.md: ``python -m tests.project_sizes`` prints its table."""
+"""Count the lines of projects: ``python -m tests.project_sizes`` prints a table of docs/development/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def projects() -> dict[str, dict[str, str]]:
         "table, scikit-learn": starter("sklearn"),
         "table, XGBoost": starter("xgboost"),
         "table, PyTorch": starter("pytorch"),
-        "[forecast](forecast.md), XGBoost": guide("forecast.md"),
-        "[pictures](images.md), Keras": guide("images.md"),
-        "[texts](text.md), PyTorch": guide("text.md", "PyTorch"),
+        "[forecast](../guides/forecast.md), XGBoost": guide("guides/forecast.md"),
+        "[pictures](../guides/images.md), Keras": guide("guides/images.md"),
+        "[texts](../guides/text.md), PyTorch": guide("guides/text.md", "PyTorch"),
         "texts, Hugging Face": starter("huggingface"),
     }
 

@@ -35,7 +35,7 @@ def read_reference(content: bytes | None) -> dict[str, Reference]:
     if content is None:
         raise MlopsError(
             f"The live model has nothing to measure: its training wrote no {FILE}.",
-            "See docs/drift.md for the few lines that do it.",
+            "See docs/reference/drift.md for the few lines that do it.",
         )
     try:
         references = parse_references(content)

@@ -1,4 +1,4 @@
-"""The commands of docs/benchmarks.md exist, and need no private data."""
+"""The commands of docs/development/benchmarks.md exist, and need no private data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ import pytest
 from benchmarks.comments import some_texts, write_comments
 from tests.conftest import ROOT
 
-COMMANDS = re.findall(r"`python -m (benchmarks\.\w+)([^`]*)`", (ROOT / "docs" / "benchmarks.md").read_text())
+COMMANDS = re.findall(
+    r"`python -m (benchmarks\.\w+)([^`]*)`", (ROOT / "docs" / "development" / "benchmarks.md").read_text()
+)
 CSV = "id,comment_text,toxic\n1,a,0\n2,b,1\n"
 
 

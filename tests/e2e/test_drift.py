@@ -156,7 +156,7 @@ def test_a_model_that_measures_nothing_gets_no_status(churn: Cli) -> None:
     churn("quickstart", "--yes")
     error = churn.json("drift", code=1)["error"]
     assert "has nothing to measure: its training wrote no observed.json" in error["message"]
-    assert "docs/drift.md" in error["hint"]
+    assert "docs/reference/drift.md" in error["hint"]
 
 
 def test_comments(comments: Cli) -> None:

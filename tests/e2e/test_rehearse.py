@@ -31,7 +31,7 @@ from tests.harness.cloud import project
 
 pytestmark = pytest.mark.slow
 __all__ = ["aws", "aws_server", "project"]
-PAGE = (ROOT / "docs" / "aws.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "aws.md").read_text()
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def processes_with(text: str) -> list[int]:
 
 
 def is_documented(finding: Finding) -> bool:
-    """Return True if docs/aws.md shows the finding, numbers aside."""
+    """Return True if docs/reference/aws.md shows the finding, numbers aside."""
     page = " ".join(masked("\n".join(line.strip() for line in PAGE.splitlines())))
     parts = (finding.message.partition(" on ")[0], finding.reason, finding.fix)
     return all(" ".join(masked(part)) in page for part in parts)

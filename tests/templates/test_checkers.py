@@ -93,7 +93,7 @@ def test_each_skip_is_explained_in_words() -> None:
 
 @pytest.mark.slow
 def test_the_docs_have_the_figures_of_today() -> None:
-    assert table() in (ROOT / "docs" / "aws.md").read_text(encoding="utf-8")
+    assert table() in (ROOT / "docs" / "reference" / "aws.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

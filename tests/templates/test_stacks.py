@@ -120,7 +120,7 @@ def test_a_model_that_is_not_approved_is_not_deployed(deploy: Deployment) -> Non
 
 
 def test_the_machine_of_a_scaled_endpoint_cannot_be_changed_at_once(deploy: Deployment) -> None:
-    """As docs/aws.md describes it: first without scaling, then the other machine."""
+    """As docs/reference/aws.md describes it: first without scaling, then the other machine."""
     deploy("0", MaxInstances="3")
     with pytest.raises(Failed, match="UPDATE_ROLLBACK_COMPLETE"):
         deploy("1", MaxInstances="3", InstanceType="ml.c5.large")

@@ -205,7 +205,11 @@ def test_training_leaves_what_the_package_needs_to_measure(tiny_training: Path) 
 
 
 def test_the_command_of_the_model_page_puts_the_library_on_pythons_path() -> None:
-    (command,) = [line for line in (ROOT / "docs" / "model.md").read_text().splitlines() if line.startswith("export ")]
+    (command,) = [
+        line
+        for line in (ROOT / "docs" / "development" / "model.md").read_text().splitlines()
+        if line.startswith("export ")
+    ]
     environment = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}"}
     script = f"{command}\npython -c 'import monitoring.text_statistics as module; print(module.LIBRARY)'"
     done = subprocess.run(

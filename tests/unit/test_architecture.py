@@ -27,6 +27,7 @@ NUMERIC = ("mlops_cli/evaluation/", "mlops_cli/report/")
 NUMERIC_PACKAGES = ("mlops_cli.evaluation", "mlops_cli.report")
 LONGEST_CHAIN = 15
 FULLEST_FOLDER = 15
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "aws_simulator" / "README.md"])
 SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py"), *LIBRARY.rglob("*.py")])
 
 
@@ -279,11 +280,13 @@ def test_nothing_is_pickled() -> None:
 
 
 def test_the_model_page_names_every_script_and_package_of_the_use_case() -> None:
-    text = (ROOT / "docs" / "model.md").read_text()
+    text = (ROOT / "docs" / "development" / "model.md").read_text()
     scripts = {path.name for path in (ROOT / "training").glob("*.py")}
     packages = {f"{path.parent.name}/" for path in (ROOT / "training").glob("*/__init__.py")}
     assert {"preprocess.py", "train.py", "inference.py"} == scripts
-    assert {name for name in scripts | packages if f"[`{name}`](../training/{name.rstrip('/')})" not in text} == set()
+    assert {
+        name for name in scripts | packages if f"[`{name}`](../../training/{name.rstrip('/')})" not in text
+    } == set()
 
 
 def test_the_scripts_of_the_use_case_and_its_network_are_read_in_one_sitting() -> None:
@@ -293,7 +296,7 @@ def test_the_scripts_of_the_use_case_and_its_network_are_read_in_one_sitting() -
 
 
 def test_the_architecture_page_names_every_module() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
+    text = (ROOT / "docs" / "development" / "architecture.md").read_text()
     described = set(re.findall(r"^  (\S+\.py|\S+/)  ", text, re.MULTILINE))
     modules = {
         path.name if path.is_file() else f"{path.name}/"
@@ -302,6 +305,27 @@ def test_the_architecture_page_names_every_module() -> None:
     }
     assert "core/" in modules
     assert modules - described == {"__init__.py", "__main__.py"}
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text())
+    local = [((page.parent / name).resolve() if name else page, heading) for name, heading in links if ":" not in name]
+    assert [str(path) for path, _ in local if not path.exists()] == []
+    assert [(path.name, heading) for path, heading in local if heading and heading not in headings(path)] == []
+
+
+def test_every_page_that_a_text_names_is_there() -> None:
+    files = [*SOURCES, *PAGES, *(ROOT / "tests").rglob("*.py"), ROOT / ".env.example", ROOT / "pyproject.toml"]
+    names = {name for file in files for name in re.findall(r"\bdocs/[\w/-]+\.md\b", file.read_text())}
+    assert {name for name in names if not (ROOT / name).exists()} <= {"docs/passwords.md"}  # of no project
+    assert len(names) > 5
 
 
 def test_every_command_has_a_module_of_its_name_in_the_folder_of_its_group() -> None:

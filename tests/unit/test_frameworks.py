@@ -108,7 +108,9 @@ def test_a_starter_of_a_large_framework_is_sound_without_it(tmp_path: Path, name
 def test_the_starter_of_hugging_face_is_the_guides_project() -> None:
     """The guide is carried out where transformers are installed."""
     own = script_files(Kind("tickets", minimal=True, framework="huggingface"))
-    shown = {name: text for name, _, text in blocks("text.md") if name.startswith("training/")}  # the last one counts
+    shown = {
+        name: text for name, _, text in blocks("guides/text.md") if name.startswith("training/")
+    }  # the last one counts
     names = [f"training/{name}" for name in ("train.py", "inference.py", "tokenizer.py")]
     gates = [name for name in shown if name.startswith("training/tests/")]
     assert len(gates) == 2

@@ -1,4 +1,4 @@
-"""Each thing has one name: words that the glossary of docs/architecture.md has replaced do not come back."""
+"""Each thing has one name: words that the glossary has replaced do not come back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
-PAGES = sorted([ROOT / "README.md", ROOT / ".env.example", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / ".env.example", *(ROOT / "docs").rglob("*.md")])
 STARTER = PACKAGE / "project" / "scaffold" / "starter"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
 

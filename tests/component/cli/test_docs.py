@@ -1,4 +1,4 @@
-"""docs/commands.md is made from the commands: ``python -m tests.component.cli.test_docs > docs/commands.md``."""
+"""The page of the commands is generated: ``python -m tests.component.cli.test_docs > docs/reference/commands.md``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 HEAD = """# Commands and settings
 
-`python -m tests.component.cli.test_docs > docs/commands.md` generates this page from the help of the
+`python -m tests.component.cli.test_docs > docs/reference/commands.md` generates this page from the help of the
 commands; a test compares both.
 """
 
@@ -66,7 +66,7 @@ def settings() -> str:
 
 
 def test_the_page_is_what_the_commands_say() -> None:
-    assert (ROOT / "docs" / "commands.md").read_text() == commands_page()
+    assert (ROOT / "docs" / "reference" / "commands.md").read_text() == commands_page()
 
 
 def test_every_option_is_explained() -> None:

@@ -1,4 +1,4 @@
-"""The files that docs/evidence.md asks of a use case are those that the report reads."""
+"""The files that docs/reference/evidence.md asks of a use case are those that the report reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_cli.report import report_html
 from tests.component.report.materials import make, use_case
 from tests.conftest import ROOT
 
-PAGE = (ROOT / "docs" / "evidence.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "evidence.md").read_text()
 
 
 def test_the_example_makes_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +23,7 @@ def test_the_example_makes_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert match
     monkeypatch.setenv("SM_OUTPUT_DATA_DIR", str(tmp_path))
     monkeypatch.syspath_prepend(str(LIBRARY.parent))
-    exec(compile(match[1], "docs/evidence.md", "exec"), {})
+    exec(compile(match[1], "docs/reference/evidence.md", "exec"), {})
     content, instances = (tmp_path / name for name in ("predictions.json", "instances.json"))
     assert sorted(read_predictions(content.read_bytes()).columns[0].predicted.tolist()) == [950.0, 1450.0]
     metrics = {"metrics": {"test": {"rent": {"mae": 50.0}}}}

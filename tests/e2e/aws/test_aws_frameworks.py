@@ -105,7 +105,7 @@ def project_of_guide(page: str, folder: Path, aws: Aws, *make_data: str, section
 
 
 def test_the_forecast_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
-    cli = project_of_guide("forecast.md", tmp_path, aws, "make_data.py", "400")
+    cli = project_of_guide("guides/forecast.md", tmp_path, aws, "make_data.py", "400")
     own = "210987654321.dkr.ecr.us-east-1.amazonaws.com/shops/xgboost:7"
     use_case = cli.folder / "training" / "usecase.toml"
     use_case.write_text(use_case.read_text().replace("[model]\n", f'[model]\nserving_image = "{own}"\n', 1))
@@ -133,7 +133,7 @@ def test_the_forecast_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
 
 
 def test_the_pictures_of_the_guide_on_aws(tmp_path: Path, aws: Aws) -> None:
-    cli = project_of_guide("images.md", tmp_path, aws, "make_images.py", "80")
+    cli = project_of_guide("guides/images.md", tmp_path, aws, "make_images.py", "80")
     own = "210987654321.dkr.ecr.us-east-1.amazonaws.com/shapes/training:7"
     use_case = cli.folder / "training" / "usecase.toml"
     use_case.write_text(use_case.read_text().replace("[metrics]", f'[model]\ntraining_image = "{own}"\n\n[metrics]', 1))

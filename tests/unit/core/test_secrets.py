@@ -99,7 +99,7 @@ def test_no_text_of_our_own_is_taken_for_a_secret() -> None:
     texts = [text for module in (ROOT / "mlops_cli").rglob("*.py") for text in own_texts(module)]
     assert len(texts) > 10_000
     assert [text for text in texts if without_secrets(text) != text] == []
-    documents = [*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / ".env.example"]
+    documents = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / ".env.example"]
     lines = [line for document in documents for line in document.read_text(encoding="utf-8").splitlines()]
     assert [line for line in lines if without_secrets(line) != line] == []
 

@@ -153,7 +153,7 @@ def test_nothing_that_is_printed_or_written_installs_a_name_that_nobody_owns() -
     files = [
         *(ROOT / "mlops_cli").rglob("*.py"),
         *(ROOT / "mlops_cli").rglob("*.yml"),
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "templates").iterdir(),
         ROOT / "README.md",
         ROOT / "CONTRIBUTING.md",

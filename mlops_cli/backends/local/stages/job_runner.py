@@ -134,7 +134,9 @@ class JobRunner:
         notes, names = script_notes(output, self.project), unpassed_variables(output, self.passed)
         if not names:
             return notes
-        variables = f"Scripts do not get {', '.join(names)}: see [environment] and [secrets] in docs/what-counts.md."
+        variables = (
+            f"Scripts do not get {', '.join(names)}: see [environment] and [secrets] in docs/reference/cache-inputs.md."
+        )
         return f"{notes}\n{variables}"
 
     def _secrets(self) -> dict[str, str]:
