@@ -1,6 +1,6 @@
-"""``mlops`` and ``python -m mlops_cli``: gives the command line its targets.
+"""Run ``mlops`` or ``python -m mlops_cli``, and connect the command line to the targets.
 
-Few imports: Ctrl-C during the others must not print a traceback.
+Import little here: Ctrl-C during the other imports must not print a traceback.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
-    """Exit: nothing has begun yet."""
+    """Exit at once: no command has started yet."""
     os.write(2, b"error: Interrupted.\n")
     os._exit(128 + number)
 

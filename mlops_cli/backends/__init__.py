@@ -1,4 +1,4 @@
-"""The targets. Only this module builds backends and the reader of data in S3."""
+"""The targets. Only this module creates backends and the reader of S3 data sources."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def get_backend(settings: Settings, project: Project, use_case: UseCase) -> Back
 
 
 def object_store(settings: Settings) -> ObjectStore:
-    """Return the reader of sources in S3, for every target; nothing of AWS is loaded before it is used."""
+    """Return the reader of S3 data sources for every target. It loads boto3 on first use."""
     from mlops_cli.backends.aws.objects import S3Objects
 
     return S3Objects(settings)

@@ -56,7 +56,7 @@ class Client:
         return call
 
     def reading(self) -> AbstractContextManager[None]:
-        """Translate errors while the body of an answer is read: a broken connection becomes an AwsError, too."""
+        """Translate errors while the body of a response is read, such as a broken connection, into AwsError."""
         return raise_aws_errors(self.raw.meta.service_model, self._profile)
 
     def pages(self, operation: str, items: str, **parameters: Any) -> Iterator[Any]:
@@ -69,8 +69,8 @@ class Client:
 class Account:
     """One boto3 session and its clients.
 
-    ``is_explicit``: the profile takes precedence over access keys in environment variables; one that an environment
-    variable names does not, as in every other AWS tool.
+    ``is_explicit``: the user named the profile in a setting or option. Only then it beats access keys in environment
+    variables, as in every other AWS tool.
     """
 
     def __init__(self, region: str, profile: str, is_explicit: bool = True) -> None:
@@ -88,7 +88,7 @@ class Account:
             return boto3.Session(profile_name=profile or None, region_name=self._region or None)
 
     def missing(self) -> Iterator[tuple[str, str]]:
-        """Yield a problem and its fix for a missing region or missing credentials. Send no request to AWS."""
+        """Yield a problem and its fix if the region or the credentials are missing. Send no request to AWS."""
         try:
             with raise_aws_errors(None, self.profile):
                 region, credentials = self.session.region_name, self.session.get_credentials()
@@ -103,14 +103,14 @@ class Account:
 
     @cached_property
     def region(self) -> str:
-        """Return the region of the settings, else of the profile; raise ConfigurationError without any."""
+        """Return the region of the settings, or else of the profile. Raise ConfigurationError if neither has one."""
         region = self.session.region_name
         if not region:
             raise ConfigurationError(*NO_REGION)
         return str(region)
 
     def client(self, service: str, region: str = "") -> Client:
-        """Return the client of a service (``s3``), in this or the account's region; each is created once."""
+        """Return the client of a service (``s3``) in this region, by default the account's. Create each client once."""
         key = (service, region or self.region)
         if key not in self._clients:
             from botocore.config import Config
@@ -132,7 +132,7 @@ class Account:
 
     @cached_property
     def identity(self) -> Identity:
-        """Return the caller as AWS sees it; the first call that proves the credentials valid."""
+        """Return the caller's identity as AWS knows it. This is the first call that proves the credentials valid."""
         caller = self.client("sts").get_caller_identity()
         with raise_aws_errors(None, self.profile):
             method = self.session.get_credentials().method

@@ -1,6 +1,6 @@
-"""The rules of a company's AWS account, by optional settings: boundary and path of roles, tags, a key, a VPC.
+"""The rules of a company's AWS account, all optional: a permissions boundary, a role path, tags, a KMS key, a VPC.
 
-The only place that knows these settings' template parameters, and what follows from them for jobs and the endpoint.
+Only this module knows the template parameters of these settings, and their effect on jobs and the endpoint.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|gr?[5-9]\w*|i\d\w*|p[4-9]
 
 @dataclass(frozen=True)
 class CompanyAccount:
-    """The parts for jobs and the endpoint; empty without the setting."""
+    """The parts for jobs and the endpoint. A part is empty if its setting is not set."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     kms_key: str = ""
@@ -50,11 +50,11 @@ class CompanyAccount:
     index: PackageIndex = NO_INDEX
 
     def volume_key(self, instance_type: str) -> str:
-        """Return the key of an instance's volume; empty for instances that take none."""
+        """Return the key for an instance's volume; empty for instance types that do not support one."""
         return "" if LOCAL_DISKS.match(instance_type) else self.kms_key
 
     def job_request(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a job's request with the tags, the key and the network."""
+        """Return a job's request with the tags, the key and the network added."""
         tags = [*request.get("Tags", ()), *({"Key": name, "Value": value} for name, value in self.tags.items())]
         more = _training(self, request) if "TrainingJobName" in request else _processing(self, request)
         return {**request, **more, "Tags": tags}
@@ -73,7 +73,7 @@ class CompanyAccount:
 
 
 def check_hosting(hosting: EndpointConfig, has_vpc: bool) -> None:
-    """Raise ConfigurationError for a serverless endpoint in a VPC."""
+    """Raise ConfigurationError for a serverless endpoint in a VPC: SageMaker does not support it."""
     if hosting.serverless and has_vpc:
         raise ConfigurationError(
             "A serverless endpoint cannot be in a VPC, and SUBNET_IDS is set.",
@@ -108,13 +108,13 @@ def _processing(account: CompanyAccount, request: Mapping[str, Any]) -> dict[str
 
 
 def tags_of(text: str) -> dict[str, str]:
-    """Return the tags in RESOURCE_TAGS."""
+    """Parse RESOURCE_TAGS."""
     pairs = (entry.partition("=") for entry in text.split(",") if entry)
     return {name: value for name, _, value in pairs}
 
 
 def read(text: str) -> CompanyAccount:
-    """Return the settings in the stack's output or in the variable of the steps."""
+    """Return the settings from the stack's output, or from the variable of a step."""
     values: dict[str, str] = json.loads(text or "{}")
     return CompanyAccount(
         tags=tags_of(values.get("tags", "")),
@@ -126,7 +126,7 @@ def read(text: str) -> CompanyAccount:
 
 
 def parameters(settings: Settings) -> dict[str, str]:
-    """Return the parameters of the pipeline's stack. Raise ConfigurationError for settings that lack another one."""
+    """Return the pipeline stack's parameters. Raise ConfigurationError for a setting that needs another one."""
     missing = [name for name in NETWORK if not settings[name]]
     if missing and len(missing) < len(NETWORK):
         raise ConfigurationError(
@@ -147,7 +147,7 @@ def storage_parameters(settings: Settings) -> dict[str, str]:
 
 
 def used_by(stack_parameters: Mapping[str, str]) -> list[str]:
-    """Return descriptions of the resources that the pipeline's stack uses but has not created."""
+    """Return descriptions of the resources that the pipeline's stack uses but did not create."""
     nouns = {
         "PermissionsBoundary": "policy",
         "KmsKeyArn": "KMS key",

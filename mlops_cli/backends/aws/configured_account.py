@@ -1,4 +1,4 @@
-"""The account that the settings name."""
+"""Create the AWS account object from the settings."""
 
 from __future__ import annotations
 

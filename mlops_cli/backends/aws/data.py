@@ -27,9 +27,9 @@ class AwsData(Data):
         self._deployed = deployed
 
     def download(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
-        """Upload the dataset into the bucket, creating it if missing; the bool is True if anything changed.
+        """Upload the dataset, and create the bucket if needed. The bool is True if anything changed.
 
-        For a job of several machines, upload it a second time, split into several files.
+        For a job on several instances, upload it a second time, split into several files.
         """
         from mlops_cli.backends.data_scripts import DataScripts
         from mlops_cli.data.dataset import download, is_current
@@ -55,9 +55,9 @@ class AwsData(Data):
 
 
 def _send(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> bool:
-    """Upload the data, the metadata last: after a kill in between there is no dataset, never a wrong one.
+    """Upload the data, then the metadata: if the upload is killed, there is no dataset rather than a wrong one.
 
-    Data of an earlier dataset stay for as long as a job may read them.
+    The data of an earlier dataset stay as long as a job may read them.
     """
     folder = _folder(downloaded, machines)
     replaced_data.unmark(bucket, folder)
@@ -74,14 +74,14 @@ def _send(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report
 
 
 def _folder(downloaded: DatasetInfo, machines: int) -> str:
-    """Return the folder of the dataset in the bucket, "" for a table that is one file."""
+    """Return the dataset's folder in the bucket; "" for a table, which is one file."""
     if downloaded.files:
         return dataset.data_prefix(asdict(downloaded))
     return "" if machines == 1 else dataset.shards_folder(downloaded.sha256, machines)
 
 
 def _send_files(downloaded: DatasetInfo, bucket: Bucket, report: Report) -> bool:
-    """Upload the files of a dataset without a schema; return False if all of them are there."""
+    """Upload the files of a dataset without a schema. Return False if all of them exist already."""
     prefix = dataset.data_prefix(asdict(downloaded))
     sizes = {item.key.removeprefix(prefix): item.size for item in bucket.list_objects(prefix)}
     paths = {path.relative_to(downloaded.path).as_posix(): path for path in sorted(downloaded.path.rglob("*"))}
@@ -93,14 +93,14 @@ def _send_files(downloaded: DatasetInfo, bucket: Bucket, report: Report) -> bool
 
 
 def _send_shards(downloaded: DatasetInfo, bucket: Bucket, machines: int, report: Report) -> None:
-    """Upload a table in parts, for so many machines."""
+    """Upload a table in parts, for this number of instances."""
     with tempfile.TemporaryDirectory(dir=downloaded.path.parent) as folder:
         for shard in split(downloaded.path, dataset.shard_count(downloaded.bytes, machines), Path(folder)):
             bucket.upload(shard, dataset.shards_folder(downloaded.sha256, machines) + shard.name, report)
 
 
 def _with_progress(report: Report) -> Any:
-    """Return a Watch that counts completed resources."""
+    """Return a Watch that also counts the completed resources."""
     ended: set[str] = set()
 
     def watch(event: ResourceEvent) -> None:

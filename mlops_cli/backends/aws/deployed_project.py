@@ -1,4 +1,4 @@
-"""A project on AWS as a command sees it: its account, stacks, bucket and services, made on first use."""
+"""A project on AWS, as a command uses it: its account, stacks, bucket and services, each created on first use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DeployedProject:
         return Stacks(self.account, self.names)
 
     def require_owner(self) -> None:
-        """Raise MlopsError if the stacks are a neighbour's: each use of them calls this first."""
+        """Raise MlopsError if the stacks belong to another owner. Every use of the stacks calls this first."""
         require_owner(self.stacks, self.names, self.settings, self.account)
 
     @property
@@ -50,7 +50,7 @@ class DeployedProject:
 
     @property
     def pipeline_stack(self) -> Stack | None:
-        """Return the pipeline's stack with its outputs if it is usable."""
+        """Return the pipeline's stack with its outputs, if the stack is usable."""
         stack = self.stacks.find(self.names.pipeline_stack)
         return stack if stack and stack.outputs else None
 

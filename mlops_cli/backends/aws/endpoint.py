@@ -1,4 +1,4 @@
-"""The SageMaker endpoint as commands see it, compared with the record."""
+"""The SageMaker endpoint as commands see it: its state, compared with the run store."""
 
 from __future__ import annotations
 

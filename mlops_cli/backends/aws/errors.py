@@ -1,4 +1,4 @@
-"""Translate AWS and botocore errors, by error code, into the problem, its reason, and the next command."""
+"""Translate the errors of AWS and botocore, by error code, into a problem, its reason, and the next command."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ NOT_FOUND_MESSAGE = re.compile(r"could not find|cannot find|not found|does not e
 
 
 class AwsError(MlopsError):
-    """A refusal by AWS: ``code`` and ``aws_message`` are its own, for callers that expect a certain refusal."""
+    """An error response of AWS. ``code`` and ``aws_message`` are AWS's, for callers that expect a certain error."""
 
     def __init__(
         self, message: str, hint: str, code: str = "", aws_message: str = "", exit_code: int = EXIT_ERROR
@@ -118,7 +118,7 @@ class AwsError(MlopsError):
 
 
 def or_none(describe: Callable[..., Any], **parameters: Any) -> Any:
-    """Return the answer of a call about a resource; None if AWS reports that there is no such resource."""
+    """Return the response to a call about a resource; None if AWS reports that the resource does not exist."""
     try:
         return describe(**parameters)
     except AwsError as error:
@@ -129,9 +129,9 @@ def or_none(describe: Callable[..., Any], **parameters: Any) -> Any:
 
 @contextmanager
 def raise_aws_errors(service: Any, profile: str, subject: str = "") -> Iterator[None]:
-    """Raise AwsError for every error of botocore, and of boto3's file transfers.
+    """Raise AwsError instead of every error of botocore and of boto3's file transfers.
 
-    ``service`` is the client's service model, if there is one; ``subject`` is the resource of a call.
+    ``service``: the client's service model, if there is one. ``subject``: the resource of the call.
     """
     try:
         yield
@@ -145,14 +145,14 @@ def raise_aws_errors(service: Any, profile: str, subject: str = "") -> Iterator[
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the cause of an interrupted file transfer; every other error is its own cause."""
+    """Return the cause of an interrupted file transfer. Return every other error unchanged."""
     if type(error).__module__ not in TRANSFERS:
         return error
     return getattr(error, "last_exception", None) or error.__context__ or Exception(str(error))
 
 
 def resource_in_call(parameters: Mapping[str, Any]) -> str:
-    """Return the resource that the parameters of a call name."""
+    """Return the resource that the call's parameters name."""
     if "Bucket" in parameters:
         return f"s3://{parameters['Bucket']}/{parameters.get('Key') or parameters.get('Prefix') or ''}"
     telling = (value for name, value in parameters.items() if name.lower().endswith(("name", "arn", "id")))
@@ -162,7 +162,7 @@ def resource_in_call(parameters: Mapping[str, Any]) -> str:
 def from_client_error(
     response: dict[str, Any], operation: str, service: Any, profile: str, subject: str = ""
 ) -> AwsError:
-    """Return the error for an answer of AWS with an error code."""
+    """Return the error for a response of AWS with an error code."""
     error = response.get("Error", {})
     code, message = str(error.get("Code", "")), str(error.get("Message", ""))
     name = getattr(service, "signing_name", "aws")
@@ -231,7 +231,7 @@ def _from_service_code(code: str, message: str, action: str) -> AwsError:
 
 
 def denial(message: str, default_action: str) -> tuple[str, str]:
-    """Return the action and resource that a denial names, else the requested action."""
+    """Return the action and the resource that AWS's message names, or else the requested action."""
     action = re.search(r"perform:? ([a-z0-9-]+:\w+)", message)
     resource = re.search(r"on resource:? (\S+)", message)
     named = resource.group(1).rstrip(".,") if resource else ""
@@ -244,7 +244,7 @@ def sign_in(profile: str) -> str:
 
 
 def from_botocore_error(error: BaseException, profile: str) -> AwsError:
-    """Return the error for a request that could not be sent or got no answer."""
+    """Return the error for a request that could not be sent or got no response."""
     for kinds, translate in _CLIENT_SIDE:
         if isinstance(error, kinds):
             message, hint, exit_code = translate(error, profile)
@@ -263,7 +263,7 @@ def _missing(error: Exception, profile: str) -> Words:
 
 
 def missing_credentials(profile: str, problem: str = "") -> Words:
-    """Return the words for a caller without credentials."""
+    """Return the message for a caller without credentials."""
     where = f" in the profile {profile}" if profile else ""
     return (
         f"There are no AWS credentials{where}{problem}.",

@@ -1,4 +1,4 @@
-"""The infrastructure on AWS: the stacks, their costs, and the removal of everything that mlops made."""
+"""The infrastructure on AWS: the stacks, their costs, and the removal of everything that mlops created."""
 
 from __future__ import annotations
 

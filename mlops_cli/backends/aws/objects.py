@@ -1,4 +1,4 @@
-"""Objects of any bucket as a source of data, read with the caller's credentials, whichever the target is."""
+"""S3 objects of any bucket as a data source, read with the caller's credentials, for every target."""
 
 from __future__ import annotations
 

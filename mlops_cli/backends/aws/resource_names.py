@@ -1,4 +1,4 @@
-"""The only names made in Python: of the three stacks, their tags, and the project's key prefix in the bucket."""
+"""The only resource names that are built in Python: three stacks, their tags, and the project's key prefix in S3."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OWNER_TAG = "mlops:owner"
 
 @dataclass(frozen=True)
 class ResourceNames:
-    """The names of one use case in one environment. Every other name comes from a stack's outputs."""
+    """The names for one use case in one environment. All other names come from the outputs of a stack."""
 
     use_case: str
     environment: str
@@ -36,10 +36,10 @@ class ResourceNames:
 
     @property
     def pipeline(self) -> str:
-        """Return the pipeline's name: the stack's, or one that begins with a digest of it.
+        """Return the pipeline's name: the stack's output, or a new name that begins with a digest of the stack's name.
 
-        The beginning of this name is the folder of the pipeline's artifacts. It must be that of no other project or
-        environment, since they may share a bucket.
+        CodePipeline uses the beginning of this name as its artifact folder. Projects and environments may share a
+        bucket, so this beginning must be unique.
         """
         if len(f"{self.prefix}-") <= ARTIFACT_FOLDER_LENGTH:
             return self.pipeline_stack

@@ -1,4 +1,4 @@
-"""The collaborators that work on a project's runs, created on first use, on either side of the pipeline."""
+"""The objects that work on a project's runs, each created on first use, for commands and for steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from mlops_cli.core.models.metric_bounds import Metrics
 
 
 class AwsServices:
-    """``decides``: for a deciding step: its records are kept apart."""
+    """``decides``: this is a deciding step, whose records are stored separately."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The outputs of a project's pipeline stack, as a command or a build step needs them."""
+"""The outputs of a project's pipeline stack, for a command or a step."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mlops_cli.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class StackOutputs:
-    """``prefix`` is the project's key prefix in the bucket; images are addresses, roles are ARNs.
+    """``prefix``: the project's key prefix in the bucket. Images are addresses, roles are ARNs.
 
-    ``endpoint_template`` is the full key of the endpoint's template as `mlops deploy-infra` has uploaded it.
+    ``endpoint_template``: the full key of the endpoint's template that `mlops deploy-infra` uploaded.
     """
 
     bucket: str
@@ -59,7 +59,7 @@ COMPANY_OUTPUT, COMPANY_VARIABLE = "CompanySettings", "MLOPS_COMPANY_SETTINGS"
 
 
 def from_stack(outputs: Mapping[str, str]) -> StackOutputs:
-    """Raise ConfigurationError for a pipeline stack of another version of mlops without some output."""
+    """Raise ConfigurationError if the stack lacks an output, because another version of mlops deployed it."""
     return _stack_outputs(
         outputs,
         OUTPUTS,

@@ -1,1 +1,1 @@
-"""All resources on AWS that mlops made: list and remove them."""
+"""List and remove all resources that mlops created on AWS."""

@@ -1,8 +1,9 @@
-"""Log groups that a service creates again when it logs after their stack has removed them.
+"""Log groups that an AWS service creates again after their stack was deleted.
 
-The group has no tag, and its name proves nothing: an endpoint of the same name with another owner logs there, too.
-It is ours if our stack has had a group of its name (CloudFormation remembers deleted stacks for 90 days), if it is not
-much younger than that stack, and if no foreign endpoint writes into it.
+Such a group has no tag, and its name proves nothing: another owner's endpoint with the same name logs into the same
+group. The group is ours if three things are true: our stack had a group of this name (CloudFormation keeps deleted
+stacks for 90 days), the group was created before the stack's deletion or soon after it, and no other owner's endpoint
+writes into it.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ class LogGroups:
                 ignore_not_found(self._logs.delete_log_group, logGroupName=name)
 
     def kept(self) -> list[Change]:
-        """Return the groups with a name of ours but no proof that mlops made them."""
+        """Return the groups that have one of our names, but no proof that mlops created them."""
         names = [name for name, ours in self._existing_groups().items() if not ours]
         reasons = {name: texts.unproven(DELETE.format(name, self._region)) for name in names}
         return [Change(Action.KEEP, f"log group {name}", reason) for name, reason in reasons.items()]
 
     def _existing_groups(self) -> dict[str, bool]:
-        """Return the existing groups with these names, with True for ours."""
+        """Return the existing groups with these names. The value is True if the group is ours."""
         listed = (self._logs.pages("describe_log_groups", "logGroups", logGroupNamePrefix=name) for name in self._names)
         every = [group for groups in listed for group in groups if group["logGroupName"] in self._names]
         until = self._created_until() if every else {}
@@ -62,7 +63,7 @@ class LogGroups:
         }
 
     def _created_until(self) -> dict[str, float]:
-        """Return the names of groups that our stack has or had, with the latest creation time of our own."""
+        """Return the names of the groups that our stack has or had, each with the latest creation time that is ours."""
         until: dict[str, float] = {}
         for stack in self._stacks.present_and_deleted(self._stack):
             names, last = self._stacks.physical_ids(stack)
@@ -71,7 +72,7 @@ class LogGroups:
         return until
 
     def _in_use_elsewhere(self, name: str) -> bool:
-        """Return True if an endpoint that is not ours writes into the group."""
+        """Return True if another owner's endpoint writes into the group."""
         if name != ENDPOINT_LOGS.format(self._endpoint):
             return False
         description = or_none(self._sagemaker.describe_endpoint, EndpointName=self._endpoint)

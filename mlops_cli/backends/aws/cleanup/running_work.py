@@ -1,4 +1,4 @@
-"""A project's running work on AWS: runs, and their builds and state machine executions."""
+"""The running work of a project on AWS: runs, their builds, and their state machine executions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WHY = "mlops cleanup"
 
 @dataclass(frozen=True)
 class PipelineResources:
-    """Names from the stacks' outputs, empty if a stack is gone or has no outputs."""
+    """Names from the stacks' outputs. A name is empty if the stack was deleted or has no outputs."""
 
     pipeline: str = ""
     state_machine: str = ""
@@ -26,7 +26,7 @@ class PipelineResources:
 
 
 class RunningWork:
-    """Runs with their builds and state machine executions."""
+    """Runs, with their builds and state machine executions."""
 
     def __init__(self, account: Account, resources: PipelineResources) -> None:
         self._pipeline = account.client("codepipeline")
@@ -40,7 +40,7 @@ class RunningWork:
         return [*runs, *builds, *(Change(Action.STOP, "state machine execution", arn) for arn in self._tasks())]
 
     def remove(self) -> None:
-        """Stop until no work is left: behind a stopped run, the next one in the queue begins."""
+        """Stop runs until none is left: when a run stops, the next one in the queue starts."""
         poll_until(self._stop_all)
 
     def _stop_all(self) -> bool:

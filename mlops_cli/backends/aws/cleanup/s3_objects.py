@@ -1,4 +1,4 @@
-"""A project's objects in the bucket: below its own prefix, and CodePipeline's artifacts of its runs."""
+"""The objects of a project in the bucket: those with its own prefix, and CodePipeline's artifacts of its runs."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from mlops_cli.core.plan import Action, Change
 
 
 class ProjectObjects:
-    """``owned``: the whole bucket is the project's, with CodePipeline's folder in it.
+    """``owned``: the whole bucket belongs to the project, including CodePipeline's artifact folder.
 
-    In a shared bucket that folder may hold another environment's artifacts: there only the artifacts in the pipeline's
-    own history are removed.
+    In a shared bucket the artifact folder may hold another environment's artifacts. There, only the artifacts in the
+    pipeline's own history are removed.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ProjectObjects:
         self._pipeline = pipeline
 
     def list_resources(self, keep_data: bool) -> list[Change]:
-        """Return versions and unfinished uploads, counted."""
+        """Return object versions and unfinished uploads, counted."""
         if not self._root.is_reachable():
             return []
         versions = [*self._below(keep_data), *self._artifacts()]
@@ -63,7 +63,7 @@ class ProjectObjects:
             self._bucket.abort(upload)
 
     def _below(self, keep_data: bool) -> Iterator[dict[str, Any]]:
-        """Yield the versions to remove, the marker's last: after a killed cleanup the rest is still known as ours."""
+        """Yield the versions to remove, the marker last: after a killed cleanup the rest is still known as ours."""
         kept, marker = self._bucket.full_key(FOLDER), self._bucket.full_key(MARKER)
         ours = (version for version in self._bucket.versions() if not (keep_data and version["Key"].startswith(kept)))
         yield from sorted(ours, key=lambda version: version["Key"] == marker)
@@ -77,7 +77,7 @@ class ProjectObjects:
 
     @cached_property
     def _artifact_keys(self) -> list[str]:
-        """Return the artifacts' keys, read once: the history is gone with the pipeline."""
+        """Return the artifacts' keys. Read them once, because the history is deleted with the pipeline."""
         if not self._pipeline:
             return []
         try:

@@ -1,4 +1,4 @@
-"""A project's resources in SageMaker and their logs: list each kind by name and tag, and remove it."""
+"""A project's SageMaker resources and their logs: list each kind by name and tag, and remove it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def poll_until(ended: Callable[[], bool]) -> None:
 
 
 def ignore_not_found(act: Callable[..., Any], **parameters: Any) -> None:
-    """Call a removal; a resource that is already gone is no error."""
+    """Call a removal. It is no error if the resource does not exist any more."""
     try:
         act(**parameters)
     except AwsError as error:
@@ -37,7 +37,7 @@ def ignore_not_found(act: Callable[..., Any], **parameters: Any) -> None:
 
 
 def list_or_none(client: Client, operation: str, items: str, **parameters: Any) -> list[Any]:
-    """Return all entries; none if the parent resource is gone."""
+    """Return all entries, or none if the parent resource does not exist."""
     try:
         return list(client.pages(operation, items, **parameters))
     except AwsError as error:
@@ -47,7 +47,7 @@ def list_or_none(client: Client, operation: str, items: str, **parameters: Any) 
 
 
 class TaggedResources:
-    """SageMaker resources with the endpoint's name as prefix and the project's tags."""
+    """SageMaker resources that have the project's tags and the endpoint's name as prefix."""
 
     def __init__(self, client: Client, names: ResourceNames, endpoint: str) -> None:
         self._client = client
@@ -94,7 +94,7 @@ class Jobs:
         ]
 
     def remove(self) -> None:
-        """Remove the logs before the records: without the records their owner is unknown."""
+        """Remove the logs before the records: only the records say who owns the logs."""
         poll_until(self._stopped)
         for name in self._jobs():
             for stream in self._streams(name):
@@ -106,7 +106,7 @@ class Jobs:
 
     @property
     def _deletable(self) -> bool:
-        """Return True if boto3 can delete these records: until 2025 AWS kept them for good."""
+        """Return True if this boto3 can delete these records. Until 2025, AWS kept them forever."""
         return hasattr(self._client.raw, f"delete_{self._kind.lower()}_job")
 
     def _stopped(self) -> bool:
@@ -117,7 +117,7 @@ class Jobs:
         return not going
 
     def _stop(self, name: str) -> None:
-        """Stop a job; one that has ended since it was listed is refused, and stays unchanged."""
+        """Stop a job. A job that has finished since it was listed stays unchanged."""
         try:
             getattr(self._client, f"stop_{self._kind.lower()}_job")(**{f"{self._kind}JobName": name})
         except AwsError as error:
@@ -142,7 +142,7 @@ class Jobs:
 
 
 class OrphanedResources:
-    """Endpoints, their configurations and models outside of any stack."""
+    """Endpoints, endpoint configurations and models that belong to no stack."""
 
     KINDS = (("endpoint", "Endpoint"), ("endpoint_config", "EndpointConfig"), ("model", "Model"))
 
@@ -168,7 +168,7 @@ class OrphanedResources:
 
 
 class ModelPackages:
-    """Registered model versions. The pipeline's stack has the group; it can only be removed empty."""
+    """Registered model versions. The pipeline's stack owns the group, and can delete it only when it is empty."""
 
     def __init__(self, client: Client, group: str) -> None:
         self._client = client
@@ -195,7 +195,7 @@ def _counted(action: Action, count: int, noun: str, why: str) -> list[Change]:
 
 
 def shared(logs: Client, events: Client) -> list[Change]:
-    """Return resources that AWS made for all jobs of the account: not ours to remove, and free when empty."""
+    """Return resources that AWS created for all jobs of the account. They are kept; they cost nothing when empty."""
     kept = []
     for kind in JOB_KINDS:
         group, rule = JOB_LOGS.format(kind), JOB_RULE.format(kind)

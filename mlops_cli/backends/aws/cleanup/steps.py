@@ -1,4 +1,4 @@
-"""Cleanup on AWS: remove the project's resources in a working order, keep all others, then list every kind again."""
+"""Cleanup on AWS: remove the project's resources in a safe order, keep all others, then list every kind again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from mlops_cli.project.paths import Project
 
 @dataclass(frozen=True)
 class CleanupStep:
-    """One kind of resource: its present list, and its removal."""
+    """One kind of resource: how to list it and how to remove it."""
 
     name: str
     list_resources: Callable[[], list[Change]]
@@ -39,7 +39,7 @@ class CleanupStep:
 
 
 class Cleanup:
-    """The stacks' outputs are read in the constructor, while the stacks still exist."""
+    """Reads the stacks' outputs in the constructor, while the stacks still exist."""
 
     def __init__(
         self, project: Project, endpoint: str, account: Account, names: ResourceNames, keep_data: bool
@@ -62,7 +62,7 @@ class Cleanup:
         return Plan((*changes, *self._kept()))
 
     def apply(self, watch: Watch) -> Plan:
-        """Run step after step; return the resources that a final list still has, with the reason."""
+        """Run all steps. Return the resources that still exist afterwards, with the reason."""
         failed, cause = "", ""
         for step in self._ordered_steps:
             try:
@@ -80,8 +80,8 @@ class Cleanup:
     def _steps(self) -> tuple[CleanupStep, ...]:
         """Return the steps in order.
 
-        The pipeline's stack has the role that removes the endpoint's, and its history names its own artifacts; the
-        bucket must be empty before its stack is deleted.
+        The pipeline's stack owns the role that deletes the endpoint's stack, and the pipeline's history names the
+        artifacts. The bucket must be empty before its stack is deleted.
         """
         names, resources = self._names, self._pipeline_resources()
         sagemaker, logs = self._account.client("sagemaker"), self._account.client("logs")
@@ -141,7 +141,7 @@ class Cleanup:
         return [Change(Action.STOP, f"endpoint {self._endpoint}", f"{description['EndpointStatus']}: {texts.SERVING}")]
 
     def _outside(self, stack: str, look: Callable[[], list[Change]]) -> Callable[[], list[Change]]:
-        """Return a list function for resources without their stack; resources of a stack are removed with it."""
+        """Return a function that lists resources without a stack. Resources of a stack are removed with the stack."""
         return lambda: [] if self._own_stack(stack) else look()
 
     def _objects_step(self, resources: PipelineResources) -> list[CleanupStep]:
@@ -164,12 +164,12 @@ class Cleanup:
         ]
 
     def _owns_bucket(self, stack: Stack, name: str) -> bool:
-        """Return True if the stack has made the bucket; one of another version may not say so itself."""
+        """Return True if the stack created the bucket. A stack of another version may have no output for this."""
         owned = stack.outputs.get("BucketOwned")
         return owned == "true" if owned else name in self._stacks.physical_ids(stack)[0]
 
     def _storage_stays(self) -> str:
-        """Return the reason why our bucket is not removed, empty if it is."""
+        """Return the reason why our bucket is kept; empty if it is removed."""
         if self._keep_data:
             return texts.KEEP_DATA
         return texts.foreign_objects(self._objects.foreign() if self._objects else [])

@@ -1,4 +1,4 @@
-"""A CloudFormation change set as a plan: create, read, execute or discard it."""
+"""A CloudFormation change set, used as a plan: create, read, execute or discard it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VERBS = {"Add": Action.ADD, "Import": Action.ADD, "Modify": Action.CHANGE, "Remo
 
 @dataclass(frozen=True)
 class StackSpec:
-    """The desired state of a stack. ``template_url`` is where the template lies if it is too long for a request."""
+    """The desired state of a stack. ``template_url``: the address of a template that is too long for a request."""
 
     name: str
     template: str
@@ -47,12 +47,12 @@ class StackSpec:
 
     @property
     def source(self) -> dict[str, str]:
-        """Return the template as an argument of CloudFormation's calls."""
+        """Return the template as an argument of CloudFormation's API."""
         return {"TemplateURL": self.template_url} if self.template_url else {"TemplateBody": self.template}
 
     @property
     def change_set(self) -> str:
-        """Return a name made from the content, so that exactly the change set that was shown is executed."""
+        """Return a name derived from the content, so that only the change set that was shown can be executed."""
         parts = [
             self.template,
             *(f"{name}={value}" for name, value in sorted({**self.parameters, **self.tags}.items())),
@@ -62,7 +62,7 @@ class StackSpec:
 
 @dataclass(frozen=True)
 class ChangeSet:
-    """``creates``: its stack is empty and of no use without it."""
+    """``creates``: the stack is new and empty, and is useless without this change set."""
 
     id: str
     stack: str
@@ -72,7 +72,7 @@ class ChangeSet:
 
 
 def prepare(client: Client, spec: StackSpec, creates: bool) -> ChangeSet | None:
-    """Return the change set for the desired stack, created unless it exists; None if nothing would change."""
+    """Return the change set for the desired stack, and create it if needed; None if nothing would change."""
     description = _describe(client, spec)
     if description and (description["Status"], description["ExecutionStatus"]) != ("CREATE_COMPLETE", "AVAILABLE"):
         client.delete_change_set(StackName=spec.name, ChangeSetName=spec.change_set)
@@ -104,7 +104,7 @@ def _plan_error(spec: StackSpec, reason: str, wrong: list[ResourceEvent]) -> Mlo
 
 
 def discard(client: Client, change_set: ChangeSet) -> None:
-    """Remove a change set that was not executed, and a stack that was created only to hold it."""
+    """Delete a change set that was not executed, and the stack if it was created only to hold the change set."""
     try:
         client.delete_change_set(ChangeSetName=change_set.id)
     except AwsError as error:
@@ -123,7 +123,7 @@ def _status(client: Client, change_set: ChangeSet) -> str:
 
 
 def execute(client: Client, change_set: ChangeSet) -> bool:
-    """Begin to execute it; return False if an earlier attempt has begun and its answer was lost."""
+    """Start to execute the change set. Return False if an earlier attempt started it and the response was lost."""
     try:
         client.execute_change_set(ChangeSetName=change_set.id, ClientRequestToken=change_set.id.rsplit("/", 1)[-1])
     except AwsError as error:
@@ -137,7 +137,7 @@ def execute(client: Client, change_set: ChangeSet) -> bool:
 
 
 def _describe(client: Client, spec: StackSpec) -> dict[str, Any] | None:
-    """Return the change set as soon as it is neither being created nor deleted; None if there is none."""
+    """Return the change set once it is neither being created nor being deleted; None if it does not exist."""
     for pause in backoff_pauses():
         try:
             description: dict[str, Any] = client.describe_change_set(StackName=spec.name, ChangeSetName=spec.change_set)
@@ -175,7 +175,7 @@ def _changes(client: Client, description: dict[str, Any]) -> tuple[Change, ...]:
 
 
 def as_change(resource: Mapping[str, Any]) -> Change:
-    """Return one resource's change for the plan, with the loss if the resource holds something."""
+    """Return one resource's change for the plan, and the data that is lost if the resource holds any."""
     kind = resource["ResourceType"]
     description = f"{kind} {resource['LogicalResourceId']}"
     verb = VERBS.get(resource["Action"], Action.CHANGE)

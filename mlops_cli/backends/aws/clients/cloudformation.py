@@ -1,4 +1,4 @@
-"""CloudFormation stacks: their state, and how to create, change and delete them from any state."""
+"""CloudFormation stacks: read their state; create, change and delete them from any state."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Stacks:
         self._region = account.region
 
     def get_or_none(self, name: str) -> Stack | None:
-        """Return the stack of this name, regardless of its owner; None if there is none or it is deleted."""
+        """Return the stack of this name, of any owner; None if it does not exist or was deleted."""
         try:
             stack = _stack(self._client.describe_stacks(StackName=name)["Stacks"][0])
         except AwsError as error:
@@ -71,11 +71,11 @@ class Stacks:
         return None if stack.is_deleted else stack
 
     def owns(self, stack: Stack) -> bool:
-        """Return True if the stack has this project's tags; a stack that only holds a plan may have none yet."""
+        """Return True if the stack has this project's tags. A stack that only holds a plan may have no tags yet."""
         return self._names.tags.items() <= stack.tags.items() or (stack.status == EMPTY and not stack.tags)
 
     def present_and_deleted(self, name: str) -> Iterator[Stack]:
-        """Yield the project's stacks of this name: the present one and deleted ones."""
+        """Yield the project's stacks of this name, both the existing one and deleted ones."""
         existing = self.get_or_none(name)
         if existing and self.owns(existing):
             yield existing
@@ -88,8 +88,8 @@ class Stacks:
     def physical_ids(self, stack: Stack) -> tuple[set[str], float]:
         """Return the physical ids of all resources that the stack has or had, and the time of its last event.
 
-        Resources that could not be created are excluded, for example those with a name already taken. Events of old
-        stacks expire; for deleted stacks they are the only source.
+        Resources that could not be created are excluded, for example because the name was taken. Events of old stacks
+        expire. For deleted stacks they are the only source.
         """
         events = list(self._client.pages("describe_stack_events", "StackEvents", StackName=stack.id))
         failed = {entry["LogicalResourceId"] for entry in events if entry.get("ResourceStatus") == "CREATE_FAILED"}
@@ -109,7 +109,7 @@ class Stacks:
         return stack
 
     def contents(self, stack: Stack) -> str:
-        """Return the number of its resources in words."""
+        """Return the number of the stack's resources as text."""
         resources = self._client.pages("list_stack_resources", "StackResourceSummaries", StackName=stack.id)
         count = sum(
             1 for resource in resources if resource["ResourceStatus"] not in ("DELETE_COMPLETE", "DELETE_SKIPPED")
@@ -117,7 +117,7 @@ class Stacks:
         return f"{count} resources, {stack.status}"
 
     def outputs(self, name: str) -> dict[str, str] | None:
-        """Return a stack's outputs; None if it does not exist or its creation has not finished."""
+        """Return the outputs of a stack; None if it does not exist or is still being created."""
         stack = self.find(name)
         return stack.outputs if stack and stack.outputs else None
 
@@ -132,7 +132,7 @@ class Stacks:
         return outputs
 
     def wait_until_stable(self, name: str, watch: Watch) -> Stack | None:
-        """Return the stack once no operation is in progress, be it of a killed command or of another person."""
+        """Return the stack once no operation is in progress, whether a killed command or another person started it."""
         stack = self.find(name)
         if stack is None or not stack.is_in_progress:
             return stack
@@ -149,12 +149,12 @@ class Stacks:
         change_sets.discard(self._client, change_set)
 
     def preview(self, spec: StackSpec) -> tuple[Change, ...]:
-        """Return the resource types of a template, if a change set is not possible yet."""
+        """Return the resource types of a template, while a change set is not possible yet."""
         summary = self._client.get_template_summary(**spec.source)
         return tuple(Change(Action.ADD, kind) for kind in sorted(summary.get("ResourceTypes", ())))
 
     def execute(self, change_set: ChangeSet, watch: Watch) -> Stack:
-        """Execute a change set and follow it to its end; raise StackFailed with the first cause."""
+        """Execute a change set and follow it to its end. Raise StackFailed with the first cause."""
         before = newest(self._client, change_set.stack_id)
         is_new = change_sets.execute(self._client, change_set)
         operation = StackOperation(self._client, change_set.stack_id, before if is_new else "")
@@ -164,7 +164,7 @@ class Stacks:
         return stack
 
     def delete(self, stack: Stack, watch: Watch) -> None:
-        """Delete a stack and wait for it; raise StackFailed if a resource in it remains."""
+        """Delete a stack and wait until it is deleted. Raise StackFailed if one of its resources remains."""
         operation = StackOperation(self._client, stack.id, newest(self._client, stack.id))
         self._client.delete_stack(StackName=stack.id)
         ended = _stack(operation.follow(watch))
@@ -172,7 +172,7 @@ class Stacks:
             raise self._failed(ended, operation, "deleted")
 
     def delete_never_created(self, name: str, watch: Watch = no_watch) -> None:
-        """Delete the project's stack of this name if its creation failed: CloudFormation refuses every update of it."""
+        """Delete the project's stack if its creation failed: CloudFormation refuses every update of such a stack."""
         stack = self.find(name)
         if stack and stack.status in ENDING:
             stack = self.wait_until_stable(name, watch)
@@ -180,7 +180,7 @@ class Stacks:
             self.delete(stack, watch)
 
     def failure_reason(self, stack: Stack, since: float = 0.0) -> str:
-        """Return, in words, the reason of the stack's latest failed operation; empty if it began before ``since``."""
+        """Return why the stack's latest operation failed; empty if the operation started before ``since``."""
         operation = StackOperation(self._client, stack.id)
         began = next((event.at for event in operation.events()), since)
         if began < since:

@@ -1,4 +1,4 @@
-"""Builds of the pipeline's steps, as commands use them outside of it: stop."""
+"""Stop builds of the pipeline's steps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mlops_cli.backends.aws.errors import AwsError
 
 
 def stop_build(client: Client, build: str) -> None:
-    """Stop a build; one that has ended, or whose project is gone, stays unchanged."""
+    """Stop a build. Nothing happens if it has finished or its project was deleted."""
     try:
         client.stop_build(id=build)
     except AwsError as error:

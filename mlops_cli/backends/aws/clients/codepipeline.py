@@ -1,4 +1,4 @@
-"""CodePipeline: executions, the states of their actions, and calls to start, retry, stop and approve."""
+"""CodePipeline: executions, the states of their actions, and calls that start, retry, stop and approve."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ LATE_SECONDS, LOOK_SECONDS = 30.0, 1.0
 
 @dataclass(frozen=True)
 class Execution:
-    """``revision`` is the source revision: a commit or an object's version. Times in seconds.
+    """``revision``: the source revision, a commit or an object's version. Times are in seconds.
 
-    ``is_outdated``: the pipeline was changed while it waited, so that it goes no further and takes no decision.
+    ``is_outdated``: the pipeline was changed while this execution waited. It cannot continue and accepts no decision.
     """
 
     id: str
@@ -45,8 +45,8 @@ class Execution:
 class ActionRun:
     """One execution of an action.
 
-    ``actor`` is the approver's ARN, ``external`` the id of its build or the ARN of its state machine's execution,
-    ``version`` the version of the pipeline that it belongs to, ``variables`` those that its build has exported.
+    ``actor``: the approver's ARN. ``external``: the id of the build, or the ARN of the state machine's execution.
+    ``version``: the version of the pipeline. ``variables``: the variables that the build exported.
     """
 
     stage: str
@@ -69,20 +69,20 @@ class Pipeline:
         self.name = name
 
     def executions(self) -> Iterator[Execution]:
-        """Yield executions, the newest first, without the one that CodePipeline starts with a new pipeline."""
+        """Yield executions, the newest first. Skip the one that CodePipeline starts when it creates a pipeline."""
         summaries = self._client.pages("list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=self.name)
         executions = (_execution(summary) for summary in summaries)
         return (execution for execution in executions if execution.trigger != CREATED)
 
     def execution(self, execution_id: str) -> Execution:
-        """Return the execution; raise MlopsError if the id is unknown."""
+        """Return the execution. Raise MlopsError for an unknown id."""
         execution = next((candidate for candidate in self.executions() if candidate.id == execution_id), None)
         if execution is None:
             raise MlopsError(f"The pipeline {self.name} has no run {execution_id}.", "List the runs: mlops runs")
         return execution
 
     def variables(self, execution_id: str) -> dict[str, str]:
-        """Return the pipeline variables of an execution; none while CodePipeline does not know it yet."""
+        """Return the pipeline variables of an execution; none if CodePipeline does not list it yet."""
         try:
             description = self._client.get_pipeline_execution(pipelineName=self.name, pipelineExecutionId=execution_id)
         except AwsError as error:
@@ -95,9 +95,9 @@ class Pipeline:
         }
 
     def actions(self, execution_id: str) -> list[ActionRun]:
-        """Return all actions of an execution, retried ones too, by their start; none of one that is not known.
+        """Return all actions of an execution, retried ones included, by start time; none for an unknown one.
 
-        CodePipeline knows a new execution only after seconds, and forgets an old one after a year.
+        CodePipeline lists a new execution only after some seconds, and forgets an old one after a year.
         """
         details = self._client.pages(
             "list_action_executions",
@@ -113,7 +113,7 @@ class Pipeline:
             raise
 
     def start(self, variables: Mapping[str, str], revision: Revision | None, token: str) -> str:
-        """Start an execution and return its id; the same token within minutes returns the same one."""
+        """Start an execution and return its id. Within minutes, the same token returns the same execution."""
         named = [{"name": name, "value": value} for name, value in variables.items()]
         source = (
             {"actionName": SOURCE_ACTION, "revisionType": revision.type, "revisionValue": revision.value}
@@ -129,7 +129,7 @@ class Pipeline:
         return str(answer["pipelineExecutionId"])
 
     def retry(self, execution_id: str, stage: str) -> bool:
-        """Rerun a failed stage as a whole; return False if that is impossible, since a newer execution has passed."""
+        """Run a failed stage again as a whole. Return False if this is impossible: a newer execution has passed it."""
         try:
             self._client.retry_stage_execution(
                 pipelineName=self.name, stageName=stage, pipelineExecutionId=execution_id, retryMode="ALL_ACTIONS"
@@ -141,7 +141,7 @@ class Pipeline:
         return True
 
     def stop(self, execution_id: str, reason: str) -> None:
-        """Stop an execution at once, with its pending approval; one that has ended stays unchanged."""
+        """Stop an execution at once, including its pending approval. Nothing happens if it has finished."""
         try:
             self._client.stop_pipeline_execution(
                 pipelineName=self.name,
@@ -154,9 +154,9 @@ class Pipeline:
                 raise
 
     def stop_first(self, is_new: bool) -> None:
-        """Stop the execution that CodePipeline starts with a new pipeline, before there is any data.
+        """Stop the execution that CodePipeline starts when it creates a pipeline, because there is no data yet.
 
-        Of a new pipeline it is waited for: it is listed some time after the pipeline is there.
+        With a new pipeline, wait for this execution: CodePipeline lists it some time after it has created the pipeline.
         """
         deadline = time.monotonic() + (LATE_SECONDS if is_new else 0.0)
         while True:
@@ -172,7 +172,7 @@ class Pipeline:
             time.sleep(LOOK_SECONDS)
 
     def with_revision(self, execution: Execution) -> Execution:
-        """Return the execution with its source revision, known once its first action is under way."""
+        """Return the execution with its source revision, which is known once its first action is in progress."""
         deadline = time.monotonic() + LATE_SECONDS
         while not execution.revision and execution.status == IN_PROGRESS and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
@@ -180,21 +180,21 @@ class Pipeline:
         return execution
 
     def under_way(self) -> Execution | None:
-        """Return the newest execution in progress that a change of the pipeline would leave without an end."""
+        """Return the newest execution in progress. If the pipeline is changed now, this execution can never finish."""
         running = (execution for execution in self.executions() if execution.status == IN_PROGRESS)
         return next((execution for execution in running if not self.is_outdated(self.actions(execution.id))), None)
 
     def is_outdated(self, actions: Sequence[ActionRun]) -> bool:
         """Return True if the pipeline was changed after these actions of an execution began.
 
-        CodePipeline lets the execution go no further then, takes no decision about it, and goes on listing it as in
+        Then CodePipeline stops the execution from continuing, accepts no decision for it, and still lists it as in
         progress.
         """
         version = max((action.version for action in actions), default=0)
         return 0 < version < int(self._client.get_pipeline_state(name=self.name).get("pipelineVersion", 0))
 
     def awaited_token(self, execution_id: str, stage: str, action: str) -> str:
-        """Return the approval token as soon as CodePipeline shows it; empty once no action waits for a decision."""
+        """Return the approval token once CodePipeline shows it; empty if no action waits for a decision any more."""
         deadline = time.monotonic() + LATE_SECONDS
         while not (token := self.token(execution_id, stage, action)) and time.monotonic() < deadline:
             action_runs = [run for run in self.actions(execution_id) if (run.stage, run.name) == (stage, action)]
@@ -223,7 +223,7 @@ class Pipeline:
         )
 
     def holder(self, execution_id: str, stage: str) -> str:
-        """Return the execution in a stage before which this one is queued; empty if it is not queued there."""
+        """Return the execution in the stage that this one is queued for; empty if it is not queued there."""
         state = self._stage(stage)
         arrived = [*state.get("inboundExecutions", ()), state.get("inboundExecution") or {}]
         queued = any(inbound.get("pipelineExecutionId") == execution_id for inbound in arrived)
@@ -234,7 +234,7 @@ class Pipeline:
         return next((stage for stage in state.get("stageStates", ()) if stage["stageName"] == name), {})
 
     def decide(self, stage: str, action: str, approved: bool, summary: str, token: str) -> bool:
-        """Send a decision; return False if the execution no longer waits for one."""
+        """Send a decision. Return False if the execution does not wait for one any more."""
         try:
             self._client.put_approval_result(
                 pipelineName=self.name,
@@ -284,9 +284,9 @@ def _action(detail: Mapping[str, Any]) -> ActionRun:
 
 
 def _external(detail: Mapping[str, Any], external: str) -> str:
-    """Return the id of an action's work; of a state machine's execution the ARN, whatever CodePipeline calls its id.
+    """Return the id of an action's work: of a build its id, of a state machine's execution its ARN.
 
-    The execution is called as the action's own one.
+    CodePipeline gives the action and the state machine's execution the same id, so the ARN is built from it.
     """
     action_input = detail.get("input", {})
     machine = action_input.get("configuration", {}).get("StateMachineArn", "")

@@ -1,4 +1,4 @@
-"""The SageMaker endpoint: its state, the model that it really serves, its answers."""
+"""The SageMaker endpoint: its state, the model that it serves, and its responses."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ STATES = {
 
 @dataclass(frozen=True)
 class DeployedModel:
-    """The deployed model. ``digest``: SHA-256 checksum that S3 computed; empty if the file is not in our prefix.
+    """The deployed model. ``digest``: the SHA-256 checksum by S3; empty if the file is not below our prefix.
 
-    ``sample`` is the share of requests that is measured. ``is_unknown``: the endpoint's configuration, model or
-    model package was deleted while it serves it, as after a rollback that CloudFormation took for a success.
+    ``sample``: the share of requests that is measured. ``is_unknown``: the endpoint serves a model whose configuration,
+    model or model package was deleted, for example after a rollback that CloudFormation reports as a success.
     """
 
     configuration: str
@@ -54,7 +54,7 @@ class SageMakerEndpoint:
         return f"{runtime}/endpoints/{self.name}/invocations"
 
     def describe(self) -> dict[str, Any] | None:
-        """Return SageMaker's description of the endpoint, None without an endpoint."""
+        """Return SageMaker's description of the endpoint; None if it does not exist."""
         description: dict[str, Any] | None = or_none(self._client.describe_endpoint, EndpointName=self.name)
         return description
 
@@ -73,7 +73,7 @@ class SageMakerEndpoint:
         )
 
     def deployed_model(self, description: dict[str, Any] | None = None) -> DeployedModel:
-        """Follow endpoint, configuration, model and model package to the file in S3 and its checksum."""
+        """Find the file in S3 and its checksum through the endpoint, its configuration, model and model package."""
         description = description or self.describe() or {}
         configuration = description.get("EndpointConfigName", "")
         if not configuration:
@@ -98,7 +98,7 @@ class SageMakerEndpoint:
         return DeployedModel(configuration, package, run_id, metadata.checksum if metadata else "", sample)
 
     def invoke(self, body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
-        """Send one request, excluded from statistics; return the model's answer or refusal, and its content type."""
+        """Send one request, which statistics exclude. Return the model's response or error, and its content type."""
         start = time.perf_counter()
         runtime = self._account.client("sagemaker-runtime")
         try:
@@ -112,7 +112,7 @@ class SageMakerEndpoint:
             return self._invocation_error(error, time.perf_counter() - start)
 
     def _invocation_error(self, error: AwsError, seconds: float) -> tuple[InvocationResponse, str]:
-        """Return the container's refusal unchanged; raise any other error."""
+        """Return the container's error response unchanged. Raise any other error."""
         response = getattr(error.__cause__, "response", {})
         if error.code == "ModelError":
             body = str(response.get("OriginalMessage", error.aws_message)).encode()

@@ -1,6 +1,7 @@
-"""Logs in CloudWatch, of a build or a job, from the beginning or as they grow.
+"""CloudWatch logs of a build or a job, from the beginning or as they grow.
 
-A log is named by its group and a prefix of its streams' names, "GROUP:STREAM": a job has one stream per machine.
+The address of a log is its group and a prefix of its streams' names, "GROUP:STREAM". A job has one stream for each
+instance.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ DECISIONS = "-decisions"
 
 
 def build_log(build_id: str) -> str:
-    """Return the address of a build's log: its group and its stream."""
+    """Return the address of a build's log."""
     project, _, stream = build_id.partition(":")
     return f"{BUILD_LOGS.format(project.removesuffix(DECISIONS))}:{stream}" if stream else ""
 
 
 class Log:
-    """A log and the position of the last line that was read."""
+    """A log, and the position after the last line that was read."""
 
     def __init__(self, client: Client, address: str) -> None:
         self._client = client
@@ -37,14 +38,14 @@ class Log:
             yield from self._of_stream(stream)
 
     def tail(self, count: int) -> list[str]:
-        """Return the last lines, without reading the earlier ones."""
+        """Return the last lines of a log, without empty ones."""
         lines: list[str] = []
         for stream in self._streams():
             lines += self._end_of_stream(stream, count)
         return lines[-count:]
 
     def _end_of_stream(self, stream: str, count: int) -> list[str]:
-        """Return a stream's last lines: a page may have fewer, or none, though there are earlier ones."""
+        """Return a stream's last lines. A page may be short or empty although earlier lines exist."""
         lines: list[str] = []
         token = ""
         while len(lines) < count:
@@ -73,7 +74,7 @@ class Log:
             raise
 
     def _of_stream(self, stream: str) -> Iterator[str]:
-        """Yield a stream's new lines. At its end the same token returns; pages before it may be empty."""
+        """Yield a stream's new lines. The stream ends when the same token is returned; earlier pages may be empty."""
         while True:
             token = self._tokens.get(stream)
             page = self._client.get_log_events(
@@ -90,7 +91,7 @@ class Log:
 
 
 def _lines(event: Mapping[str, Any]) -> list[str]:
-    """Return the lines of an event; of a line that a progress bar has drawn over, what stands there at last."""
+    """Return the lines of an event. Of a line that a progress bar has overwritten, return the last version."""
     lines = str(event["message"]).rstrip("\r\n").split("\n")
     return [log_line(line.rstrip("\r").rpartition("\r")[2]) for line in lines]
 
@@ -103,12 +104,12 @@ class Logs:
         self._known: dict[str, Log] = {}
 
     def new_lines(self, address: str) -> list[str]:
-        """Return a log's new lines since the last call."""
+        """Return the lines that a log has got since the last call."""
         if not address:
             return []
         return list(self._known.setdefault(address, Log(self.client, address)).read())
 
     def tail(self, address: str, count: int) -> list[str]:
-        """Return a log's last lines that are not empty."""
+        """Return the last lines, without reading the earlier ones."""
         lines = Log(self.client, address).tail(count) if address else []
         return [line for line in lines if line.strip()]

@@ -1,4 +1,4 @@
-"""Models: kept in S3 under their digest, registered as model packages, approved or rejected."""
+"""Models: stored in S3 under their digest, registered as model packages, approved or rejected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMEWORK, NEEDS_NETWORK = "framework", "needs-network"
 
 @dataclass(frozen=True)
 class Package:
-    """A registered model; ``comment`` is the reason of its approval or rejection."""
+    """A registered model. ``comment``: the reason of its approval or rejection."""
 
     arn: str
     version: int
@@ -36,7 +36,7 @@ class Package:
 
 @dataclass(frozen=True)
 class ServingContainer:
-    """How the container of a model package serves it: the script of its functions, and packages to install."""
+    """How the container serves a model package: the script with its functions, and the packages to install."""
 
     framework: Framework = DEFAULT
     needs_network: bool = False
@@ -57,7 +57,7 @@ class ModelRegistry:
         self._bucket = bucket
 
     def copy_model(self, key: str, digest: str) -> str:
-        """Copy a trained model to its permanent key; S3's own checksum of the copy must be ``digest``."""
+        """Copy a trained model to its permanent key. S3's checksum of the copy must equal ``digest``."""
         kept = kept_key(digest)
         metadata = self._bucket.metadata(kept)
         if metadata is None or metadata.checksum != digest:
@@ -123,7 +123,7 @@ class ModelRegistry:
         raise deleted_error(package)
 
     def container(self, package: str) -> ServingContainer:
-        """Return how the package was registered to be served; raise StageFailed for an unknown framework."""
+        """Return how the registered package is served. Raise StageFailed for an unknown framework."""
         described = self._required(package)
         properties = described.get("CustomerMetadataProperties", {})
         name = properties.get(FRAMEWORK, DEFAULT.name)
@@ -135,7 +135,7 @@ class ModelRegistry:
         return ServingContainer(framework_named(name), properties.get(NEEDS_NETWORK) == "true")
 
     def decide(self, package: str, approved: bool, description: str) -> None:
-        """Approve or reject a package; do nothing if it already has that status. Raise MlopsError for a deleted one."""
+        """Approve or reject a package. Do nothing if it already has that status. Raise MlopsError if it was deleted."""
         status = APPROVED if approved else REJECTED
         current = self.status(package)
         if current == DELETED:
@@ -148,13 +148,13 @@ class ModelRegistry:
             )
 
     def reject(self, packages: Iterable[str], why: str) -> None:
-        """Reject packages of a model, except those that wait for a decision: it needs a new one to be deployed."""
+        """Reject packages of a model, except pending ones: then only a new decision can deploy the model."""
         for package in packages:
             if self.status(package) not in (PENDING, DELETED):
                 self.decide(package, False, why)
 
     def require_kept(self, package: str, digest: str) -> None:
-        """Raise StageFailed unless the package is of this model and its file has this digest."""
+        """Raise StageFailed unless the package belongs to this model and its file has this digest."""
         kept = kept_key(digest)
         described = self._required(package)
         container = described["InferenceSpecification"]["Containers"][0]
@@ -167,7 +167,7 @@ class ModelRegistry:
             )
 
     def packages(self) -> list[Package]:
-        """Return every registered package, the oldest first."""
+        """Return all registered packages, the oldest first."""
         listed = self._client.pages(
             "list_model_packages",
             "ModelPackageSummaryList",

@@ -1,7 +1,7 @@
-"""Prices from AWS's Price List API: the only reader of it. Answers are kept in the project for a day.
+"""Prices from AWS's Price List API, cached in the project for a day. No other module reads this API.
 
-A price is only taken if the list has exactly one: on demand, in US dollars, from the first unit on, and per the
-expected unit. Free tiers and discounts of the account are not in the list's on-demand prices.
+A price is used only if the list has exactly one: on demand, in US dollars, from the first unit on, per the expected
+unit. On-demand prices do not include the free tier or discounts of the account.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REGION_PREFIX = r"(?:[A-Z]+\d*-)?"
 
 @dataclass(frozen=True)
 class Product:
-    """A priced product: ``usage`` is the usage type on the bill, without the region before it."""
+    """A priced product. ``usage``: the usage type on the bill, without the region in front of it."""
 
     service: str
     usage: str
@@ -50,7 +50,7 @@ class Quote:
 
 
 class Prices:
-    """The prices of one account's region. Never raises: a product without a price has a reason instead."""
+    """The prices in one account's region. It never raises: a product without a price has a reason instead."""
 
     def __init__(self, account: Account, project: Project) -> None:
         self._account = account
@@ -65,7 +65,7 @@ class Prices:
         return {product: quotes.get(product) or Quote(cached[product]) for product in distinct}
 
     def _query(self, products: list[Product]) -> dict[Product, Quote]:
-        """Query the first product alone: a refusal or timeout holds for all, and is not waited for again."""
+        """Query the first product alone: an error or a timeout is then the result for all, without waiting again."""
         if not products:
             return {}
         first = self._quote(products[0])
@@ -95,7 +95,7 @@ class Prices:
 
     @property
     def _region(self) -> str:
-        """Return the nearest region of the API, on the same continent: it has few, and each has all prices."""
+        """Return the nearest API region on the same continent. The API has few regions; each has all prices."""
         session, ours = self._account.session, self._account.region
         with raise_aws_errors(None, self._account.profile):
             homes = session.get_available_regions("pricing", session.get_partition_for_region(ours)) or ["us-east-1"]
@@ -107,7 +107,7 @@ LACKING = "AWS's price list has"
 
 
 def quote(product: Product, offers: list[dict[str, Any]], requested_at: float) -> Quote:
-    """Return the product's price from the list's answers; two different prices count as none."""
+    """Return the product's price from the API's responses. Two different prices count as none."""
     usage = re.compile(REGION_PREFIX + re.escape(product.usage))
     ours = [offer for offer in offers if usage.fullmatch(offer["product"]["attributes"].get("usagetype", ""))]
     prices = {price for offer in ours for price in _prices(offer, product.unit, requested_at)}
@@ -128,7 +128,7 @@ def _prices(offer: Mapping[str, Any], unit: Unit, requested_at: float) -> Iterab
 
 
 class Cache:
-    """Prices in a file of the project's .mlops/, if there is one."""
+    """Prices in a file in the project's .mlops/, if the folder exists."""
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -138,7 +138,7 @@ class Cache:
         return self._project.state / FILE
 
     def find(self, region: str, product: Product) -> Price | None:
-        """Return a price that was requested within the last day."""
+        """Return a price that was read within the last day."""
         with contextlib.suppress(KeyError, TypeError, ValueError):
             values = (read_json(self.path) or {})[_key(region, product)]
             price = Price(**{**values, "unit": Unit(values["unit"])})
@@ -147,7 +147,7 @@ class Cache:
         return None
 
     def save(self, region: str, prices: Mapping[Product, Price]) -> None:
-        """Save the prices; if the folder is not writable, the next command requests them again."""
+        """Save the prices. If the folder is not writable, the next command reads them again."""
         if not prices or not is_state_dir(self._project):
             return
         named = {_key(region, product): asdict(price) for product, price in prices.items()}

@@ -1,4 +1,4 @@
-"""Counts of measured requests, from the lines that the model's handlers write into the endpoint's log."""
+"""Counts of measured requests, from the lines that the model's handlers write to the endpoint's log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A project's part of an S3 bucket: all keys are relative to the project's prefix, other objects are never touched."""
+"""The project's part of an S3 bucket: keys are relative to the project's prefix; other objects are never touched."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class S3Object:
 
 @dataclass(frozen=True)
 class ObjectMetadata:
-    """One object's metadata: ``sha256`` in hex as sent with it, ``checksum`` S3's own of the whole object."""
+    """Metadata of an object. ``sha256``: in hex, sent at the upload; ``checksum``: by S3, of the whole object."""
 
     version: str
     sha256: str
@@ -48,7 +48,7 @@ class ObjectMetadata:
 
 
 class Bucket:
-    """``kms_key`` encrypts what is written, whatever the bucket's own key is: a company's policy may demand it."""
+    """``kms_key``: encrypts every written object. A company's policy may require it besides the bucket's own key."""
 
     def __init__(self, client: Client, name: str, prefix: str, kms_key: str = "") -> None:
         self.client = client
@@ -63,13 +63,13 @@ class Bucket:
         return f"s3://{self.name}/{self.full_key(key)}"
 
     def https_url(self, key: str) -> str:
-        """Return the address of an object for services that take no s3:// one; it is read with credentials."""
+        """Return an object's HTTPS address, for services that accept no s3:// address. Reading needs credentials."""
         region = self.client.raw.meta.region_name
         domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         return f"https://s3.{region}.{domain}/{self.name}/{self.full_key(key)}"
 
     def key_of(self, uri: str) -> str:
-        """Return the key of the project's object at ``uri``."""
+        """Return the key of the project's object with the address ``uri``."""
         return uri.removeprefix(f"s3://{self.name}/").removeprefix(self.prefix)
 
     def is_reachable(self) -> bool:
@@ -83,7 +83,7 @@ class Bucket:
         return True
 
     def metadata(self, key: str, version: str = "") -> ObjectMetadata | None:
-        """Return the metadata of an object, or of one version of it; None without an object."""
+        """Return the metadata of an object, or of one of its versions; None if it does not exist."""
         which = {"VersionId": version} if version else {}
         try:
             head = self.client.head_object(Bucket=self.name, Key=self.full_key(key), ChecksumMode="ENABLED", **which)
@@ -100,13 +100,13 @@ class Bucket:
         return self.metadata(key) is not None
 
     def list_objects(self, key_prefix: str = "") -> Iterator[S3Object]:
-        """Yield every object below ``key_prefix``, by key."""
+        """Yield every object below ``key_prefix``, in the order of keys."""
         entries = self.client.pages("list_objects_v2", "Contents", Bucket=self.name, Prefix=self.full_key(key_prefix))
         for entry in entries:
             yield S3Object(entry["Key"].removeprefix(self.prefix), entry["Size"], entry["LastModified"].timestamp())
 
     def get(self, key: str, version: str = "") -> bytes | None:
-        """Return an object's content, or that of one version of it; None without an object."""
+        """Return the content of an object, or of one of its versions; None if it does not exist."""
         for last in (False, False, False, True):
             try:
                 return self._read(key, version)
@@ -124,17 +124,17 @@ class Bucket:
             return bytes(answer["Body"].read())
 
     def presigned_url(self, key: str, seconds: int = 3600) -> str:
-        """Return a URL that gives anyone read access to the object for so many seconds."""
+        """Return a URL with which anyone can read the object for this number of seconds."""
         target = {"Bucket": self.name, "Key": self.full_key(key)}
         return str(self.client.generate_presigned_url("get_object", Params=target, ExpiresIn=seconds))
 
     def get_json(self, key: str, version: str = "") -> Any:
-        """Return the value of a JSON object, or of one version of it; None without an object."""
+        """Return the value of a JSON object, or of one of its versions; None if it does not exist."""
         content = self.get(key, version)
         return None if content is None else parse_json(content)
 
     def put(self, key: str, content: bytes, content_type: str = "application/octet-stream", **conditions: str) -> str:
-        """Write an object if S3's ``conditions`` are met; return its version."""
+        """Write an object if S3's ``conditions`` are met. Return its version."""
         answer = self.client.put_object(
             Bucket=self.name,
             Key=self.full_key(key),
@@ -147,7 +147,7 @@ class Bucket:
         return str(answer.get("VersionId", ""))
 
     def put_once(self, key: str, content: bytes, content_type: str) -> ObjectMetadata:
-        """Write an immutable object; return the metadata of the object under the key, ours or an earlier one."""
+        """Write an object that never changes. Return the metadata of the object under this key, new or existing."""
         try:
             self.put(key, content, content_type, IfNoneMatch="*")
         except AwsError as error:
@@ -161,7 +161,7 @@ class Bucket:
         return self.put(key, json.dumps(value, indent=2).encode() + b"\n", JSON_TYPE)
 
     def upload(self, path: Path, key: str, report: Report = no_report, sha256: str = "") -> bool:
-        """Upload a file, in parts if it is large, each checked by S3; return False if the same object exists."""
+        """Upload a file. S3 verifies each part of a large file. Return False if the same object exists already."""
         sha256 = sha256 or digest_file(path)
         existing = self.metadata(key)
         if existing and existing.sha256 == sha256:
@@ -185,7 +185,7 @@ class Bucket:
             )
 
     def download(self, key: str, path: Path) -> None:
-        """Write an object to ``path``; the file appears as a whole."""
+        """Write an object to ``path``. The file appears only when it is complete."""
         partial = path.with_name(f"{path.name}.partial")
         partial.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -195,7 +195,7 @@ class Bucket:
             partial.unlink(missing_ok=True)
 
     def copy(self, source_key: str, key: str, metadata: dict[str, str]) -> None:
-        """Copy an object of up to 5 GB inside the bucket; S3 computes the checksum of the whole anew."""
+        """Copy an object of up to 5 GB inside the bucket. S3 computes a new checksum over the whole object."""
         self.client.copy_object(
             Bucket=self.name,
             Key=self.full_key(key),
@@ -207,7 +207,7 @@ class Bucket:
         )
 
     def versions(self, key_prefix: str = "") -> Iterator[dict[str, Any]]:
-        """Yield every version and delete marker below ``key_prefix``, with Key, VersionId and for versions Size."""
+        """Yield every version and delete marker below ``key_prefix``: Key, VersionId and, for versions, Size."""
         arguments = {"Bucket": self.name, "Prefix": self.full_key(key_prefix)}
         yield from self.client.pages("list_object_versions", "Versions", **arguments)
         yield from self.client.pages("list_object_versions", "DeleteMarkers", **arguments)
@@ -225,7 +225,7 @@ class Bucket:
             self.abort(upload)
 
     def delete_versions(self, versions: list[dict[str, Any]]) -> None:
-        """Delete exactly these entries of ``versions``."""
+        """Delete exactly these entries, which ``versions`` has returned."""
         for start in range(0, len(versions), DELETE_AT_ONCE):
             batch = versions[start : start + DELETE_AT_ONCE]
             objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in batch]
@@ -238,12 +238,12 @@ class Bucket:
                 )
 
     def abort(self, upload: dict[str, Any]) -> None:
-        """Abort an unfinished upload, an entry of ``uploads``; it may have ended since."""
+        """Abort an unfinished upload, an entry of ``uploads``. It is no error if it has finished since."""
         or_none(self.client.abort_multipart_upload, Bucket=self.name, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 class UploadProgress:
-    """Turns the transfer's steps into a Report; called from several threads, each with additional bytes."""
+    """Reports the bytes of a transfer. Several threads call it, each with the number of additional bytes."""
 
     def __init__(self, report: Report, total: int) -> None:
         self._report = report

@@ -1,4 +1,4 @@
-"""The secrets of [secrets] in usecase.toml on AWS: their values for gates, and whether they are there."""
+"""The values of the secrets in [secrets] of usecase.toml, stored on AWS."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 
 
 def secret_values(account: Account, addresses: Mapping[str, str]) -> dict[str, str]:
-    """Return the values, and hide them in every text of this process. Raise MlopsError for one that is missing."""
+    """Return the values, and hide them in all texts of this process. Raise MlopsError if one is missing."""
     values = {name: _value(account, name, address) for name, address in addresses.items()}
     add_known_secrets(values.values())
     return values
 
 
 def missing_secrets(account: Account, addresses: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the name and address of each secret that does not exist. No value is read."""
+    """Yield the name and address of each secret that does not exist on AWS. Read no value."""
     for name, address in addresses.items():
         if not _exists(account, address):
             yield name, address
 
 
 def require_secrets(account: Account, addresses: Mapping[str, str]) -> None:
-    """Raise ConfigurationError, with the commands that store them, if secrets are missing."""
+    """Raise ConfigurationError if secrets are missing, with the commands that store them."""
     missing = list(missing_secrets(account, addresses))
     if missing:
         commands = "; ".join(create_command(address) for _, address in missing)

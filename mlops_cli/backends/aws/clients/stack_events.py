@@ -1,4 +1,4 @@
-"""Events of a stack: its latest operation event by event, and the first cause of a failure."""
+"""The events of a stack's latest operation, and the first cause of a failure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CONSEQUENCE = re.compile(r"cancelled|canceled|The following resource\(s\) failed
 
 
 def backoff_pauses() -> Iterator[float]:
-    """Yield the seconds between two polls: short at first, then within AWS's rate limits."""
+    """Yield the seconds between two polls: short at first, then long enough for AWS's rate limits."""
     return itertools.chain((0.2, 0.3, 0.5, 0.8, 1.2, 2.0), itertools.repeat(3.0))
 
 
 class StackOperation:
-    """The events of a stack since ``mark``, or of its latest operation if that began later."""
+    """The events of a stack since the event ``mark``, or of its latest operation if that began later."""
 
     def __init__(self, client: Client, stack_id: str, mark: str = "") -> None:
         self._client = client
@@ -46,21 +46,21 @@ class StackOperation:
         return [_resource_event(event) for event in reversed(events)]
 
     def emit_new_events(self, watch: Watch) -> None:
-        """Pass on the events since the last call."""
+        """Emit the events since the last call."""
         events = self.events()
         for event in events[self._emitted_count :]:
             watch(event)
         self._emitted_count = len(events)
 
     def cause(self) -> ResourceEvent | None:
-        """Return the failure that caused the others; for a refused template the first validation finding."""
+        """Return the failure that caused the others. For a refused template this is the first validation error."""
         cause = first_cause(self.events())
         if cause and cause.kind == STACK and LISTED_APART in cause.reason:
             return next(iter(findings(self._client, StackName=self._id)), cause)
         return cause
 
     def follow(self, watch: Watch) -> dict[str, Any]:
-        """Emit events until the stack is no longer in progress; return CloudFormation's last description."""
+        """Emit events until the operation has ended. Return CloudFormation's last description of the stack."""
         for pause in backoff_pauses():
             stack: dict[str, Any] = self._client.describe_stacks(StackName=self._id)["Stacks"][0]
             self.emit_new_events(watch)
@@ -70,14 +70,14 @@ class StackOperation:
         raise AssertionError
 
     def _is_over(self, status: str) -> bool:
-        """Return True if this operation has ended: before its first event, the status is still the previous one."""
+        """Return True if this operation has ended. Before its first event, the stack still has its earlier status."""
         if status.endswith("_IN_PROGRESS"):
             return False
         return bool(self._emitted_count or not self._mark or status == "DELETE_COMPLETE")
 
 
 def findings(client: Client, **of: str) -> list[ResourceEvent]:
-    """Return the findings of CloudFormation's validation of a stack's template or a change set's.
+    """Return what CloudFormation's validation reports about the template of a stack or change set.
 
     Empty if boto3 is too old for this call, or if the caller lacks the permission.
     """
@@ -103,7 +103,7 @@ def _finding(event: dict[str, Any]) -> ResourceEvent:
 
 
 def newest(client: Client, stack_id: str) -> str:
-    """Return the id of the stack's latest event: later ones are new."""
+    """Return the id of the stack's latest event."""
     events = client.pages("describe_stack_events", "StackEvents", StackName=stack_id)
     return next((str(event["EventId"]) for event in events), "")
 
@@ -126,7 +126,7 @@ def first_cause(events: list[ResourceEvent]) -> ResourceEvent | None:
 
 
 def suggest_fix(cause: ResourceEvent) -> str:
-    """Return a fix for a failure, by AWS's message."""
+    """Return a fix for a failure, chosen by AWS's message."""
     message = cause.reason
     if "not authorized" in message or "AccessDenied" in message or "Access Denied" in message:
         action, _ = denial(message, f"what {cause.kind} needs")

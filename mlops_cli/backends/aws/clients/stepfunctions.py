@@ -14,7 +14,7 @@ RUNNING, SUCCEEDED = "RUNNING", "SUCCEEDED"
 
 
 def stop_execution(client: Client, execution: str, why: str) -> None:
-    """Stop an execution and its job; one that has ended, or that its action has not begun yet, stays unchanged."""
+    """Stop an execution and its job. Nothing happens if it has finished or has not started yet."""
     try:
         client.stop_execution(executionArn=execution, cause=why)
     except AwsError as error:
@@ -28,12 +28,12 @@ class StateMachine:
         self._arn = arn
 
     def start(self, name: str, document: Mapping[str, Any]) -> str:
-        """Return the ARN of the execution that runs a job's request; the same name returns the same one."""
+        """Start the execution for a job's request, and return its ARN. The same name returns the same execution."""
         answer = self._client.start_execution(stateMachineArn=self._arn, name=name, input=json.dumps(document))
         return str(answer["executionArn"])
 
     def describe(self, execution: str) -> tuple[str, str]:
-        """Return an execution's status and failure reason: SageMaker's reason for the job, if there is one."""
+        """Return the status of an execution and its failure reason: SageMaker's reason for the job, if there is one."""
         description = self._client.describe_execution(executionArn=execution)
         return str(description["status"]), _reason(str(description.get("cause") or description.get("error") or ""))
 
@@ -49,7 +49,7 @@ class StateMachine:
 
 
 def _reason(cause: str) -> str:
-    """Return the failure reason from a job's whole description."""
+    """Return the failure reason in a job's description."""
     try:
         description = parse_json(cause)
     except ValueError:

@@ -24,7 +24,7 @@ __all__ = ["CheckContext", "run_doctor"]
 
 
 def run_doctor(subject: CheckContext) -> Iterator[Finding]:
-    """Yield the findings; without a known caller those of the project's own files and settings."""
+    """Yield the findings. Without a known caller, check only the project's own files and settings."""
     caller = CallerIdentity(subject.account)
     yield from run_checks([Check("credentials", caller.check), Check("clock", caller.clock)])
     yield from run_checks(

@@ -1,4 +1,4 @@
-"""Check that the resources of a company's account exist: the boundary, the key, the VPC. Unset ones are skipped."""
+"""Check that the resources of a company's account exist: the boundary, the key, the VPC. Skip unset settings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BREAKS = "mlops deploy-infra, and runs after it, would fail."
 
 
 def consistency(subject: CheckContext) -> Iterator[Finding]:
-    """Check that these settings fit together, without a request to AWS."""
+    """Check that these settings are consistent, without a request to AWS."""
     if error := _contradiction(subject):
         yield Finding(NAME, State.FAILURE, error.message, BREAKS, error.hint)
 
@@ -37,7 +37,7 @@ def _contradiction(subject: CheckContext) -> ConfigurationError | None:
 
 
 def company(subject: CheckContext) -> Iterator[Finding]:
-    """Check that what every such setting names exists; nothing if they do not go together."""
+    """Check that every resource that these settings name exists. Do nothing if the settings are inconsistent."""
     if _contradiction(subject):
         return
     for setting, check in CHECKS.items():

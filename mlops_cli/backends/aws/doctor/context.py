@@ -1,4 +1,4 @@
-"""The context of the checks: a project's use case, settings and names in one account and region."""
+"""The context of the checks: the project's use case, settings and resource names in one account and region."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class CheckContext:
 
     @cached_property
     def machines(self) -> InstanceSettings:
-        """Return the machines of a run started now."""
+        """Return the instances of a run that starts now."""
         return machines_of_runs(self.use_case, self.settings, self.own_stack(self.names.pipeline_stack))
 
     def own_stack(self, name: str) -> Stack | None:
-        """Return the project's stack of this name; None if there is none, or if it has another owner."""
+        """Return the project's stack of this name; None if it does not exist or has another owner."""
         stack = self.stacks.get_or_none(name)
         return stack if stack and self.stacks.owns(stack) else None

@@ -1,4 +1,4 @@
-"""The caller: credentials that AWS accepts, their expiry, the region, and the clock."""
+"""Checks of the caller: valid credentials, their expiry, the region, and the clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SET_CLOCK = "Set the clock by the network's: sudo timedatectl set-ntp true (macO
 
 
 class CallerIdentity:
-    """``known``: AWS has identified the caller."""
+    """The caller. ``known``: AWS has accepted its credentials."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -44,12 +44,12 @@ class CallerIdentity:
         yield from expiry(self._expires_at(), time.time())
 
     def _save_clock(self, response: Mapping[str, Any]) -> None:
-        """Note the time of AWS's clock and of ours."""
+        """Save the time of AWS's clock and of this machine's."""
         self._date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
         self._response_at = time.time()
 
     def _expires_at(self) -> float | None:
-        """Return the expiry in seconds since the epoch; None for renewed credentials and those without one."""
+        """Return the expiry in seconds since the epoch; None for credentials that are renewed or do not expire."""
         credentials = self._account.session.get_credentials()
         moment = getattr(credentials, "_expiry_time", None)
         return moment.timestamp() if moment and credentials.method == "env" else None
@@ -72,7 +72,7 @@ def expiry(expires_at: float | None, current_time: float) -> Iterator[Finding]:
 
 
 def skew(ahead: float) -> Finding:
-    """``ahead``: seconds of this machine's clock before AWS's, known in whole seconds only."""
+    """``ahead``: seconds by which this machine's clock is ahead of AWS's. AWS sends whole seconds only."""
     text = f"This machine's clock is {abs(ahead):,.0f} s {'ahead of' if ahead > 0 else 'behind'} AWS's"
     if abs(ahead) <= TOLERATED_SECONDS:
         return ok("clock", "agrees with AWS's" if abs(ahead) < 2 else text)

@@ -1,4 +1,4 @@
-"""Lifecycle rules of the bucket that would delete files of an approved model or of its approval."""
+"""Check for lifecycle rules of the bucket that would delete files of an approved model or of its approval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCRATCH = "artifacts/reproduction/"
 
 
 def expiry(subject: CheckContext) -> Iterator[Finding]:
-    """Yield a warning per rule, as of an older version of mlops or of the owner of an existing bucket."""
+    """Yield a warning for each such rule, set by an older version of mlops or by the owner of an existing bucket."""
     stack = subject.own_stack(subject.names.storage_stack)
     bucket = stack.outputs.get("BucketName", "") if stack else ""
     if not bucket or stack is None:

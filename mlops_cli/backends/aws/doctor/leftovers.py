@@ -1,4 +1,4 @@
-"""Stacks in a state that takes no changes, and resources of the project without a stack."""
+"""Check for stacks in a state that accepts no changes, and for resources of the project without a stack."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def failed_stacks(subject: CheckContext) -> Iterator[Finding]:
 
 
 def owner(subject: CheckContext) -> Iterator[Finding]:
-    """Yield a failure if the stacks are a neighbour's, or have no owner."""
+    """Yield a failure if the stacks belong to another owner or have no owner."""
     try:
         require_owner(subject.stacks, subject.names, subject.settings, subject.account)
     except AwsError:
@@ -99,7 +99,7 @@ def orphaned_resources(subject: CheckContext) -> Iterator[Finding]:
 
 
 def _resources_outside_stacks(subject: CheckContext) -> Iterator[str]:
-    """Yield, without any stack, all that a cleanup would find; else endpoints and models without their stack."""
+    """Yield all that a cleanup would find if no stack exists, else endpoints and models that have no stack."""
     names, account = subject.names, subject.account
     stacks = (names.storage_stack, names.pipeline_stack, names.endpoint_stack)
     if not any(subject.own_stack(name) for name in stacks):

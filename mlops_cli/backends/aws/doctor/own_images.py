@@ -1,4 +1,4 @@
-"""The images that settings name in a company's registry are there."""
+"""Check that the images that settings name in a company's registry exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "images"
 
 
 def framework_images(subject: CheckContext) -> tuple[str, str]:
-    """Return the problem of the first image that the registry lacks, and the commands that copy it; empty for none."""
+    """Return the first image that the registry lacks, and the commands that copy it; empty if it lacks none."""
     originals = image_addresses(subject.settings, subject.use_case, subject.account.region)
     registry = subject.settings["IMAGE_REGISTRY"]
     for original in dict.fromkeys(originals.values()):
@@ -31,7 +31,7 @@ def build_image(subject: CheckContext) -> tuple[str, str]:
 
 
 def model_images(subject: CheckContext) -> Iterator[Finding]:
-    """Check that the images of [model] in usecase.toml are in ECR; nothing without any."""
+    """Check that the images of [model] in usecase.toml exist in ECR. Do nothing if it names none."""
     own = {"training_image": subject.use_case.training_image, "serving_image": subject.use_case.serving_image}
     for key, address in own.items():
         if not address:

@@ -1,4 +1,4 @@
-"""Check the caller's permissions for all commands with IAM's simulation: no action is tried out."""
+"""Check the caller's permissions for all commands with IAM's policy simulator, which executes no action."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def permissions(subject: CheckContext) -> Iterator[Finding]:
 
 
 def arn_context(subject: CheckContext) -> ArnContext:
-    """Return the names in the permissions' ARNs, as far as the stacks have them."""
+    """Return the names in the permissions' ARNs, as far as the stacks know them."""
     names, settings, account = subject.names, subject.settings, subject.account
     storage = subject.own_stack(names.storage_stack)
     pipeline = subject.own_stack(names.pipeline_stack)
@@ -73,7 +73,7 @@ def arn_context(subject: CheckContext) -> ArnContext:
 
 
 def principal(caller_arn: str, iam: Client) -> str:
-    """Return the ARN of the user or role with the policies; empty for others. A session's ARN lacks its role's path."""
+    """Return the ARN of the user or role with the policies, else "". The ARN of a session lacks its role's path."""
     _, partition, service, _, account, resource = caller_arn.split(":", 5)
     kind, _, path = resource.partition("/")
     if service == "iam":
@@ -90,7 +90,7 @@ def principal(caller_arn: str, iam: Client) -> str:
 
 
 def request_context(settings: Settings) -> dict[str, str]:
-    """Return the condition keys of requests that create something: a company's policies may demand them."""
+    """Return the condition keys of requests that create resources, because a company's policies may require them."""
     boundary = settings["PERMISSIONS_BOUNDARY"]
     tags = company_account.tags_of(settings["RESOURCE_TAGS"]).items()
     return {
@@ -102,7 +102,7 @@ def request_context(settings: Settings) -> dict[str, str]:
 def refused(
     iam: Client, principal: str, need: RequiredPermission, request_values: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
-    """Return those needed actions that a policy denies or none allows, in requests with these values."""
+    """Return the needed actions that a policy denies or that no policy allows, for requests with these values."""
     passed = {"iam:PassedToService": need.passed_to} if need.passed_to else {}
     context = [_context(name, value) for name, value in {**request_values, **passed}.items()]
     results = iam.pages(

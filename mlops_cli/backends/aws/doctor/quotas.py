@@ -1,4 +1,4 @@
-"""Check the account's quotas for the use case's instances, in addition to the instances in use."""
+"""Check that the account's quotas are enough for the use case's instances and the instances already running."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlops_cli.core.stages import JOBS, Kind
 
 @dataclass(frozen=True)
 class InstanceDemand:
-    """``count`` instances are needed at once, ``most`` at peak; ``used`` are already running."""
+    """``count``: instances needed at once. ``most``: instances at peak. ``used``: instances already running."""
 
     quota: str
     count: int
@@ -38,7 +38,7 @@ def quotas(subject: CheckContext, fleet: RunningInstances) -> Iterator[Finding]:
 
 
 def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[InstanceDemand]:
-    """Yield the needs of a run and its endpoint; a deployment briefly holds the new and the old instances."""
+    """Yield the needs of a run and its endpoint. A deployment briefly needs the old and the new instances."""
     machines = subject.machines
     counts: dict[tuple[str, str], int] = {}
     for stage in JOBS:  # one after the other
@@ -65,13 +65,13 @@ def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[
 
 
 def find_quotas(client: Client, names: set[str]) -> dict[str, Quota]:
-    """Return the quotas by name, their only known key. Quotas that were never changed may have a default only."""
+    """Return the quotas by name, their only known key. Quotas that were never changed may only have a default."""
     applied = _list_quotas(client, "list_service_quotas", names)
     return {**_list_quotas(client, "list_aws_default_service_quotas", names - applied.keys()), **applied}
 
 
 def _list_quotas(client: Client, operation: str, names: set[str]) -> dict[str, Quota]:
-    """Return the quotas of these names. There are thousands, a hundred per page: stop at the last needed one."""
+    """Return the quotas with these names. There are thousands, a hundred per page: stop after the last needed one."""
     quotas: dict[str, Quota] = {}
     if not names:
         return quotas

@@ -1,7 +1,7 @@
-"""All permissions that the commands' caller needs, with resources and commands: one list.
+"""All permissions that the caller of the commands needs, with resources and commands, in one list.
 
-The roles in the templates have their own. This list has the calls of `mlops` under the caller's identity, and those of
-CloudFormation under it, since the storage and the pipeline stack have no role of their own.
+The list has the requests of `mlops` itself and those of CloudFormation with the caller's identity, because the storage
+and the pipeline stack have no role of their own. The roles in the templates have their own permissions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_ROLE_ID = 20
 
 @dataclass(frozen=True)
 class ArnContext:
-    """The parts of the ARNs. ``bucket`` may contain ``*`` while its name is unknown; ``company``: its settings."""
+    """The parts of the ARNs. ``bucket`` may contain ``*`` while its name is unknown. ``company``: its settings."""
 
     partition: str
     region: str
@@ -48,7 +48,7 @@ class ArnContext:
 
 @dataclass(frozen=True)
 class RequiredPermission:
-    """``resource`` is an ARN with ``*`` for unknown parts; ``commands`` names the commands that need the actions."""
+    """``resource``: an ARN with ``*`` for unknown parts. ``commands``: the commands that need the actions."""
 
     resource: str
     actions: tuple[str, ...]
@@ -57,7 +57,7 @@ class RequiredPermission:
 
     @property
     def example(self) -> str:
-        """Return one of the resources, for the simulation."""
+        """Return one of the resources, for IAM's policy simulator."""
         return self.resource if self.resource == SOME else self.resource.replace(SOME, "doctor").replace("?", "0")
 
 
@@ -79,13 +79,13 @@ def _statement(need: RequiredPermission) -> dict[str, Any]:
 
 
 def generated_role(stack: str) -> str:
-    """Return a pattern of the names that CloudFormation generates for a stack's roles."""
+    """Return a pattern for the role names that CloudFormation generates for a stack."""
     limit = ROLE_NAME - ADDED
     return f"{stack}-*" if len(stack) + LONGEST_ROLE_ID <= limit else f"{stack[: limit // 2]}*"
 
 
 def generated_bucket(names: ResourceNames) -> str:
-    """Return a pattern of the name that CloudFormation generates for the bucket."""
+    """Return a pattern for the bucket name that CloudFormation generates."""
     stack, limit = names.storage_stack.lower(), BUCKET_NAME - ADDED
     return f"{stack}-bucket-*" if len(stack) + len("bucket") <= limit else f"{stack[: limit // 2]}*"
 
@@ -210,7 +210,7 @@ def _events(context: ArnContext) -> Iterator[RequiredPermission]:
 
 
 def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
-    """Yield permissions on log groups: IAM matches …:log-group:NAME:log-stream:, but for tags …:log-group:NAME."""
+    """Yield permissions on log groups. IAM matches …:log-group:NAME:log-stream:, but for tags …:log-group:NAME."""
     make, tag = "CreateLogGroup PutRetentionPolicy DeleteLogGroup", "TagResource UntagResource ListTagsForResource"
     for group in (BUILD_LOGS.format(context.names.pipeline_stack), ENDPOINT_LOGS.format(context.endpoint)):
         arn = context.arn("logs", f"log-group:{group}")
@@ -277,7 +277,7 @@ def _source(context: ArnContext) -> Iterator[RequiredPermission]:
 
 
 def _company(context: ArnContext) -> Iterator[RequiredPermission]:
-    """Yield the permissions on what a company's settings name."""
+    """Yield the permissions on the resources that a company's settings name."""
     if key := context.company.get("KMS_KEY_ARN"):
         use = _actions("kms", "Decrypt GenerateDataKey DescribeKey")
         yield RequiredPermission(key, use, "deploy-infra, download-data, run")

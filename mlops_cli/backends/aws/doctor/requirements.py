@@ -1,4 +1,4 @@
-"""Check that builds install packages by hash, and that every gate has time enough in a build."""
+"""Check that builds install packages by hash, and that a build may run long enough for every gate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlops_cli.errors import ConfigurationError
 
 
 def gate_limits(subject: CheckContext) -> Iterator[Finding]:
-    """Check that a build can take as long as the longest gate may."""
+    """Check that a build may run as long as the gate with the longest time limit."""
     try:
         checked_build_minutes(subject.use_case.time_limits)
     except ConfigurationError as error:
@@ -27,7 +27,7 @@ def gate_limits(subject: CheckContext) -> Iterator[Finding]:
 
 
 def requirements(subject: CheckContext) -> Iterator[Finding]:
-    """Check the use case's own packages; yield nothing if it has none. Those of mlops are installed by hash."""
+    """Check the use case's own packages; yield nothing if it has none. The packages of mlops always have hashes."""
     project, root = subject.project, subject.project.root
     name, jobs = gate_list(project), f"{project.scripts_dir}/{JOBS}"
     if missing := without_hash(root, name):
@@ -54,7 +54,7 @@ def requirements(subject: CheckContext) -> Iterator[Finding]:
 
 
 def _of_the_model(name: str, lines: list[str]) -> Iterator[Finding]:
-    """Yield a warning if the model's container installs packages: it cannot read the credential of the index."""
+    """Yield a warning if the model's container installs packages: it cannot read the package index's credential."""
     if lines:
         yield Finding(
             "requirements",

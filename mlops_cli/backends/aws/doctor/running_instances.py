@@ -1,4 +1,4 @@
-"""All endpoints and running jobs of the account and region, of any owner, and the idle endpoints."""
+"""All endpoints and running jobs of the account and region, of any owner; and which endpoints are idle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = 86_400
 
 @dataclass(frozen=True)
 class Variant:
-    """``instances`` of ``kind``; a serverless variant has none."""
+    """``instances``: the number of instances of type ``kind``; 0 for a serverless variant."""
 
     name: str
     kind: str
@@ -32,7 +32,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class EndpointInfo:
-    """An existing endpoint; ``changed`` in seconds since the epoch: the present version got no requests before."""
+    """An existing endpoint. ``changed``: seconds since the epoch; the present version got no request before."""
 
     name: str
     status: str
@@ -42,7 +42,7 @@ class EndpointInfo:
 
     @property
     def bills(self) -> bool:
-        """Return True if it costs money without requests."""
+        """Return True if the variant costs money without requests."""
         return self.status not in ("Failed", "Deleting") and any(variant.instances for variant in self.variants)
 
 
@@ -53,7 +53,7 @@ class RunningInstances:
 
     @cached_property
     def endpoints(self) -> tuple[EndpointInfo, ...]:
-        """The account's endpoints; without one that was deleted while they were listed."""
+        """The account's endpoints, without those that were deleted while they were listed."""
         summaries = list_or_none(self._client, "list_endpoints", "Endpoints")
         names = (summary["EndpointName"] for summary in summaries)
         described = [(name, or_none(self._client.describe_endpoint, EndpointName=name)) for name in names]
@@ -81,13 +81,13 @@ class RunningInstances:
         )
 
     def _kinds(self, configuration: str) -> dict[str, str]:
-        """Return the instance types by variant; none if the configuration of the endpoint was deleted."""
+        """Return the instance types by variant; none if the endpoint's configuration was deleted."""
         config = or_none(self._client.describe_endpoint_config, EndpointConfigName=configuration)
         variants = config["ProductionVariants"] if config else ()
         return {variant["VariantName"]: variant.get("InstanceType", "") for variant in variants}
 
     def instances(self, kind: str, endpoint: str = "") -> int:
-        """Return the number of instances of this type, of one endpoint or of all."""
+        """Return the number of instances of this type, for one endpoint or for all."""
         return sum(
             variant.instances
             for endpoint_info in self.endpoints
@@ -96,7 +96,7 @@ class RunningInstances:
         )
 
     def instances_of_jobs(self, use: str, kind: str) -> int:
-        """Return the instances of this type in running jobs: ``use`` is processing, training or spot training."""
+        """Return the number of instances of this type in jobs. ``use``: processing, training or spot training."""
         if use == "processing":
             return sum(self._of_processing(name, kind) for name in self._running("Processing"))
         spot = use.startswith("spot")

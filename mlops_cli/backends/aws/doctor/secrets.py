@@ -1,4 +1,4 @@
-"""The secrets of usecase.toml that are not on AWS. Their values are not read."""
+"""Check that the secrets of usecase.toml exist on AWS. Their values are not read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlops_cli.core.jobs.secret_addresses import addresses, create_command, loca
 
 
 def unchecked_secrets(subject: CheckContext) -> Iterator[Finding]:
-    """Yield the addresses of the secrets, for a caller without valid credentials."""
+    """Yield the addresses of the secrets, if the caller has no valid credentials."""
     known = addresses(subject.use_case.passed.secrets, subject.endpoint)
     if known:
         locations = ", ".join(f"{name} ({location(address)})" for name, address in known.items())
@@ -21,7 +21,7 @@ def unchecked_secrets(subject: CheckContext) -> Iterator[Finding]:
 
 
 def secrets(subject: CheckContext) -> Iterator[Finding]:
-    """Yield a failure for each missing secret; nothing if the use case names none."""
+    """Yield a failure for each missing secret. Yield nothing if the use case names none."""
     known = addresses(subject.use_case.passed.secrets, subject.endpoint)
     missing = dict(missing_secrets(subject.account, known))
     for name, address in missing.items():

@@ -1,4 +1,4 @@
-"""Settings that have no effect yet, since the pipeline was deployed with other values."""
+"""Check for settings that differ from the deployed pipeline's, and so have no effect yet."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlops_cli.core.checks import Finding, State
 
 
 def undeployed(subject: CheckContext) -> Iterator[Finding]:
-    """Yield a warning per setting; nothing if all are deployed."""
+    """Yield a warning for each such setting."""
     stack = subject.own_stack(subject.names.pipeline_stack)
     for difference in differences(subject.use_case, subject.settings, stack):
         text, _, _ = difference.partition(", which ")

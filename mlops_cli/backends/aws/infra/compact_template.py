@@ -1,4 +1,4 @@
-"""A template with less indentation: CloudFormation limits the bytes of a request, and a third of them are spaces."""
+"""Shorten a template: CloudFormation limits a request's bytes, and a third of them are indentation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LIST_ITEM = "- "
 
 
 def compact(text: str) -> str:
-    """Return the same YAML, each level indented by one space, without comment lines and empty lines."""
+    """Return the same YAML with one space for each level, without comments on lines of their own and empty lines."""
     lines: list[str] = []
     # The columns of the open levels, in the text and in the result; no list item's own column is closed by its next.
     levels = [(0, 0)]

@@ -1,4 +1,4 @@
-"""The dataset in the bucket, as stages and commands find it there."""
+"""The dataset in the bucket, as stages and commands read it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ MAX_SHARD_BYTES = 256 << 20  # a machine works on a whole file in memory
 
 
 def load(bucket: Bucket, folder: Path) -> DatasetInfo | None:
-    """Return the dataset in the bucket, None if it is missing or incomplete; ``folder`` would hold its copy."""
+    """Return the dataset in the bucket; None if it is missing or incomplete. ``folder``: the place for a local copy."""
     metadata = metadata_of(bucket)
     return dataset_info_from(folder, metadata) if metadata else None
 
 
 def metadata_of(bucket: Bucket) -> dict[str, Any] | None:
-    """Return the metadata if the data in the bucket are exactly those that it describes."""
+    """Return the metadata if it describes exactly the data in the bucket."""
     metadata = bucket.get_json(METADATA)
     if isinstance(metadata, dict) and metadata.get("files"):
         return dict(metadata) if has_files(bucket, metadata) else None
@@ -35,9 +35,10 @@ def metadata_of(bucket: Bucket) -> dict[str, Any] | None:
 
 
 def data_prefix(metadata: Mapping[str, Any]) -> str:
-    """Return the key prefix of the data with this metadata: a folder of their own for files, never changed in place.
+    """Return the key prefix of the data with this metadata: for files, a folder that is never changed.
 
-    A table is named alone: beside it lie its parts for several machines, and files of another dataset.
+    A table has a name of its own, because its parts for several instances and the files of another dataset lie beside
+    it.
     """
     return f"{FILES}{metadata['sha256'][:16]}/" if metadata.get("files") else TABLE
 
@@ -53,7 +54,7 @@ def shards_folder(sha256: str, machines: int) -> str:
 
 
 def dataset_prefix(bucket: Bucket, metadata: Mapping[str, Any], machines: int) -> str:
-    """Return the key prefix for a job of so many machines; raise MlopsError if a table is not split for them."""
+    """Return the key prefix for a job on this number of instances. Raise MlopsError if the table is not split."""
     if machines == 1 or metadata.get("files"):
         return data_prefix(metadata)
     if not has_shards(bucket, metadata, machines):
@@ -65,7 +66,7 @@ def dataset_prefix(bucket: Bucket, metadata: Mapping[str, Any], machines: int) -
 
 
 def has_shards(bucket: Bucket, metadata: Mapping[str, Any], machines: int) -> bool:
-    """Return True if the data are split for so many machines, or if no split is needed."""
+    """Return True if the data are split for this number of instances, or need no split."""
     if machines == 1 or metadata.get("files"):
         return True
     shards = bucket.list_objects(shards_folder(metadata["sha256"], machines))
@@ -73,5 +74,5 @@ def has_shards(bucket: Bucket, metadata: Mapping[str, Any], machines: int) -> bo
 
 
 def shard_count(size: int, machines: int) -> int:
-    """Return a number of files, the same for each machine, with none above MAX_SHARD_BYTES."""
+    """Return the number of files: the same for each instance, and none is larger than MAX_SHARD_BYTES."""
     return machines * max(1, -(-size // (machines * MAX_SHARD_BYTES)))

@@ -1,4 +1,4 @@
-"""Deploy two stacks, and the objects that the second one needs in the bucket, exactly as the shown plan says."""
+"""Deploy the two stacks, and upload the objects that the second stack needs, exactly as the plan has shown."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PIPELINE_TYPE = "AWS::CodePipeline::Pipeline "
 
 @dataclass(frozen=True)
 class StackPlan:
-    """One stack's part of a plan. ``stack`` is its present state."""
+    """One stack's part of a plan. ``stack``: its present state."""
 
     spec: StackSpec
     stack: Stack | None
@@ -65,7 +65,7 @@ class InfraDeployer:
         self._pending: list[ChangeSet] = []
 
     def plan(self, watch: Watch = no_watch) -> Plan:
-        """Return the changes. Change sets remain: apply or discard the plan."""
+        """Return the changes. The change sets stay on AWS until the plan is applied or discarded."""
         owner = require_owner(self._stacks, self._names, self._settings, self._account, claims=True)
         present = self._stacks.find(self._names.pipeline_stack)
         stack_parameters.check_settings(self._settings, self._use_case, self._account, present)
@@ -83,13 +83,13 @@ class InfraDeployer:
         return Plan((belongs, *self._mail(), *_shown(storage), *sent, *_shown(pipeline)))
 
     def _mail(self) -> tuple[Change, ...]:
-        """Return the step that is left to the owner of the mail address: AWS sends none before."""
+        """Return the step that the owner of the mail address must do: AWS sends no mail before the confirmation."""
         address = self._settings["NOTIFICATION_EMAIL"]
         reason = "AWS sends a new address a link first; click it to get the mails"
         return (Change(Action.KEEP, f"mail to {address}", reason),) if address else ()
 
     def discard_plan(self) -> None:
-        """Remove the change sets that were not executed."""
+        """Delete the change sets that were not executed."""
         for change_set in tuple(self._pending):
             self._discard(change_set)
         self._planned = None
@@ -99,7 +99,7 @@ class InfraDeployer:
         self._pending.remove(change_set)
 
     def apply(self, watch: Watch = no_watch) -> None:
-        """Apply the plan as it was shown; refuse it if it has changed meanwhile."""
+        """Apply the plan as it was shown. Raise MlopsError if it has changed since."""
         if self._planned is None:
             self.plan(watch)
         assert self._planned is not None
@@ -114,7 +114,7 @@ class InfraDeployer:
         self._execute(pipeline, watch)
 
     def _require_no_run(self, step: StackPlan) -> None:
-        """Raise MlopsError if the pipeline's definition would change under a run: CodePipeline never ends that one."""
+        """Raise MlopsError if the pipeline would change during a run: CodePipeline then never ends the run."""
         changes = any(
             change.action is not Action.KEEP and change.resource.startswith(PIPELINE_TYPE) for change in step.changes
         )
@@ -130,18 +130,18 @@ class InfraDeployer:
             )
 
     def existing_bucket(self) -> Bucket | None:
-        """Return the project's part of the bucket, None before there is one."""
+        """Return the project's part of the bucket; None if the bucket does not exist."""
         outputs = self._stacks.outputs(self._names.storage_stack)
         return self._bucket(outputs["BucketName"]) if outputs else None
 
     def ensure_storage(self, watch: Watch = no_watch) -> Bucket:
-        """Return the bucket, created if missing."""
+        """Return the bucket. Create it if needed."""
         if self._stacks.outputs(self._names.storage_stack) is None:
             self._execute(self._storage_step(watch), watch)
         return self.storage_bucket()
 
     def storage_bucket(self) -> Bucket:
-        """Return the project's part of the bucket; raise MlopsError before there is one."""
+        """Return the project's part of the bucket. Raise MlopsError if the bucket does not exist."""
         return self._bucket(self._stacks.required(self._names.storage_stack)["BucketName"])
 
     def _bucket(self, name: str) -> Bucket:
@@ -187,7 +187,7 @@ class InfraDeployer:
         return StackPlan(spec, stack, change_set, change_set.changes if change_set else ())
 
     def _template_url(self, name: str, text: str, bucket: Bucket | None) -> str:
-        """Return the address of a template that is too long for a request; raise MlopsError without a bucket."""
+        """Return the address of a template that is too long for a request. Raise MlopsError without a bucket."""
         if bucket is None:
             raise MlopsError(
                 f"The template of the stack {name} has {len(text.encode()):,} bytes. CloudFormation takes more than "
@@ -228,16 +228,16 @@ class InfraDeployer:
 
     @property
     def _wheel_key(self) -> str:
-        """Return the wheel's key; the steps verify the sha256 in it."""
+        """Return the wheel's key. It contains the SHA-256 that the steps verify."""
         return f"cli/{digest_file(self._wheel)}/{self._wheel.name}"
 
     @property
     def _template_key(self) -> str:
-        """Return the key of the endpoint's template: only deploy-infra decides about the endpoint's resources."""
+        """Return the key of the endpoint's template. Only deploy-infra may change the endpoint's resources."""
         return f"cli/{digest_file(self._template_path(ENDPOINT))[:16]}/{ENDPOINT}"
 
     def _uploads(self, stack: Stack | None, bucket: Bucket | None) -> list[Change]:
-        """Return the uploads that must precede the pipeline."""
+        """Return the uploads that the pipeline's stack needs first."""
         own = [
             self._upload_change(self._wheel_key, "this version of mlops, for the steps", bucket),
             self._upload_change(self._template_key, "the endpoint's template", bucket),
@@ -270,7 +270,7 @@ class InfraDeployer:
         return Change(Action.KEEP if exists else Action.ADD, key.rpartition("/")[2], why)
 
     def _has_source(self, stack: Stack | None, bucket: Bucket | None) -> bool:
-        """Return True if an existing pipeline of this source type has its source; each run sends it anew."""
+        """Return True if an existing pipeline of this source type has its source. Every run sends the source again."""
         kind = stack_parameters.source_type(self._settings, stack)
         same = stack is not None and stack.outputs.get("SourceType") == kind
         return same and bucket is not None and bucket.exists(source_upload.KEY)
@@ -299,7 +299,7 @@ def _first_repository(kind: str, stack: Stack | None) -> list[Change]:
 
 
 def excluded_files(bundle: SourceBundle) -> list[Change]:
-    """Return one line per reason: a project may have many files that are not sent. Possible secrets are all named."""
+    """Return one line for each reason, because many files may be excluded. Name every file that may be secret."""
     reasons: dict[str, list[str]] = {}
     secrets = [name for name, why in bundle.left_out.items() if why == CONFIDENTIAL]
     for name, why in bundle.left_out.items():

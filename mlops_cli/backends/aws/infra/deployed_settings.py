@@ -1,4 +1,4 @@
-"""The settings of the pipeline's last deployment. On AWS a setting takes effect with ``mlops deploy-infra``."""
+"""The settings of the pipeline's last deployment. On AWS a changed setting takes effect with ``mlops deploy-infra``."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ DEPLOY = "mlops deploy-infra"
 
 
 def machines_of_runs(use_case: UseCase, settings: Settings, stack: Stack | None) -> InstanceSettings:
-    """Return the machines of a run: with the training instance of the stack, or of its first deployment."""
+    """Return the instances of a run. The training instance is the deployed stack's, if there is a stack."""
     return use_case.machines.trained_on(stack.parameters.get("Instance", "") if stack else settings["INSTANCE"])
 
 
 def differences(use_case: UseCase, settings: Settings, stack: Stack | None) -> list[str]:
-    """Return, in words, the settings that differ from the stack's, with the command to deploy them."""
+    """Return, in words, the settings that differ from the stack's, with the command that deploys them."""
     if stack is None:
         return []
     return [
@@ -57,7 +57,7 @@ def differences(use_case: UseCase, settings: Settings, stack: Stack | None) -> l
 
 
 def _limit(use_case: UseCase, stack: Stack) -> Iterator[str]:
-    """Yield a difference if the gates' limits ask for longer or shorter builds than the deployed ones."""
+    """Yield a difference if the gates' time limits need another build time limit than the deployed one."""
     minutes, deployed = build_minutes(use_case.time_limits), stack.parameters.get("BuildMinutes", "")
     if deployed and deployed != str(minutes):
         yield (
@@ -67,7 +67,7 @@ def _limit(use_case: UseCase, stack: Stack) -> Iterator[str]:
 
 
 def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:
-    """Yield a difference if a deployed image is neither the use case's own nor of its framework."""
+    """Yield a difference if a deployed image is neither the use case's own nor one of its framework."""
     framework = use_case.framework
     images = {
         "TrainingImage": ("training_image", use_case.training_image, framework.training_repository),
@@ -82,7 +82,7 @@ def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:
 
 
 def _secrets(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:
-    """Yield a difference if the deployed roles may not read a secret of the use case."""
+    """Yield a difference if the deployed roles cannot read a secret of the use case."""
     deployed = [arn for arn in stack.parameters.get("ReadableArns", "").split(",") if arn]
     known = addresses(use_case.passed.secrets, settings.endpoint_name(use_case.name))
     readable = {address_of(arn) for arn in deployed}
@@ -107,7 +107,7 @@ def _settings(settings: Settings, stack: Stack) -> Iterator[str]:
 
 
 def _images(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:
-    """Yield a difference if the deployed image does not match the instance: images are for CPUs or for GPUs."""
+    """Yield a difference if the deployed image does not fit the instance type: images are for CPUs or for GPUs."""
     hosting = use_case.machines.endpoint
     train = machines_of_runs(use_case, settings, stack).of(TRAINING).instance_type
     instances = {"TrainingImage": train, **({} if hosting.serverless else {"ServingImage": hosting.instance_type})}
@@ -122,7 +122,7 @@ def _images(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str
 
 
 def check_deployed_path(root: Path, folders: Sequence[Path], stack: Stack | None) -> None:
-    """Raise MlopsError if the pipeline was deployed for another place of the project in its source."""
+    """Raise MlopsError if the pipeline was deployed for another path of the project within its source."""
     parameters = stack.parameters if stack else {}
     path, deployed = project_path(root, folders, parameters.get("SourceType", "")), parameters.get(PARAMETER, "")
     if path != deployed:

@@ -1,6 +1,6 @@
-"""The packages that a gate's build step installs: a list of the project, and the hashes of every file.
+"""The packages that a gate's build installs: the project's list, and the hash of every file.
 
-As a program it prints the list's path without its ending, for templates/buildspec.yml.
+Run as a program, this module prints the list's path without its extension, for templates/buildspec.yml.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ LISTS = (f"tests/{JOBS}", JOBS)
 
 
 def gate_list(project: Project) -> str:
-    """Return the gates' list, or the one that they would have."""
+    """Return the path of the gates' list; if there is none, its usual path."""
     name = next((name for name in LISTS if (project.training / name).is_file()), JOBS)
     return f"{project.scripts_dir}/{name}"
 
 
 def lock_of(name: str) -> str:
-    """Return the file with the hashes, beside the list."""
+    """Return the path of the file with the hashes, beside the list."""
     return f"{name.removesuffix('.txt')}.lock"
 
 
@@ -33,14 +33,14 @@ def lock_command(name: str) -> str:
 
 
 def requirements_of(path: Path) -> list[str]:
-    """Return the requirements in a list, each with its hashes; a list that does not exist has none."""
+    """Return the requirements in a list, each with its hashes; none if the list does not exist."""
     text = path.read_text(encoding="utf-8-sig", errors="replace") if path.is_file() else ""
     lines = [re.sub(r"(^|\s)#.*", "", line).strip() for line in re.sub(r"\\\r?\n", " ", text).splitlines()]
     return [line for line in lines if line]
 
 
 def without_hash(root: Path, name: str) -> list[str]:
-    """Return the requirements of a list that neither it nor the file beside it gives a hash for."""
+    """Return the requirements that have a hash neither in the list nor in the file beside it."""
     lock = requirements_of(root / lock_of(name))
     hashed = {_distribution(line) for line in lock if "--hash=" in line}
     return [
@@ -63,7 +63,7 @@ def check_gate_packages(project: Project) -> None:
 
 
 def _distribution(requirement: str) -> str:
-    """Return the package's name as indexes compare it; empty for an option, a path or an address."""
+    """Return the package's normalized name; empty for an option, a path or an address."""
     name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*(?=\s*(\[|[=<>!~;@(]|--hash|$))", requirement)
     return re.sub(r"[-_.]+", "-", name[0]).lower() if name else ""
 

@@ -1,4 +1,4 @@
-"""A company's own registry in ECR: its repositories have AWS's images under the names that AWS gives them."""
+"""A company's own registry in ECR: its repositories hold AWS's images under AWS's names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STORED_IMAGES = "the images in your registry by GB"
 
 
 def in_registry(address: str, registry: str) -> str:
-    """Return the image's address in the registry; the same address without one."""
+    """Return the image's address in the registry; without a registry, the address unchanged."""
     return f"{registry}/{address.partition('/')[2]}" if registry else address
 
 
@@ -25,13 +25,13 @@ def repository(address: str) -> str:
 
 
 def image_id(address: str) -> dict[str, str]:
-    """Return an image's tag or digest as ECR takes it."""
+    """Return an image's tag or digest in the form of ECR's API."""
     match = ADDRESS.fullmatch(address)
     assert match is not None, address
     return {"imageDigest": match["digest"]} if match["digest"] else {"imageTag": match["tag"] or "latest"}
 
 
 def by_use(settings: Settings) -> tuple[str, ...]:
-    """Return the costs of a registry of one's own, which no estimate has."""
+    """Return the usage costs of a company's own registry, which no estimate includes."""
     own = settings["IMAGE_REGISTRY"] or repository(settings["BUILD_IMAGE"])
     return (STORED_IMAGES,) if own else ()

@@ -1,7 +1,7 @@
-"""The addresses of SageMaker's container images: from a table for the frameworks' own versions, else from the SDK.
+"""Addresses of SageMaker's images: from a table for the frameworks' default versions, else from SageMaker's SDK.
 
-The table saves an import of a second and an installation of 448 MB. ``python -m tests.image_table`` makes it from the
-SDK's data, and a test compares both.
+The table avoids an import of one second and an installation of 448 MB. ``python -m tests.image_table`` generates it
+from the SDK's data, and a test compares both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GPU_FAMILIES = ("g", "p")
 
 
 def training_image(framework: Framework, version: str, region: str, instance_type: str) -> str:
-    """Return the image for CPU or GPU, depending on the instance type; ``version``: empty for the framework's own."""
+    """Return the image for CPU or GPU, by instance type. ``version``: empty for the framework's default version."""
     return _address(framework, version, "training", region, instance_type)
 
 
@@ -43,7 +43,7 @@ def _image(framework: Framework, scope: str) -> Image:
 
 
 def image_from_table(framework: Framework, scope: str, region: str, instance_type: str) -> str:
-    """Return the address of the framework's own version; empty if the table has none for the instance or region."""
+    """Return the address of the default version; empty if the table lacks the instance type or region."""
     table: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8"))
     entry = table["images"].get(framework.name, {}).get(scope)
     family = instance_type.removeprefix("ml.")
@@ -55,7 +55,7 @@ def image_from_table(framework: Framework, scope: str, region: str, instance_typ
 
 
 def image_from_sdk(framework: Framework, version: str, scope: str, region: str, instance_type: str) -> str:
-    """Return the address by the SDK's data. Raise MlopsError if it is not installed, or lacks the image."""
+    """Return the address from the SDK's data. Raise MlopsError if the SDK is not installed or lacks the image."""
     image = _image(framework, scope)
     try:
         from sagemaker.core import image_uris  # type: ignore[import-untyped]

@@ -1,4 +1,4 @@
-"""The owner of stacks: two projects of the same use case and environment in one account have the same stacks."""
+"""The owner of stacks: two projects with the same use case and environment in one account share their stacks' names."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NOT_IN_TAGS = re.compile(r"[^\w .:/=+@-]")
 
 
 def owner_name(settings: Settings, account: Account) -> str:
-    """Return the setting, else the caller's name: a user's, or that of a role's session if it is a person's.
+    """Return the setting, or else the caller's name: of a user, of a person's session, or of a machine's role.
 
-    A session of a machine is called otherwise each time; its role's name stays.
+    A machine's session has another name each time; the name of its role stays the same.
     """
     if settings["OWNER"]:
         return settings["OWNER"]
@@ -29,16 +29,16 @@ def owner_name(settings: Settings, account: Account) -> str:
 
 
 def owner_of(stack: Stack | None, default: str) -> str:
-    """Return the owner of a stack, of a new one or one without an owner the default."""
+    """Return the owner of a stack; the default owner for a new stack or one without an owner."""
     return (stack.tags.get(OWNER_TAG) if stack else "") or default
 
 
 def require_owner(
     stacks: Stacks, names: ResourceNames, settings: Settings, account: Account, claims: bool = False
 ) -> str:
-    """Return the owner; raise MlopsError if a stack of the project has another one, or none.
+    """Return the owner. Raise MlopsError if a stack of the project has another owner, or none.
 
-    ``claims``: for `deploy-infra`: it gives a stack without an owner one.
+    ``claims``: accept a stack without an owner, because `deploy-infra` becomes its owner.
     """
     owner = owner_name(settings, account)
     for name in (names.storage_stack, names.pipeline_stack):

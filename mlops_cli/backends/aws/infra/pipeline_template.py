@@ -1,7 +1,7 @@
 """The parts of pipeline.yaml that follow from the list of stages: the pipeline's stages, and the roles' keys in S3.
 
-The template has them for the stages of this version, between two marks each. `deploy-infra` writes them again, so that
-a stage is one line in `core/stages.py` on AWS, too.
+In the template, each part stands between two marks. `deploy-infra` writes these parts again from `core/stages.py`, so a
+new stage is one line there, on AWS, too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OPTIONS = {
 
 
 def render(text: str, stages: Sequence[Stage] = STAGES) -> str:
-    """Return the template with its marked parts written for these stages."""
+    """Return the template with its marked parts generated for these stages."""
     steps = [stage.name for stage in stages] + [ROLLBACK]
     code_steps = [stage.name for stage in stages if stage.kind not in (Kind.APPROVAL, Kind.DEPLOY)]
     _check_artifacts(code_steps)
@@ -56,7 +56,7 @@ def render(text: str, stages: Sequence[Stage] = STAGES) -> str:
 
 
 def as_sent(text: str) -> str:
-    """Return the template as it is sent: its length is limited, and all that explains it is for readers of the file."""
+    """Return the template without comments and descriptions: CloudFormation limits its length."""
     lines = text.splitlines(keepends=True)
     short = "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
     short = ACTIONS.sub(_in_one_line, CHECKERS_NOTES.sub("", INTERFACE.sub("", short)))
@@ -108,7 +108,7 @@ def _records(names: Iterable[str]) -> str:
 
 
 def _step_before(stage: Stage, stages: Sequence[Stage]) -> str:
-    """Return the last step before a stage's that runs the repository's code; empty for the first one."""
+    """Return the last earlier step that runs the repository's code; empty for the first one."""
     before = [candidate.name for candidate in stages[: stages.index(stage)] if candidate.name not in DECIDING]
     return before[-1] if before else ""
 
@@ -141,12 +141,12 @@ def _native(stage: Stage) -> list[str]:
 
 
 def _exported(name: str, step: str) -> dict[str, str]:
-    """Return a variable that a step of the same run has exported; none for the first step."""
+    """Return a variable that an earlier step of the same run exports; none for the first step."""
     return {name: f"#{{{step}.{name}}}"} if step else {}
 
 
 def _command(step: str, stage: Stage, action: str, order: int, options: Mapping[str, str]) -> str:
-    """Return the CodeBuild action that runs `mlops stage`; its output artifact is named after the step."""
+    """Return the CodeBuild action that runs `mlops stage`. Its output artifact has the step's name."""
     values = {"MLOPS_STAGE_NAME": step, "MLOPS_STAGE_KIND": stage.kind.value, **RUN_ID, **options}
     if step == DEPLOYMENT.name:  # it rejects the model that a rollback replaces
         values["MLOPS_ROLLBACK"] = "#{variables.rollback}"

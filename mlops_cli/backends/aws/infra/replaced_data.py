@@ -1,4 +1,4 @@
-"""Folders of data in the bucket that another dataset has replaced: a job may still read them."""
+"""Dataset folders in the bucket that a newer dataset has replaced. A job may still read them."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MARKS = f"{FOLDER}replaced/"
 
 
 def unmark(bucket: Bucket, folder: str) -> None:
-    """Remove the mark of a folder, before its data are the dataset again."""
+    """Remove the mark of a folder, before its data become the dataset again."""
     if folder:
         bucket.delete(_mark(folder))
 
 
 def remove_replaced(bucket: Bucket, current: str) -> None:
-    """Mark every folder of data except the current one, and delete those that were marked long ago.
+    """Mark every dataset folder except the current one, and delete folders that were marked long ago.
 
-    Each call completes what a killed one has begun.
+    If a call is killed, the next call completes its work.
     """
     marked = {item.key: item.modified for item in bucket.list_objects(MARKS)}
     for folder in sorted(set(_folders(bucket)) - {current}):

@@ -1,4 +1,4 @@
-"""The parameters of the two templates: from the settings, the use case, and the existing stacks."""
+"""The parameters of the storage and pipeline templates: from settings, use case, and existing stacks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANY_CPU = "ml.m5.large"
 
 
 def storage(settings: Settings, account: Account, names: ResourceNames, stack: Stack | None) -> dict[str, str]:
-    """Return the bucket's parameters: the stack's bucket, a new one, or an existing one that is only used."""
+    """Return the bucket's parameters: the stack's own bucket, a new bucket, or an existing one that is only used."""
     name = settings["BUCKET_NAME"]
     if stack and stack.outputs:
         current = stack.outputs["BucketName"]
@@ -47,7 +47,7 @@ def storage(settings: Settings, account: Account, names: ResourceNames, stack: S
 
 
 def _exists(account: Account, bucket: str) -> bool:
-    """Return True if the bucket exists and is usable; raise MlopsError if it has another owner or region."""
+    """Return True if the bucket exists and is usable. Raise MlopsError if it has another owner or region."""
     try:
         response = account.client("s3").head_bucket(Bucket=bucket)
     except AwsError as error:
@@ -69,7 +69,7 @@ def _exists(account: Account, bucket: str) -> bool:
 
 
 def source_type(settings: Settings, stack: Stack | None) -> str:
-    """Return the pipeline's source type; without a setting it stays unchanged."""
+    """Return the pipeline's source type. Without a setting, the deployed one stays."""
     setting = settings.values["SOURCE"]
     if stack and setting.origin == "default":
         return stack.outputs.get("SourceType", setting.text)
@@ -77,7 +77,7 @@ def source_type(settings: Settings, stack: Stack | None) -> str:
 
 
 def check_settings(settings: Settings, use_case: UseCase, account: Account, stack: Stack | None) -> None:
-    """Raise MlopsError for settings that no plan can be made for, before anything is created."""
+    """Raise MlopsError, before anything is created, for settings that allow no plan."""
     company_account.parameters(settings)
     company_account.check_hosting(use_case.machines.endpoint, bool(settings["SUBNET_IDS"]))
     if source_type(settings, stack) == CODECOMMIT and not (stack and stack.outputs):
@@ -85,7 +85,7 @@ def check_settings(settings: Settings, use_case: UseCase, account: Account, stac
 
 
 def _check_codecommit(account: Account) -> None:
-    """Raise MlopsError if CodeCommit is not offered in the region, by the list that boto3 has."""
+    """Raise MlopsError if boto3's list of regions for CodeCommit lacks this region."""
     partition = account.session.get_partition_for_region(account.region)
     if account.region not in account.session.get_available_regions(CODECOMMIT, partition):
         raise MlopsError(
@@ -104,7 +104,7 @@ def pipeline(
     wheel_key: str,
     template_key: str,
 ) -> dict[str, str]:
-    """Return the parameters of the pipeline's stack; ``stack`` is its present state."""
+    """Return the parameters of the pipeline's stack. ``stack``: its present state."""
     endpoint = _endpoint_name(settings, use_case)
     source = source_type(settings, stack)
     return {
@@ -133,7 +133,7 @@ def pipeline(
 
 
 def image_addresses(settings: Settings, use_case: UseCase, region: str) -> dict[str, str]:
-    """Return the addresses of AWS's images for training and serving, without those that the use case replaces."""
+    """Return the addresses of AWS's images for training and serving, except those that the use case replaces."""
     training = use_case.machines.trained_on(settings["INSTANCE"]).of(TRAINING).instance_type
     hosting = use_case.machines.endpoint
     server = ANY_CPU if hosting.serverless else hosting.instance_type
@@ -147,9 +147,9 @@ def image_addresses(settings: Settings, use_case: UseCase, region: str) -> dict[
 
 
 def _images(settings: Settings, use_case: UseCase, region: str) -> dict[str, str]:
-    """Return the images and their repositories, which roles pull from.
+    """Return the images, and the repositories that the roles may pull from.
 
-    An image is the use case's own, or else AWS's, in a company's registry if there is one.
+    An image is the use case's own, or else AWS's, from the company's registry if there is one.
     """
     own = {"TrainingImage": use_case.training_image, "ServingImage": use_case.serving_image}
     addresses = image_addresses(settings, use_case, region)
@@ -163,7 +163,7 @@ def _images(settings: Settings, use_case: UseCase, region: str) -> dict[str, str
 
 
 def secret_arns(use_case: UseCase, account: Account, endpoint: str) -> list[str]:
-    """Return the secrets that the pipeline's roles may read; nothing is asked of AWS without any."""
+    """Return the secrets that the pipeline's roles may read. Without secrets, send no request to AWS."""
     known = addresses(use_case.passed.secrets, endpoint).values()
     if not known:
         return []
@@ -172,7 +172,7 @@ def secret_arns(use_case: UseCase, account: Account, endpoint: str) -> list[str]
 
 
 def _endpoint_name(settings: Settings, use_case: UseCase) -> str:
-    """Return the name, checked by SageMaker's and IAM's rules: names of other resources begin with it."""
+    """Return the name, checked by the rules of SageMaker and IAM: other resource names begin with it."""
     name = settings.endpoint_name(use_case.name)
     if len(name) > 40 or not re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", name):
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The limits of a decision and the shortfalls that it accepts, as one document; its digest names it. No IO."""
+"""The limits of a decision and the shortfalls that it accepts, as one document with a digest. No IO."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ LoadAccepted = Callable[[str], AcceptedLimits | None]
 
 
 def none_accepted(digest: str) -> AcceptedLimits | None:  # noqa: ARG001
-    """Load nothing, for callers that do not need the limits."""
+    """Load nothing, for callers that need no limits."""
     return None

@@ -4,7 +4,8 @@
 
     decisions/accepted/DIGEST.json
 
-The decision's summary is too short for them and holds the digest. The repository's code cannot write there.
+The summary of a decision is too short for such a document, so it holds the digest. The repository's code cannot write
+to this prefix.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ class AcceptedLimitsStore:
         self._known: dict[str, AcceptedLimits | None] = {}
 
     def save(self, accepted: AcceptedLimits) -> str:
-        """Save the document; return its digest."""
+        """Save the document. Return its digest."""
         self._bucket.put(_key(accepted.digest), accepted.content, JSON_TYPE)
         return accepted.digest
 
     def load(self, digest: str) -> AcceptedLimits | None:
-        """Return the document with this digest; None if it does not exist or its content has another digest."""
+        """Return the document with this digest; None if it is missing or its content has another digest."""
         if digest not in self._known:
             self._known[digest] = self._load(digest)
         return self._known[digest]

@@ -1,6 +1,6 @@
-"""The details of a decision beside its comment, in the summary that CodePipeline keeps with an approval.
+"""The details of a decision, in the summary that CodePipeline stores with an approval.
 
-The comment comes first, for readers in the AWS console; the details follow as one line of JSON.
+The comment comes first, for readers in the AWS console. The details follow as one line of JSON.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ SUMMARY_LENGTH = 512
 
 @dataclass(frozen=True)
 class DecisionDetails:
-    """The fields of a Decision that only its own summary can hold.
+    """The fields of a Decision that are stored nowhere but in its summary.
 
-    ``model`` is the digest of the decided model: CodePipeline keeps it unchanged, and only the approver can send it.
-    ``accepted`` is the digest of the document with the limits and the accepted shortfalls.
+    ``model``: the digest of the decided model. CodePipeline keeps it unchanged, and only the approver can send it.
+    ``accepted``: the digest of the document with the limits and the accepted shortfalls.
     """
 
     kind: DecisionKind = DecisionKind.APPROVAL
@@ -34,19 +34,19 @@ class DecisionDetails:
 
     @property
     def model_digest(self) -> str:
-        """Return the model that the decision names, empty if none; a rollback names its target."""
+        """Return the model that the decision names, or ""; a rollback names the model that it deploys."""
         return self.rollback_to.digest if self.rollback_to else self.model
 
 
 def summary_of(comment: str, details: DecisionDetails) -> str:
-    """Return the summary; the comment is cut if both are too long for CodePipeline."""
+    """Return the summary. The comment is cut if the summary is too long for CodePipeline."""
     values = {name: value for name, value in asdict(details).items() if value}
     line = json.dumps(values, separators=(",", ":"))
     return f"{comment[: SUMMARY_LENGTH - len(line) - 1]}\n{line}"
 
 
 def read_summary(summary: str) -> tuple[str, DecisionDetails]:
-    """Return the comment and the details; an approval in the AWS console has no details."""
+    """Return the comment and the details. An approval in the AWS console has no details."""
     comment, _, line = summary.rpartition("\n")
     try:
         values = parse_json(line)
@@ -64,12 +64,12 @@ def _details(values: Mapping[str, Any]) -> DecisionDetails:
 
 
 def rejection_comment(kind: DecisionKind, version: str, why: str) -> str:
-    """Return the comment of the rejection of the model that a rollback to ``version`` replaces."""
+    """Return the comment for the rejection of the model that a rollback to ``version`` replaces."""
     return f"{kind.value} to {version}: {why}".rstrip(": ")
 
 
 def forwarded(decision: Decision) -> tuple[str, DecisionDetails]:
-    """Return a forwarded approval: with the comment and the run of the original."""
+    """Return a forwarded approval with the comment and the run of the original approval."""
     origin = decision.forwarded_from or decision.run_id
     accepted = AcceptedLimits(decision.limits, decision.shortfalls).digest
     return decision.comment, DecisionDetails(forwarded_from=origin, model=decision.model_digest, accepted=accepted)

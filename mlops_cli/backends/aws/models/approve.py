@@ -1,4 +1,4 @@
-"""Send a person's decision about a run to the model registry and the pipeline."""
+"""Send a person's decision about a run to the model registry and to the pipeline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ApprovalSender:
         self._accepted_limits = accepted_limits
 
     def check(self, run: Run) -> None:
-        """Raise MlopsError, with the reason and the next command, unless the run waits for a decision."""
+        """Raise MlopsError with the reason and the next command, unless the run waits for a decision."""
         if run.status is Status.WAITING:
             package = run.approval.detail.get("package", "")
             if package and self._registry.status(package) == DELETED:
@@ -39,10 +39,10 @@ class ApprovalSender:
         raise not_waiting_error(run)
 
     def send(self, shown_run: Run, approved: bool, comment: str, accepted: AcceptedLimits) -> None:
-        """Send the decision to the registry, then to the pipeline; after an interruption, repeat the command.
+        """Send the decision to the registry, then to the pipeline. After an interruption, repeat the command.
 
-        The decision is about the model of ``shown_run``, the run as shown to the person, under the limits that were
-        shown. Raise MlopsError if another decision came first.
+        The decision is about the model and the limits that the person saw in ``shown_run``. Raise MlopsError if another
+        decision came first.
         """
         run_id, model = shown_run.id, shown_run.approval.output
         run = self._runs.refresh(run_id)
@@ -64,7 +64,7 @@ class ApprovalSender:
             self._handle_conflict(self._runs.refresh(run_id), package)
 
     def _handle_conflict(self, run: Run, package: str) -> None:
-        """Apply the other, earlier decision to the package, too."""
+        """Apply the earlier, different decision to the package, too."""
         if run.decision:
             self._registry.decide(package, run.decision.approved, run.decision.by)
         self.check(run)

@@ -1,4 +1,4 @@
-"""The model versions on AWS: the package group lists them, the run records describe them."""
+"""The model versions on AWS: the package group lists them, the run store describes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ModelVersions:
         self._registry = registry
 
     def list_versions(self) -> list[ModelVersion]:
-        """Return the versions, the newest first. A model has one package per run; its number is the first one's."""
+        """Return the versions, the newest first. A model has one package for each run, and the first one's number."""
         packages = self._registry.packages()
         decisions = [
             decision
@@ -35,12 +35,12 @@ class ModelVersions:
         ]
 
     def reject(self, digest: str, why: str) -> None:
-        """Reject the model: no later run deploys it without a new decision."""
+        """Reject the model: only a new decision can deploy it."""
         self._registry.reject([package.arn for package in self._registry.packages() if package.digest == digest], why)
 
 
 def _with_package_number(version: ModelVersion, packages: Sequence[Package]) -> ModelVersion:
-    """Return the version with its packages' number and status: an approved one may be rejected since."""
+    """Return the version with its packages' number and status: an approved package may be rejected by now."""
     if not packages:
         return version
     decided = [package for package in packages if package.status != PENDING]

@@ -1,4 +1,4 @@
-"""The decisions about models on AWS: sent to the pipeline's manual approval, on the evidence in the bucket."""
+"""Decisions about models on AWS: sent to the pipeline's manual approval, based on the evidence in the bucket."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class PipelineApprovals(Approvals):
         return run
 
     def _completed(self, run: Run, view: RunView) -> Run:
-        """Follow an approved run that the pipeline still carries out."""
+        """Follow an approved run that the pipeline is still running."""
         if run.status is Status.RUNNING:
             return self._models.require_success(self._followed(run, view), view)
         if self._endpoint.status().approved_digest != run.approval.output:

@@ -1,4 +1,4 @@
-"""The model versions on AWS, and the rollback to an earlier one: by a command, or after a failed gate."""
+"""The model versions on AWS, and the rollback to an earlier one, by a command or after a failed gate."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ class AwsModels(Models):
         return RollbackRuns(self._deployed.services, prepare)
 
     def require_success(self, run: Run, view: RunView) -> Run:
-        """Raise as ``raise_for_status`` does; roll back first if the model failed its gate on the endpoint."""
+        """Raise the failure of a run as ``raise_for_status`` does.
+
+        First roll back if its model failed the endpoint's gate.
+        """
         try:
             return raise_for_status(run)
         except StageFailed as failure:
@@ -80,7 +83,7 @@ class AwsModels(Models):
         return failure.with_note(rollback_message(target.name, target.digest))
 
     def _rolled_back_run(self, run: Run) -> dict[str, str] | None:
-        """Return the pipeline's own rollback; None if it did not succeed and this command must roll back."""
+        """Return the run of the pipeline's own rollback; None if it failed, so that this command must roll back."""
         returned = run.endpoint_gate.detail.get(ROLLED_BACK_TO)
         is_live = returned and self._deployed.services.endpoint.deployed_model().digest == returned["digest"]
         return returned if is_live else None
@@ -88,7 +91,7 @@ class AwsModels(Models):
     def _finish_rollback(
         self, choice: RollbackChoice, why: str, view: RunView, kind: DecisionKind = DecisionKind.ROLLBACK
     ) -> Run:
-        """Start the rollback, or continue the unfinished one, and follow it to its end."""
+        """Start the rollback or continue an unfinished one, and follow it to its end."""
         target, command = choice.target, f"mlops rollback --to {choice.target.name}"
         try:
             if choice.unfinished:
@@ -104,7 +107,7 @@ class AwsModels(Models):
         return raise_for_status(runs.follow(run_id, view, ours=True, resume_command=command))
 
     def _accepted_for(self, target: ModelVersion) -> AcceptedLimits:
-        """Return the limits of now, and the shortfalls that a rollback to the version accepts."""
+        """Return the present limits, and the shortfalls that a rollback to the version accepts."""
         report = self._deployed.services.approval_report
         shortfalls = report.shortfalls(self.rollback_runs.source_run(target.digest), against_live=False)
         return AcceptedLimits(self._deployed.use_case.metrics.named(), tuple(shortfalls))

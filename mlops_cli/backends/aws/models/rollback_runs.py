@@ -1,7 +1,7 @@
-"""Rollbacks on AWS: a run that starts at the deployment, with the earlier stages of the model's own run.
+"""Rollbacks on AWS: a run that starts at the deployment and copies the earlier stages from the model's own run.
 
-The execution's variable ``rollback`` holds the decision from the start, though CodePipeline asks for it only at the
-approval: killed at any point, `mlops rollback` and `mlops run` send that decision, and complete that rollback.
+The execution's variable ``rollback`` holds the decision from the start, although CodePipeline asks for it only at the
+approval. If a command is killed, `mlops rollback` and `mlops run` send this decision and complete the rollback.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from mlops_cli.errors import MlopsError
 
 
 class RollbackRuns:
-    """``start_request`` returns the request of a run that starts at the deployment."""
+    """``start_request``: returns the request for a run that starts at the deployment."""
 
     def __init__(self, services: AwsServices, start_request: Callable[[], StartRequest]) -> None:
         self._services = services
         self._start_request = start_request
 
     def last(self) -> LastRollback | None:
-        """Return the newest rollback; None if a newer run was approved, or there is none."""
+        """Return the newest rollback; None if there is none or a newer run was approved."""
         for number, execution in enumerate(self._services.pipeline.executions()):
             run = self._services.runs.load(execution)
             if rollback := self._rollback_of(run, is_newest=number == 0):
@@ -56,9 +56,9 @@ class RollbackRuns:
         return choose_rollback(models, self._services.runs.deployed(), version, self.last())
 
     def source_run(self, digest: str) -> Run:
-        """Return the run to copy stages from for a rollback to the model: an original one rather than a rollback.
+        """Return the run whose stages a rollback to the model copies: the original run rather than an earlier rollback.
 
-        Raise MlopsError if there is none, or if its model package was deleted.
+        Raise MlopsError if there is no such run, or if its model package was deleted.
         """
         runs = sorted(self._services.run_store.runs(), key=lambda run: run.forced_from == DEPLOYMENT.name)
         run = approved_run(runs, digest)
@@ -79,7 +79,7 @@ class RollbackRuns:
         models: list[ModelVersion],
         accepted: AcceptedLimits,
     ) -> str:
-        """Start the run; then reject the replaced model: it is never rejected without a successor. Return the id."""
+        """Start the run, then reject the replaced model, so that its successor exists first. Return the run's id."""
         digest = self._services.accepted_limits.save(accepted)
         details = DecisionDetails(kind, target.named, named_model(models, replaced), accepted=digest)
         source = self.source_run(target.digest).id
@@ -89,9 +89,9 @@ class RollbackRuns:
         return run_id
 
     def resume(self, run: Run) -> str:
-        """Complete an unfinished rollback, as far as this command must; return the id of its run.
+        """Complete an unfinished rollback, as far as a command has to. Return its run's id.
 
-        A stopped execution cannot continue: another one with the same variables takes its place.
+        A stopped execution cannot continue, so a new execution with the same variables replaces it.
         """
         why, details = self._services.runs.rollback_decision(run.id) or ("", DecisionDetails())
         run_id = run.id

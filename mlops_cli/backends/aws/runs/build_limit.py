@@ -1,4 +1,4 @@
-"""How long CodeBuild lets a stage's build run. No IO."""
+"""The time limit of a stage's build in CodeBuild. No IO."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DECISION_MINUTES = 60  # TimeoutInMinutes of the deciding steps' project: they r
 
 
 def build_minutes(limits: TimeLimits) -> int:
-    """Return TimeoutInMinutes of the build project, so that every gate has its time."""
+    """Return TimeoutInMinutes of the build project: enough for every gate."""
     return max(SHORTEST_MINUTES, limits.of(longest_gate(limits)) + INSTALL_MINUTES)
 
 
 def checked_build_minutes(limits: TimeLimits) -> int:
-    """Return the same. Raise ConfigurationError for a gate that may take longer than CodeBuild allows a build."""
+    """Return ``build_minutes``. Raise ConfigurationError if a gate may run longer than CodeBuild allows."""
     minutes = build_minutes(limits)
     if minutes > LONGEST_MINUTES:
         gate, most = longest_gate(limits), LONGEST_MINUTES - INSTALL_MINUTES

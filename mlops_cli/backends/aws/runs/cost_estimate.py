@@ -1,7 +1,7 @@
 """The costs of a run, an approval and the deployed endpoint on AWS: products and quantities.
 
-The items are the resources of the templates and everything billed by time. A step's duration is that of the latest run
-that executed it, else the step's time limit: then the sum is an upper bound, and says so.
+The items are the resources of the templates and everything that is billed by time. The duration of a step is the latest
+one on record. Without a record it is the step's time limit; then the sum is an upper bound, and the output says so.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class UnpricedItem:
 
 
 def recent_durations(pipeline: Pipeline, records: S3RunStore) -> dict[Action, ActionDuration]:
-    """Return each action's latest duration, from a few runs only."""
+    """Return each action's latest duration, from the newest runs only."""
     durations: dict[Action, ActionDuration] = {}
     missing_actions = {key for stage in STAGES for key in _actions(stage)}
     for execution, _ in zip(pipeline.executions(), range(LOOK_BACK), strict=False):
@@ -85,12 +85,12 @@ def recent_durations(pipeline: Pipeline, records: S3RunStore) -> dict[Action, Ac
 
 
 def _done(record: Run | None) -> set[str]:
-    """Return the stages that a run has executed itself: the actions of a reused one take no time."""
+    """Return the stages that a run executed itself: the actions of a reused stage take no time."""
     return {stage.name for stage in record.stages if stage.status is not Status.REUSED} if record else set()
 
 
 def _actions(stage: Stage) -> list[Action]:
-    """Return the billed actions of a stage: a manual approval is free of charge."""
+    """Return the billed actions of a stage. A manual approval is free of charge."""
     if stage.name == ENDPOINT_GATE.name:
         return [(stage.name, name) for name in (COMMAND, *AFTER_LAST_GATE)]
     native = NATIVE.get(stage.kind) if stage.kind is not Kind.APPROVAL else None
@@ -98,7 +98,7 @@ def _actions(stage: Stage) -> list[Action]:
 
 
 class Estimate:
-    """Costs of the jobs and the endpoint on these machines; ``build_minutes``: the limit of the builds with gates."""
+    """The costs of jobs and endpoint on these instances. ``build_minutes``: the time limit of builds with gates."""
 
     def __init__(self, machines: InstanceSettings, build_minutes: int) -> None:
         self._machines = machines
@@ -106,7 +106,7 @@ class Estimate:
         self._hosting = machines.endpoint
 
     def run(self, earlier: Mapping[Action, ActionDuration], from_stage: str = "") -> list[UnpricedItem]:
-        """Return the items of one run from the stage ``from_stage`` on, without reuse."""
+        """Return the items of one run that begins at ``from_stage`` and reuses nothing."""
         first = position(from_stage) if from_stage else 0
         keys = [key for stage in STAGES for key in _actions(stage) if key[1] == COMMAND or stage in STAGES[first:]]
         commands = [key for key in keys if key[1] in (COMMAND, ROLLBACK)]
@@ -117,7 +117,7 @@ class Estimate:
         ]
 
     def jobs(self, earlier: Mapping[Action, ActionDuration], first: int = 0) -> list[UnpricedItem]:
-        """Return the items of the jobs from this stage position on."""
+        """Return the items of the jobs of this stage and of the stages after it."""
         return [self._job(stage, earlier) for stage in STAGES[first:] if stage.kind in KINDS]
 
     def _job(self, stage: Stage, earlier: Mapping[Action, ActionDuration]) -> UnpricedItem:
@@ -142,7 +142,7 @@ class Estimate:
         earlier: Mapping[Action, ActionDuration],
         also: int = 0,
     ) -> UnpricedItem:
-        """Return the item of actions, each billed by whole minutes."""
+        """Return the item of actions. Each action is billed in whole minutes."""
         minutes = sum(math.ceil(earlier[key].seconds / 60) or 1 if key in earlier else self._limit(key) for key in keys)
         note = _duration_source([earlier.get(key) for key in keys], "time limits")
         return UnpricedItem(f"{len(keys) + also} {resource}", product, minutes + also, note=note)
@@ -156,7 +156,7 @@ class Estimate:
         return self._machines.of(stage_named(stage)).max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
 
     def endpoint(self) -> list[UnpricedItem]:
-        """Return the items of the endpoint that an approval creates, while it exists."""
+        """Return the items of the endpoint that an approval creates, as long as it exists."""
         hosting = self._hosting
         return endpoint_items(hosting.instance_type, hosting.instance_count, hosting.max_instances, hosting.serverless)
 
@@ -209,7 +209,7 @@ def with_prices(items: Iterable[UnpricedItem], prices: Prices, by_use: Iterable[
 
 
 def current_endpoint_items(account: Account, endpoint: str) -> tuple[list[UnpricedItem], tuple[str, ...]]:
-    """Return the present endpoint's items: the costs by the hour, and those by use."""
+    """Return the items of the existing endpoint: its hourly costs, and its costs by use."""
     client = account.client("sagemaker")
     description = or_none(client.describe_endpoint, EndpointName=endpoint)
     if description is None:
@@ -225,6 +225,6 @@ def current_endpoint_items(account: Account, endpoint: str) -> tuple[list[Unpric
 
 
 def _count(description: Mapping[str, Any], variant: Mapping[str, Any]) -> int:
-    """Return the present number of instances; during creation the initial one."""
+    """Return the present number of instances; while the endpoint is being created, the initial number."""
     current = (entry.get("CurrentInstanceCount") for entry in description.get("ProductionVariants", ()))
     return next(filter(None, current), 0) or int(variant["InitialInstanceCount"])

@@ -1,4 +1,4 @@
-"""The real reason of a failed stage: the script's last lines, the job's reason, or the stack's first cause."""
+"""The real reason of a failed stage: the script's last lines, SageMaker's reason, or the stack's first failure."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ READ_LINES = 40
 
 
 class FailureExplainer:
-    """``endpoint_failure``: the reason of the endpoint stack's failure since a time, "" without one."""
+    """``endpoint_failure``: returns why the endpoint's stack has failed since a time; "" if it has not."""
 
     def __init__(self, account: Account, endpoint_failure: Callable[[float], str]) -> None:
         self._account = account
         self._endpoint_failure = endpoint_failure
 
     def explain(self, run: Run, record: Run | None, actions: Sequence[ActionRun]) -> Run:
-        """Return the run with its failure's reason, looked up at its source in AWS."""
+        """Return the run with the reason of its failure, read from the AWS service that failed."""
         at = run.current
         if at is None or at.status is not Status.FAILED:
             return run
@@ -61,7 +61,7 @@ class FailureExplainer:
         return "\n".join([f"{stage.script} failed: {self._job_reason(stage, at, action)}", *self._tail(at.log), log])
 
     def _job_reason(self, stage: Stage, at: StageRun, action: ActionRun) -> str:
-        """Return SageMaker's reason for a job; for a job that never began, the state machine's."""
+        """Return SageMaker's reason for a job; if the job was never created, the state machine's reason."""
         job = at.detail.get("job", "")
         try:
             return self._failure(stage, job) or action.error
@@ -91,7 +91,7 @@ class FailureExplainer:
 
 
 def _build_error(action: ActionRun) -> str:
-    """Return CodePipeline's message; for a build of a gate that timed out with the way to a longer one."""
+    """Return CodePipeline's message. If a gate's build timed out, add how to get a longer build."""
     decides = action.name == ROLLBACK or action.stage in DECIDING
     if decides:  # its limit is the template's
         return action.error

@@ -1,4 +1,4 @@
-"""The runs on AWS: executions of the pipeline, started and followed by a command."""
+"""The runs on AWS: executions of the pipeline that a command starts and follows."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class PipelineRuns(Runs):
         self._prepare = prepare
 
     def start(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
-        """Start or continue a run; the bool is False if nothing changed or an equal run waits for approval.
+        """Start or continue a run. The bool is False if nothing changed or an equal run waits for approval.
 
-        An unfinished rollback comes first, unless a certain stage is asked for.
+        An unfinished rollback is completed first, unless the request names a stage.
         """
         self._deployed.require_owner()
         services = self._deployed.services
@@ -61,7 +61,10 @@ class PipelineRuns(Runs):
         return self._models.require_success(run, view), True
 
     def own_files(self, run: Run, scratch: Path) -> Path | None:
-        """Return the files in a folder of their own; one that is too large to be read at once is left out."""
+        """Write the training's own files into a folder and return it.
+
+        Files that are too large to read at once are left out.
+        """
         if not run.training.artifact:
             return None
         listed = own_files(self._deployed.bucket, run.training, FILES, MOST_FILES, LARGEST_FILE)
@@ -72,7 +75,7 @@ class PipelineRuns(Runs):
         return scratch if files else None
 
     def _costs(self, request: RunRequest) -> Costs:
-        """Return the costs of the run and of the endpoint: an approved model is deployed without a second question."""
+        """Return the costs of the run and of the endpoint: after an approval no second question about costs follows."""
         deployed = self._deployed
         estimate = Estimate(deployed.machines, build_minutes(deployed.use_case.time_limits))
         durations = recent_durations(deployed.services.pipeline, deployed.services.run_store)
@@ -81,7 +84,7 @@ class PipelineRuns(Runs):
         return with_prices(items, Prices(deployed.account, deployed.project), by_use)
 
     def _save_environment(self, run_id: str) -> None:
-        """Save the data that the pipeline lacks: the commit of the project's files and the differences from it."""
+        """Save what the pipeline lacks: the commit of the project's files, and the differences from that commit."""
         bucket, key = self._deployed.bucket, key_of(run_id, ENVIRONMENT)
         if not bucket.exists(key):
             bucket.put_json(key, {"git": environment_info(self._deployed.project.root)["git"]})

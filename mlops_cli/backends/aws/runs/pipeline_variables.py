@@ -1,4 +1,4 @@
-"""The pipeline's variables: the form of a run's options for its steps. No IO."""
+"""The pipeline's variables: how the options of a run are encoded for its steps. No IO."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ LENGTH = 1000
 
 
 def encode_start(stage: str, run_id: str = "", version: str = "") -> str:
-    """Return the variable ``from``: the first stage to run, and the run to copy earlier ones from.
+    """Return the variable ``from``: the first stage to run, and the run to copy the earlier stages from.
 
-    ``version`` is that of the run's record, if the run has not come to a deciding step.
+    ``version``: the version of that run's record, if that run has not reached a deciding step.
     """
     source = f"{run_id}:{version}" if version else run_id
     return f"{stage}@{source}" if source else stage or NO_STAGE
 
 
 def decode_start(variable: str) -> tuple[str, str, str]:
-    """Return the arguments of ``encode_start``; an empty stage if there were none."""
+    """Return the arguments of ``encode_start``. The stage is empty if there were none."""
     stage, _, source = variable.partition("@")
     run_id, _, version = source.partition(":")
     return ("" if stage == NO_STAGE else stage), run_id, version
 
 
 def encode(overrides: Mapping[str, str]) -> str:
-    """Return the overrides as a pipeline variable; its characters pass every layer unchanged."""
+    """Return the overrides as a pipeline variable, in characters that every layer passes on unchanged."""
     return _encode(json.dumps(dict(overrides), sort_keys=True))
 
 
 def decode(variable: str) -> dict[str, str]:
-    """Return the overrides; raise ConfigurationError for anything that ``encode`` has not made."""
+    """Return the overrides. Raise ConfigurationError for a text that ``encode`` has not produced."""
     try:
         values = parse_json(_decode(variable))
         return {str(name): str(value) for name, value in values.items()}
@@ -51,7 +51,7 @@ def decode(variable: str) -> dict[str, str]:
 
 
 def readable(variable: str) -> dict[str, str] | None:
-    """Return the overrides; None for a text from the AWS console that ``encode`` has not produced."""
+    """Return the overrides; None for a text, such as one from the AWS console, that ``encode`` has not produced."""
     try:
         return decode(variable)
     except ConfigurationError:
@@ -59,14 +59,14 @@ def readable(variable: str) -> dict[str, str] | None:
 
 
 def encode_rollback(why: str, details: DecisionDetails) -> str:
-    """Return the variable ``rollback``: the decision to send at the approval. The reason is cut if it is too long."""
+    """Return the variable ``rollback``: the decision to send at the approval. A reason that is too long is cut."""
     while len(variable := _encode(summary_of(why, details))) > LENGTH:
         why = why[:-1]
     return variable
 
 
 def decode_rollback(variable: str) -> tuple[str, DecisionDetails] | None:
-    """Return the reason and the details of a rollback; None for any other run."""
+    """Return the reason and the details of a rollback; None if the run is not a rollback."""
     if variable == NO_ROLLBACK:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Prepare the start of a run: check its options and its data, upload the project's files."""
+"""Prepare the start of a run: check its options and its data, and upload the project's files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlops_cli.project.usecase.overrides import full_names
 
 
 def prepare_start(deployed: DeployedProject, request: RunRequest) -> StartRequest:
-    """Return the request with full names; raise MlopsError for invalid requests before anything is sent."""
+    """Return the request with full names. Raise MlopsError for an invalid request before anything is sent."""
     project, use_case = deployed.project, deployed.use_case
     request = replace(request, overrides=full_names(use_case, request.overrides))
     if request.from_stage:

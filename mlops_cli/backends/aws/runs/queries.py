@@ -1,4 +1,4 @@
-"""Queries about runs: get, list, follow, logs."""
+"""Read runs: get, list, follow, and their logs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ OWN = re.compile(r"^\d\d:\d\d:\d\d  ")
 
 
 class RunQueries:
-    """``clear_endpoint_stack`` removes the rest of a failed first deployment, before the next one."""
+    """``clear_endpoint_stack``: deletes the stack of a failed first deployment, before the next deployment."""
 
     def __init__(
         self,
@@ -76,14 +76,14 @@ class RunQueries:
         return build_run(self._checked(execution, actions), record, actions, self._approvals.load_accepted)
 
     def _checked(self, execution: Execution, actions: Sequence[ActionRun]) -> Execution:
-        """Return the execution, marked if it cannot go on: CodePipeline goes on calling it in progress."""
+        """Return the execution, marked if it cannot continue although CodePipeline reports it as in progress."""
         at_work = any(action.status == IN_PROGRESS and action.name != DECISION for action in actions)
         if execution.status != IN_PROGRESS or at_work:
             return execution
         return replace(execution, is_outdated=self.pipeline.is_outdated(actions))
 
     def get(self, prefix: str = "") -> Run:
-        """Return the run with this id prefix, or the newest, with the reason of its failure."""
+        """Return the run with this id prefix, or the newest run, with the reason of its failure."""
         executions = list(self.pipeline.executions())
         match = find_run([new_run(execution.id, {}) for execution in executions], prefix)
         return self._with_existing_approval(
@@ -101,7 +101,7 @@ class RunQueries:
         return self._with_queue_reason(replace(run, stages=stages))
 
     def _with_queue_reason(self, run: Run) -> Run:
-        """Return the run, with a reason if it is queued behind another run."""
+        """Return the run. If it is queued behind another run, its reason says so."""
         at = run.current
         if at is None or run.status is not Status.RUNNING or at.status is not Status.PENDING:
             return run
@@ -114,7 +114,7 @@ class RunQueries:
         return replace(run, stages=stages)
 
     def refresh(self, run_id: str) -> Run:
-        """Return the run's present state; CodePipeline may not list a run yet that it has just accepted."""
+        """Return the run's present state. CodePipeline may not list a run yet that it has just accepted."""
         execution = next((candidate for candidate in self.pipeline.executions() if candidate.id == run_id), None)
         return self.load(execution or Execution(run_id, "InProgress", time.time()))
 
@@ -126,11 +126,12 @@ class RunQueries:
         shown_run: Run | None = None,
         resume_command: str = "",
     ) -> Run:
-        """Show a run until it ends or waits for approval; our own (``ours``) does not queue behind a forgotten one.
+        """Show a run until it ends or waits for approval. Our own run (``ours``) does not queue behind a forgotten one.
 
-        Only for our own run is an existing approval forwarded, and an older run stopped: watching decides nothing.
-        Raise MlopsError for a watched run that is queued behind one that waits for a decision, since it may stay so for
-        days; and on Ctrl-C: the run continues, and ``resume_command`` follows it again, by default `mlops status`.
+        Only for our own run, an existing approval is forwarded and an older run is stopped: whoever only follows a run
+        decides nothing. Raise MlopsError if a followed run is queued behind one that waits for a decision, because that
+        may take days. Raise MlopsError on Ctrl-C: the run continues, and ``resume_command`` (by default `mlops status`)
+        follows it again.
         """
 
         def look() -> Run:
@@ -155,7 +156,7 @@ class RunQueries:
         return [AGENT.sub("", line) for line in self._logs.new_lines(stage.log) if not OWN.match(line)]
 
     def existing_approval(self, run: Run) -> StageRun | None:
-        """Return the approval of the same model in an earlier run, if it is valid for this waiting one."""
+        """Return the approval of the same model in an earlier run, if it is valid for this waiting run."""
         gate = self._reused_approval(run)
         return self._approvals.approval(gate.output, gate.key) if gate else None
 
@@ -165,11 +166,11 @@ class RunQueries:
         return gate if gate and gate.status is Status.REUSED else None
 
     def rollback_decision(self, run_id: str) -> tuple[str, DecisionDetails] | None:
-        """Return a rollback's reason and details, as its execution was started with them; None for other runs."""
+        """Return the reason and the details with which a rollback was started; None if the run is not a rollback."""
         return decode_rollback(self.pipeline.variables(run_id).get("rollback", NO_ROLLBACK))
 
     def forward_existing_approval(self, run: Run) -> Run:
-        """Send an existing approval to the pipeline, with its origin; without one, return the run unchanged."""
+        """Send an existing approval and its origin to the pipeline. Without one, return the run unchanged."""
         gate = self._reused_approval(run)
         latest = self._approvals.latest_approval(gate.output, gate.key) if gate else None
         if latest is None:
@@ -182,17 +183,17 @@ class RunQueries:
         return replace(run, status=Status.RUNNING, stages=_with_approval(run, status=Status.REUSED))
 
     def _with_existing_approval(self, run: Run) -> Run:
-        """Return the run, with a reason if it waits although its model is already approved."""
+        """Return the run. If it waits although its model is already approved, its reason says so."""
         earlier = self.existing_approval(run)
         return (
             replace(run, stages=_with_approval(run, reason=f"{ALREADY_APPROVED}, {earlier.reason}")) if earlier else run
         )
 
     def deployed(self) -> str:
-        """Return the digest of the model that was deployed or restored last; empty if there was none.
+        """Return the digest of the model that was last deployed or restored; empty if there was none.
 
-        CodePipeline knows that a deployment has finished; the deciding steps recorded its model. Of deployments that
-        CodePipeline has forgotten the newest is on record.
+        CodePipeline knows that a deployment has finished; the deciding steps have recorded its model. If CodePipeline
+        has forgotten all deployments, use the newest recorded one.
         """
         for execution in self.pipeline.executions():
             actions = self.pipeline.actions(execution.id)
@@ -207,15 +208,15 @@ class RunQueries:
         return latest.output if latest else ""
 
     def _stop_superseded(self, run: Run) -> Run:
-        """Stop an older run that waits for approval, once this run is queued behind it."""
+        """Stop an older run that waits for approval once this run is queued behind it."""
         if holder := self._run_before(run):
             self.pipeline.stop(holder, f"{SUPERSEDED_BY}{run.id}")
         return run
 
     def _run_before(self, run: Run) -> str:
-        """Return the run that this one is queued behind and that waits for a decision; empty if there is none.
+        """Return the run that waits for a decision and blocks this one; empty if there is none.
 
-        A run that has reused its approval is queued there, too, though its next own stage is a later one.
+        A run that reused its approval is blocked, too, although the next stage that it executes is a later one.
         """
         at = run.current
         if at is None or position(at.name) < position(APPROVAL.name) or at.status is not Status.PENDING:
@@ -228,7 +229,7 @@ class RunQueries:
         return holder if waits else ""
 
     def wait_for_status_change(self, run_id: str, status: Status) -> None:
-        """Wait until CodePipeline shows that the run has left the status; that takes seconds."""
+        """Wait some seconds, until CodePipeline shows that the run's status has changed."""
         deadline = time.monotonic() + MOVING_SECONDS
         while time.monotonic() < deadline and self.refresh(run_id).status is status:
             time.sleep(SHORTEST)
@@ -249,7 +250,7 @@ def _with_approval(run: Run, **changes: Any) -> list[StageRun]:
 
 
 def log_of(stage: StageRun, actions: list[ActionRun]) -> str:
-    """Return the address of a stage's log: of its job if there is one, else of its step."""
+    """Return the address of a stage's log: of its job if it has one, else of its step."""
     attempt = latest_attempt(stage.name, actions)
     builds = [action.external for action in attempt if action.name == COMMAND]
     began = any(action.name == JOB and (action.external or action.status == IN_PROGRESS) for action in attempt)
@@ -266,7 +267,7 @@ def queued_error(run: Run, holder: str) -> MlopsError:
 
 
 def raise_for_status(run: Run) -> Run:
-    """Return a run that has succeeded or waits for approval; raise its failure otherwise."""
+    """Return a run that has succeeded or waits for approval. Raise the failure of any other run."""
     at = run.current
     if run.status is Status.FAILED:
         hint = at.detail.get(HINT) if at else ""

@@ -1,8 +1,9 @@
-"""Run the jobs of a run again on AWS, in a scratch folder, and record nothing.
+"""Run a run's jobs again on AWS, in a scratch folder, and record nothing.
 
-The command starts the pipeline's own state machine, so the caller needs permission to start that, but not to create
-jobs or to pass roles. The jobs' inputs and outputs lie below artifacts/reproduction/, the only place where their role
-may write, and are removed at the end. Outputs of a killed reproduction stay until the next one, or cleanup.
+The command starts the pipeline's own state machine. So the caller needs the permission to start it, but none to create
+jobs or pass roles. The jobs' inputs and outputs are below artifacts/reproduction/, the only prefix where the jobs' role
+may write, and are removed at the end. If the command is killed, its outputs stay until the next reproduction or
+cleanup.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class AwsReproductions(Reproductions):
         self._deployed = deployed
 
     def manifest(self, run: Run) -> dict[str, Any]:
-        """Return the manifest; ``git`` is None for a run that began with a commit, since its revision is the same."""
+        """Return the manifest. ``git`` is None if the run's source is a commit: its revision says the same."""
         noted = self._deployed.bucket.get_json(key_of(run.id, ENVIRONMENT)) or {"git": None}
         revision = self._deployed.services.pipeline.execution(run.id).revision
         jobs = {name: run.stage(name).detail for name in REPRODUCED}
@@ -72,7 +73,7 @@ class JobRunner:
     endpoint: str
 
     def run(self, stage: Stage, name: str, document: dict[str, object], view: RunView) -> None:
-        """Run the job to its end; raise StageFailed if it fails; stop it on Ctrl-C."""
+        """Run the job to its end. Raise StageFailed if it fails. Stop it on Ctrl-C."""
         execution = self.machine.start(name, document)
         try:
             status, reason = self._wait(stage, name, execution, view)
@@ -139,7 +140,7 @@ class ReproduceExecutor(AwsStageExecutor):
 
 
 def _reproduce(original: Run, executor: ReproduceExecutor, job_runner: JobRunner, view: RunView) -> Reproduction:
-    """Train the run's model again and compare; raise MlopsError on Ctrl-C, with the job stopped."""
+    """Train the run's model again and compare. On Ctrl-C, stop the job and raise MlopsError."""
     job_runner.stop_orphaned_jobs(original.id)
     executor.bucket.delete(scratch_prefix(original.id))
     run = new_run(original.id, original.overrides, REPRODUCED[0])
@@ -161,7 +162,7 @@ def _reproduce(original: Run, executor: ReproduceExecutor, job_runner: JobRunner
 
 
 def _by_contents(original: Run, repeated: Run, bucket: Bucket, scratch: Path) -> tuple[Run, Run]:
-    """Return both runs with their models named by content: SageMaker's archive contains its time, too."""
+    """Return both runs with digests of the models' contents, because SageMaker's archives contain their time."""
     old, new = original.training, repeated.training
     keys = (f"{old.artifact}{job_outputs.MODEL}", kept_key(old.output))
     kept = next((key for key in keys if bucket.exists(key)), None)

@@ -1,4 +1,4 @@
-"""Start a run for `mlops run`: do nothing, follow the running one, retry a stage, or start an execution."""
+"""Start a run: do nothing, follow the running one, retry a stage, or start an execution."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ from mlops_cli.files.hashing import digest_bytes
 class StartRequest:
     """The inputs of a run: the project's revision, the data, and the options.
 
-    ``source`` is the run to copy the stages before the first own one from, ``record`` the version of its record.
-    ``rollback`` is the variable of that name.
+    ``source``: the run to copy the earlier stages from. ``record``: the version of that run's record. ``rollback``: the
+    pipeline variable of that name.
     """
 
     revision: Revision
@@ -70,12 +70,12 @@ class LatestExecution:
 
     @property
     def overrides(self) -> dict[str, str] | None:
-        """Return None if they are not readable: no other run has the same ones."""
+        """Return the overrides; None if they are unreadable, and so different from those of every other run."""
         return readable(self.variables.get("overrides", encode({})))
 
 
 class RunStarter:
-    """``live_digest`` returns the digest of the endpoint's model."""
+    """``live_digest``: returns the digest of the endpoint's model."""
 
     def __init__(self, runs: RunQueries, decisions: ApprovalHistory, live_digest: Callable[[], str]) -> None:
         self._runs = runs
@@ -84,7 +84,7 @@ class RunStarter:
         self._live_digest = live_digest
 
     def start(self, start_request: StartRequest, before: Callable[[], None] = lambda: None) -> tuple[str, bool]:
-        """Return the id of the run to follow; the bool is False if nothing has changed since it.
+        """Return the id of the run to follow. The bool is False if nothing has changed since that run.
 
         ``before`` is called before anything is started or deployed.
         """
@@ -124,12 +124,12 @@ class RunStarter:
         return LatestExecution(execution, self._runs.load(execution), self._pipeline.variables(execution.id))
 
     def _record_of(self, run_id: str) -> str:
-        """Return the version of the run's record that its last finished step has named."""
+        """Return the version of the run's record that its last finished step has exported."""
         actions = reversed(self._pipeline.actions(run_id))
         return next((action.variables[RECORD] for action in actions if action.variables.get(RECORD)), "")
 
     def _source_of(self, stage: str) -> str:
-        """Return the newest run that has all stages before this one; raise MlopsError without one."""
+        """Return the newest run that has all stages before this one. Raise MlopsError if there is none."""
         store = self._runs.run_store
         runs = store.runs() if needs_verified(stage) else store.recorded_runs()
         source = next((run for run in runs if has_all_before(stage, run)), None)
@@ -145,7 +145,7 @@ class RunStarter:
         return source.id
 
     def _is_under_way(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Return True if the requested run is already in progress, perhaps started by a killed command."""
+        """Return True if the requested run is already in progress, perhaps because a killed command has started it."""
         going_on = latest.run.status in (Status.RUNNING, Status.WAITING)
         is_explicit = start_request.request.from_stage or start_request.request.force
         same = (
@@ -165,12 +165,15 @@ class RunStarter:
         return True
 
     def _is_same_source(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Return True if a run has the same project and data; one that has not begun yet will use the present data."""
+        """Return True if a run has the same project and data.
+
+        A run that has not begun yet will use the present data.
+        """
         data = latest.run.preparation.cache_inputs.get(THE_DATA, start_request.data)
         return latest.execution.revision == start_request.revision.value and data == start_request.data
 
     def _nothing_changed(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Return True if a new run would only repeat the last one, and that succeeded and is live."""
+        """Return True if a new run would only repeat the last run, which succeeded and is live."""
         if (
             start_request.request.from_stage
             or start_request.request.force
@@ -182,7 +185,7 @@ class RunStarter:
         return done and same and self._live_digest() == latest.run.deployment.output
 
     def _retry(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Retry a failed run where it failed, if its inputs are the requested ones and it was not rolled back."""
+        """Retry a failed run at the failed stage, if it has the requested inputs and was not rolled back."""
         if latest.run.status is not Status.FAILED or start_request.request.from_stage or start_request.request.force:
             return False
         if ROLLED_BACK_TO in latest.run.endpoint_gate.detail:
@@ -199,7 +202,7 @@ class RunStarter:
         return True
 
     def _start_execution(self, start_request: StartRequest, after: str) -> str:
-        """Start an execution; the same token on a repeated request prevents a second start if the answer was lost."""
+        """Start an execution. If the response is lost, a repeated request with the same token starts no second one."""
         self._runs.clear_endpoint_stack()
         words = [start_request.revision.value, start_request.data, *start_request.variables.values(), after]
         token = digest_bytes(" ".join(words).encode())
@@ -207,5 +210,5 @@ class RunStarter:
 
 
 def _without_source(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables without the run to copy from: the newest one with the stages may be the very same run."""
+    """Return the variables without the run to copy from: the newest run with these stages may be the same one."""
     return {**variables, "from": decode_start(variables.get("from", NO_STAGE))[0]}

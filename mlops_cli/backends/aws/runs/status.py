@@ -1,6 +1,6 @@
 """The status of a run: CodePipeline's action states merged with the records of its steps. No IO.
 
-Status comes from CodePipeline; keys, digests and reasons come from the records.
+The status comes from CodePipeline. Cache keys, digests and reasons come from the records.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def build_run(
 
 
 def latest_attempt(stage: str, actions: Sequence[ActionRun]) -> list[ActionRun]:
-    """Return the actions of a stage since its latest step: a retry begins with a new one."""
+    """Return the actions of a stage since its latest step: a retry begins with a new step."""
     stage_actions = [action for action in actions if action.stage == stage]
     began = max((action.started for action in stage_actions if action.name == COMMAND), default=0.0)
     return [action for action in stage_actions if action.started >= began]
@@ -78,9 +78,9 @@ def latest_attempt(stage: str, actions: Sequence[ActionRun]) -> list[ActionRun]:
 def decision_of(
     run_id: str, gate: StageRun, actions: Sequence[ActionRun], load_accepted: LoadAccepted = none_accepted
 ) -> Decision | None:
-    """Return a person's decision about the run's model or the named one; None without a decision.
+    """Return a person's decision about the run's model or the named one; None if there is none.
 
-    A decision in the AWS console names neither model nor limits: it is about the run's request.
+    A decision in the AWS console names neither a model nor limits: it is about the run's request.
     """
     decided = [
         action
@@ -165,7 +165,7 @@ def _stage_status(stage: Stage, record: StageRun, actions: Sequence[ActionRun]) 
 
 
 def _reason(record: StageRun, status: Status, actions: Sequence[ActionRun]) -> str:
-    """Return the reason why a stage ran or failed; AWS's own message stands until the cause is looked up."""
+    """Return why a stage ran or failed. AWS's own message is used until the cause is looked up."""
     last = actions[-1]
     if status is Status.REJECTED:
         return f"by {arn_name(last.actor)}: {read_summary(last.summary)[0]}".rstrip(": ")
@@ -181,7 +181,7 @@ def _reason(record: StageRun, status: Status, actions: Sequence[ActionRun]) -> s
 
 
 def _clear_after_failure(stages: list[StageRun]) -> list[StageRun]:
-    """Return the stages, with those after a failed one as not begun: their steps could not start."""
+    """Return the stages. Those after a failed one are pending, because their steps could not start."""
     failed = next((index for index, stage in enumerate(stages) if stage.status is Status.FAILED), len(stages))
     return stages[: failed + 1] + [StageRun(stage.name, run_id=stage.run_id) for stage in stages[failed + 1 :]]
 

@@ -1,4 +1,4 @@
-"""Stop a run: its execution, and its build or job: CodePipeline would let them run on."""
+"""Stop a run: its execution, and its build or job, which CodePipeline would let continue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RunStopper:
         self._runs = runs
 
     def stop(self, run_id: str) -> Run:
-        """Stop the execution first, so that nothing new begins; a running deployment completes by itself."""
+        """Stop the execution first, so that nothing new starts. A running deployment completes by itself."""
         working = [action for action in self._runs.pipeline.actions(run_id) if action.status == IN_PROGRESS]
         why = f"stopped by {person(*claimed_names()).name}"
         self._runs.pipeline.stop(run_id, why)
@@ -28,7 +28,7 @@ class RunStopper:
         return self._runs.refresh(run_id)
 
     def _stop_job(self, action: ActionRun, why: str) -> None:
-        """Stop the state machine's execution, and with it its SageMaker job; or the build."""
+        """Stop the build, or the state machine's execution together with its SageMaker job."""
         if action.provider == STEP_FUNCTIONS and action.external:
             stop_execution(self._account.client("stepfunctions"), action.external, why)
         if action.provider == "CodeBuild" and action.external:

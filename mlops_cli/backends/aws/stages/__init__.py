@@ -1,1 +1,1 @@
-"""One CodeBuild step per stage, and the jobs that it requests."""
+"""One CodeBuild step for each stage, and the jobs that it requests."""

@@ -1,4 +1,4 @@
-"""The files that a command step writes for the next action of its stage in the pipeline."""
+"""The files that a step writes for the next action of its stage in the pipeline."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CONFIGURATION, TEMPLATE = "endpoint.json", "endpoint.yaml"
 
 @dataclass(frozen=True)
 class ActionInputs:
-    """``out``: the folder of the files; ``template`` returns the deployed template of the endpoint."""
+    """``out``: the folder for the files. ``template``: returns the deployed template of the endpoint."""
 
     out: Path
     use_case: UseCase
@@ -50,7 +50,7 @@ class ActionInputs:
         (self.out / name).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     def write_for(self, stage: Stage, run: Run) -> None:
-        """Write the next action's files; it needs them even if the stage was reused."""
+        """Write the next action's files. The action needs them even if the stage was reused."""
         record = run.stage(stage.name)
         if stage.kind in LOG_GROUPS and record.status.has_output:
             self.write("request.json", REUSE)
@@ -63,7 +63,7 @@ class ActionInputs:
         self.write("stage.json", asdict(record))
 
     def _write_deployment(self, run: Run) -> None:
-        """Write the deployment and keep it for the next stage; add the recorded decision to the report."""
+        """Write the deployment and store it for the next stage. Add the recorded decision to the report."""
         approval = run.approval
         configuration = self._configuration(run, approval.detail["package"], approval.output)
         self.bucket.put_json(key_of(run.id, CONFIGURATION), configuration)
@@ -71,7 +71,7 @@ class ActionInputs:
         self.approval_report.publish_decision(replace(run, decision=self.approvals.for_run(run)))
 
     def write_result(self, run: Run, target: RollbackModel | None) -> None:
-        """Write the model to be live and the stage's result; a deployment without changes takes no time."""
+        """Write the model to be live and the stage's result. A deployment without changes takes no time."""
         deployed = self.bucket.get_json(key_of(run.id, CONFIGURATION))
         self._write_endpoint_inputs(self._configuration(run, target.package, target.digest) if target else deployed)
         self.write("request.json", REFUSED if run.endpoint_gate.status is Status.FAILED else REUSE)
@@ -84,8 +84,8 @@ class ActionInputs:
     def _configuration(self, run: Run, package: str, digest: str) -> dict[str, dict[str, str]]:
         """Return the template configuration.
 
-        A failed endpoint accepts equal content only under another name. So does one that has gone back to a
-        configuration which is no longer there, since its stack holds that it has the newest.
+        A failed endpoint accepts the same content only under a new name. The same is true after a rollback to a
+        configuration that was deleted, because the stack's record says that it has the newest one.
         """
         machines, sample = self.use_case.machines.endpoint, self.use_case.sample
         container = self.registry.container(package)

@@ -1,4 +1,4 @@
-"""Comparison, evidence and report of a run before its approval, on AWS: the approval's step writes them to S3.
+"""Comparison, evidence and report of a run on AWS: the approval's step writes them to S3.
 
 ::
 
@@ -42,7 +42,7 @@ HTML = "text/html; charset=utf-8"
 
 
 class ApprovalReport:
-    """The evidence about runs, compared with the model that the endpoint serves."""
+    """The evidence about runs, and the comparison with the endpoint's model."""
 
     def __init__(
         self,
@@ -61,17 +61,17 @@ class ApprovalReport:
         self._endpoint = endpoint
 
     def evidence(self, run: Run) -> Evidence:
-        """Return the evidence for the approver, with the comparison that the step has made."""
+        """Return the evidence for the approver, with the comparison from the approval's step."""
         return self._evidence(run, self._live_run())
 
     def shortfalls(self, run: Run, against_live: bool) -> list[str]:
-        """Return the model's shortfalls now; a rollback (not ``against_live``) need not beat the live model."""
+        """Return the model's present shortfalls. A rollback (not ``against_live``) need not beat the live model."""
         if self._metrics.must_beat_live and against_live:
             return self.publish(run).shortfalls
         return shortfalls_alone(run, self._metrics)
 
     def publish(self, run: Run) -> Evidence:
-        """Compare the models; write comparison, evidence and report."""
+        """Compare the models. Write comparison, evidence and report."""
         live_run = self._live_run()
         pair = self._pair(run, live_run)
         if pair and live_run:
@@ -87,9 +87,10 @@ class ApprovalReport:
         return evidence
 
     def publish_decision(self, run: Run) -> None:
-        """Write the report again with the decision in it, once.
+        """Write the report again, once, with the decision.
 
-        It compares with the model that was live at the decision, so the step that deploys calls this first.
+        The report compares with the model that was live at the decision, so the deploy step calls this before the
+        deployment.
         """
         key = key_of(run.id, REPORT)
         published_at = max((item.modified for item in self._bucket.list_objects(key)), default=None)
@@ -101,7 +102,7 @@ class ApprovalReport:
         self._bucket.put(key, html.encode(), HTML)
 
     def publish_outcome(self, run: Run) -> None:
-        """Say in the report of a finished run that its model is live."""
+        """Add a sentence to the report of a finished run: its model is live."""
         key = key_of(run.id, REPORT)
         content = self._bucket.get(key)
         html = content.decode() if content else ""
@@ -110,9 +111,9 @@ class ApprovalReport:
             self._bucket.put(key, finished.encode(), HTML)
 
     def report(self, run: Run) -> str:
-        """Return a URL of the report that is valid for an hour; raise MlopsError if there is no report yet.
+        """Return a URL of the report that is valid for an hour. Raise MlopsError if there is no report yet.
 
-        A report about a rejected model gets the decision here, since no step follows a rejection.
+        After a rejection no step runs, so this method adds the decision to the report.
         """
         key = key_of(run.id, REPORT)
         if not self._bucket.exists(key):
@@ -138,13 +139,13 @@ class ApprovalReport:
         )
 
     def _pair(self, run: Run, live_run: Run | None) -> ModelPair | None:
-        """Return the models to compare; None if no model is live, or this very one."""
+        """Return the models to compare; None if no model is live, or this model itself."""
         new, live = run.training.output, live_run.training.output if live_run else ""
         metrics = self._metrics
         return ModelPair(new, live, metrics.primary, metrics.lower_is_better) if live not in ("", new) else None
 
     def _live_run(self) -> Run | None:
-        """Return the run that made the live model."""
+        """Return the run that trained the live model."""
         live = self._endpoint.deployed_model()
         source = self._records.load(live.run_id) if live.run_id else None
         return source if source and source.training.output == live.digest else None
@@ -159,5 +160,5 @@ class ApprovalReport:
 
 
 def key_of(run_id: str, name: str) -> str:
-    """Return the key of a run's file; the pipeline's template links to the report."""
+    """Return the key of a run's file. The pipeline's template links to the report."""
     return f"{DECISIONS}/{run_id}/{name}"

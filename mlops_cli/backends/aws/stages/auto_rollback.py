@@ -1,8 +1,8 @@
-"""Automatic rollback inside the pipeline: the previous model replaces one that fails its gate on the endpoint.
+"""Automatic rollback in the pipeline: the previous model replaces one that fails its gate on the endpoint.
 
-The gate's step reports the test result. The next step, which runs no code of the repository, chooses the model
-to be live; the next action deploys it as the deploy stage does; the last action fails the stage. So no command needs to
-follow the run. No new approval is needed either: the previous model was approved before.
+The gate's step reports the test result. The next step runs no code of the repository: it chooses the model to be live.
+The next action deploys that model, as in the deploy stage, and the last action fails the stage. So no command needs to
+follow the run. No new approval is needed, because the previous model was approved before.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROLLING_BACK = "\nRolling back to the approved "
 
 @dataclass(frozen=True)
 class RollbackModel:
-    """The model to go back to, and its approved model package."""
+    """The model to restore, and its approved model package."""
 
     name: str
     digest: str
@@ -51,9 +51,9 @@ class AutoRollback:
         self._bucket = bucket
 
     def select_model(self, run: Run) -> RollbackModel | None:
-        """Select the previous model and record it as live from now on; return None if there is none.
+        """Select the previous model and record it as live from now on. Return None if there is none.
 
-        Repeated after a kill, it selects the same model: the run's record is written first and names it.
+        If the step is killed and repeated, it selects the same model: the run's record names it and is written first.
         """
         if not needs_rollback(replace(run, decision=self._approvals.for_run(run))):
             return None
@@ -77,7 +77,7 @@ class AutoRollback:
         return target
 
     def _previous_model(self, run: Run) -> RollbackModel | None:
-        """Return the approved model that was live before this run's, if all files for its deployment exist."""
+        """Return the approved model that was live before this run, if all files for its deployment exist."""
         runs = list(self._run_store.runs())
         digests = {run_record.training.output for run_record in runs} - {""}
         decisions = [decision for digest in digests for decision, _ in self._approvals.for_model(digest)]
@@ -97,17 +97,17 @@ class AutoRollback:
         return RollbackModel(f"v{min(numbers)}", model.digest, approval.detail["package"])
 
     def reject_replaced(self, why: str, details: DecisionDetails) -> None:
-        """Reject the model that a rollback replaces: no later run restores it."""
+        """Reject the model that the rollback replaces, so that no later run restores it."""
         if details.rollback_to and details.rolled_back_from:
             reason = rejection_comment(details.kind, details.rollback_to.version, why)
             self._reject(details.rolled_back_from.digest, reason)
 
     def _reject(self, digest: str, why: str) -> None:
-        """Reject the model: no later run deploys it without a new decision."""
+        """Reject the model: only a new decision can deploy it."""
         requests = self._run_store.approval_requests(digest)
         self._registry.reject([request.detail["package"] for request in requests], why)
 
 
 def _number(request: StageRun) -> int:
-    """Return the number of the package: a version has the number of its first package."""
+    """Return the version's number: the number of its first package."""
     return int(request.detail["package"].rpartition("/")[2])

@@ -1,9 +1,9 @@
 """One step of the pipeline: collect earlier results, run the stage, write the next action's inputs.
 
-A step reads the record of its run in the version that the step before it has named: CodePipeline carries that from
-one step of a run to the next, and no other run can change it. The steps in ``DECIDING`` run no code of the repository,
-under their own role. Records by the other steps are claims to them: they verify each with data that only they,
-CodePipeline, SageMaker and the model registry can write.
+A step reads its run's record in the version that the step before it has named. CodePipeline passes this version from
+one step of a run to the next, and no other run can change it. The steps in ``DECIDING`` run no code of the repository
+and have a role of their own. They do not trust the records of other steps: they verify each record with data that only
+they, CodePipeline, SageMaker or the model registry can write.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from mlops_cli.errors import MlopsError
 def run_stage_step(
     name: str, run_id: str, executor: AwsStageExecutor, variables: Mapping[str, str], view: RunView
 ) -> Run:
-    """Run the step of one stage; raise StageFailed, with the run saved."""
+    """Run the step of one stage. Save the run and raise StageFailed if it fails."""
     stage = stage_named(ENDPOINT_GATE.name if name == ROLLBACK else name)
     run = executor.run_store.named(run_id, variables.get(RECORD, "")) or _new_run(run_id, executor.run_store, variables)
     run.status = Status.RUNNING
@@ -71,9 +71,9 @@ def run_stage_step(
 
 
 def _run_or_roll_back(stage: Stage, run: Run, executor: AwsStageExecutor, view: RunView) -> None:
-    """Run the stage as the engine does; after a failed last gate, the stage's next action decides.
+    """Run the stage as the engine does. If the last gate fails, the next action of the stage decides what follows.
 
-    Retried after a rollback, the stage does not test the rejected model.
+    After a rollback, a retry of the stage does not test the rejected model again.
     """
     if ROLLED_BACK_TO in run.stage(stage.name).detail:
         return
@@ -85,7 +85,7 @@ def _run_or_roll_back(stage: Stage, run: Run, executor: AwsStageExecutor, view: 
 
 
 def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
-    """Roll back the model if it has failed its gate and an earlier one is available."""
+    """Roll back the model if it has failed its gate and a previous one is available."""
     if run.endpoint_gate.status is Status.FAILED and executor.prepare_rollback(run):
         view.stage_changed(run, run.endpoint_gate)
     executor.publish_outcome(run)
@@ -95,9 +95,9 @@ def _rolled_back(run: Run, executor: AwsStageExecutor, view: RunView) -> Run:
 
 
 def _require_requested(run: Run, requested: Run, executor: AwsStageExecutor) -> None:
-    """Take options and copied stages from the pipeline's variables, and the training's result from what was trained.
+    """Replace options and copied stages by the pipeline's variables, and the training's result by its job's output.
 
-    The step that has written them runs the repository's code.
+    The step that wrote the record runs the repository's code.
     """
     run.overrides, run.forced_from = requested.overrides, requested.forced_from
     for index, stage in enumerate(STAGES):
@@ -116,7 +116,7 @@ def _require_requested(run: Run, requested: Run, executor: AwsStageExecutor) -> 
 
 
 def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
-    """Save the run and raise StageFailed if the output does not come from this run's own job."""
+    """Raise StageFailed, with the run saved, if an output does not come from this run's own job."""
     provenance = executor.provenance(run)
     for stage in JOBS:
         try:
@@ -127,7 +127,7 @@ def _verify_provenance(run: Run, executor: AwsStageExecutor) -> None:
 
 
 def _save_failure(record: StageRun, run: Run, executor: AwsStageExecutor, error: Exception) -> None:
-    """Save a stage's failure with its hint, because `mlops status` has only the record."""
+    """Save a stage's failure with its hint: `mlops status` reads only the record."""
     record.status, record.reason = Status.FAILED, without_secrets(str(error))
     if isinstance(error, MlopsError) and error.hint != CONTINUE:
         record.detail = {**record.detail, HINT: error.hint}
@@ -135,7 +135,7 @@ def _save_failure(record: StageRun, run: Run, executor: AwsStageExecutor, error:
 
 
 def _verify_request(run: Run, executor: AwsStageExecutor) -> None:
-    """Verify a copied approval request: a step that runs the repository's code has copied it."""
+    """Verify a copied approval request, because a step that runs the repository's code has copied it."""
     claimed = run.approval
     requests = executor.run_store.approval_requests(claimed.output)
     request = next((request for request in requests if request.key == claimed.key), None)
@@ -166,7 +166,7 @@ def _new_run(run_id: str, records: S3RunStore, variables: Mapping[str, str]) -> 
 
 
 def _is_copied(stage: Stage, run: Run) -> bool:
-    """Return True if the stage is before the run's first own one."""
+    """Return True if the stage is before the first stage that this run executes."""
     return bool(run.forced_from) and position(stage.name) < position(run.forced_from)
 
 

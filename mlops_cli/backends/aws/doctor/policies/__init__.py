@@ -1,1 +1,1 @@
-"""Policies of resources that the project uses and does not own: what in them would refuse it."""
+"""Check the policies of resources that the project uses but does not own."""

@@ -1,4 +1,4 @@
-"""The policy of an existing bucket: statements that refuse what the project does in it. No IO."""
+"""The policy of an existing bucket: find statements that deny the project's requests. No IO."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHECKPOINTS = "checkpoints/"
 
 @dataclass(frozen=True)
 class BucketUse:
-    """Who uses the bucket for what. ``role``: the beginning of the ARNs of the project's roles."""
+    """The caller's and the roles' use of the bucket. ``role``: the beginning of the ARNs of the project's roles."""
 
     arn: str
     prefix: str
@@ -37,7 +37,7 @@ class BucketUse:
 
 @dataclass(frozen=True)
 class Objection:
-    """A statement that refuses a request, or may: ``unknown`` has the condition keys that decide it."""
+    """A statement that denies a request, or may deny it: ``unknown`` has the condition keys that decide it."""
 
     statement: str
     request: PolicyRequest
@@ -50,7 +50,7 @@ class Objection:
 
 
 def objections(policy: Mapping[str, Any], use: BucketUse) -> Iterator[Objection]:
-    """Yield for each denying statement the first request that it refuses; else those that it may refuse."""
+    """Yield, for each Deny statement, the first request that it denies, or else the requests that it may deny."""
     requests = list(_requests(use))
     for name, statement in statements(policy, "Deny"):
         answers: list[tuple[PolicyRequest, Answer]] = [(each, applies(statement, each)) for each in requests]
@@ -62,7 +62,7 @@ def objections(policy: Mapping[str, Any], use: BucketUse) -> Iterator[Objection]
 
 
 def _demands(statement: Statement) -> dict[str, list[str]]:
-    """Return the values of the condition keys."""
+    """Return the values that the condition keys require."""
     named = statement.get("Condition", {}).values()
     return {key.lower(): [str(value) for value in listed(values)] for keys in named for key, values in keys.items()}
 

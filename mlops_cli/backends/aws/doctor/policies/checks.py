@@ -1,4 +1,4 @@
-"""Read the policies of the existing bucket and the company's key, and name the statements that refuse the project."""
+"""Check the policies of the existing bucket and of the company's key, and name the statements that deny the project."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_POLICY, NO_BUCKET = "NoSuchBucketPolicy", "NoSuchBucket"
 
 
 def bucket_policy(subject: CheckContext) -> Iterator[Finding]:
-    """Check the policy of an existing bucket; nothing for a bucket that mlops creates."""
+    """Check the policy of an existing bucket. Do nothing for a bucket that mlops creates."""
     bucket = _existing_bucket(subject)
     policy = _policy_of(subject, bucket) if bucket else None
     if policy is None:
@@ -42,7 +42,7 @@ def bucket_policy(subject: CheckContext) -> Iterator[Finding]:
 
 
 def key_policy(subject: CheckContext) -> Iterator[Finding]:
-    """Check the statements of the key's policy that deny, and the conditions of those that allow."""
+    """Check the key policy: statements that deny, and the conditions of statements that allow."""
     if not (arn := subject.settings["KMS_KEY_ARN"]):
         return
     policy = read_key_policy(subject, arn)
@@ -71,7 +71,7 @@ def _existing_bucket(subject: CheckContext) -> str:
 
 
 def _policy_of(subject: CheckContext, bucket: str) -> dict[str, Any] | None:
-    """Return the bucket's policy, an empty one if it has none; None if there is no such bucket yet."""
+    """Return the bucket's policy, an empty one if it has none; None if the bucket does not exist yet."""
     try:
         return dict(json.loads(subject.account.client("s3").get_bucket_policy(Bucket=bucket)["Policy"]))
     except AwsError as error:
@@ -123,7 +123,7 @@ def _finding(objection: Objection, bucket: str, use: BucketUse) -> Finding:
 
 
 def _remedy(objection: Objection, use: BucketUse) -> tuple[str, str]:
-    """Return what the statement demands, and how to meet it."""
+    """Return the condition of the statement, and how to meet it."""
     demands = objection.demands
     keys = [value for value in demands.get(KEY, ()) if value.startswith("arn:")]
     if KEY in demands or demands.get(ENCRYPTION) == ["aws:kms"]:

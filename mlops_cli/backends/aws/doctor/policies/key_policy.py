@@ -1,4 +1,4 @@
-"""A KMS key's policy: what it must allow, so that roles and services of the account can use the key. No IO."""
+"""A KMS key policy: what it must allow so that the account's roles and services can use the key. No IO."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class KeyPolicy:
         return PolicyRequest(principal, f"kms:{action}", "*", self._account, values)
 
     def missing_statements(self) -> Iterator[tuple[str, Statement]]:
-        """Yield what no statement allows, in words, and the statement that would."""
+        """Yield each permission that no statement gives, in words, and a statement that would give it."""
         if not self._allows(self._of_roles):
             owner = f"arn:{self._partition}:iam::{self._account}:root"
             yield (
@@ -58,7 +58,7 @@ class KeyPolicy:
             )
 
     def _allows(self, requests: list[PolicyRequest]) -> bool:
-        """Return True if statements allow all requests together; a condition that is not known counts as met."""
+        """Return True if the statements allow all requests together. An unknown condition counts as met."""
         allowing = [statement for _, statement in statements(self._policy, "Allow")]
         return all(any(applies(each, request) is not False for each in allowing) for request in requests)
 
@@ -69,7 +69,7 @@ class KeyPolicy:
                 yield name
 
     def unknown_conditions(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield the statements that decide and whose conditions are not known, with the keys of these."""
+        """Yield the statements that decide and have unknown conditions, with the keys of these conditions."""
         for effect in ("Allow", "Deny"):
             for name, statement in statements(self._policy, effect):
                 keys = [
@@ -83,5 +83,5 @@ class KeyPolicy:
                     yield name, list(dict.fromkeys(keys))
 
     def _decided(self, request: PolicyRequest, effect: str) -> bool:
-        """Return True if another statement of this effect applies in any case."""
+        """Return True if another statement with this effect applies unconditionally."""
         return any(applies(statement, request) for _, statement in statements(self._policy, effect))

@@ -1,4 +1,4 @@
-"""Statements of a resource's policy, and whether one applies to a request: yes, no, or unknown. No IO."""
+"""The statements of a resource policy: does a statement apply to a request? Yes, no, or unknown. No IO."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ VARIABLE = "${"
 class PolicyRequest:
     """One request.
 
-    ``values`` has the condition keys in lower case: None if the request does not send the key, a number if it sends at
-    least that. A key that is not in it is unknown.
+    ``values``: condition keys in lower case. None: the request does not send the key. A number: the request sends at
+    least this number. A missing key is unknown.
     """
 
     principal: str
@@ -30,7 +30,7 @@ class PolicyRequest:
 
 
 def statements(policy: Mapping[str, Any], effect: str) -> Iterator[tuple[str, Statement]]:
-    """Yield the statements of an effect with their names: the Sid, or the number."""
+    """Yield the statements with this effect, with their names: the Sid, or the number."""
     for number, statement in enumerate(listed(policy.get("Statement")), 1):
         if statement.get("Effect") == effect:
             yield str(statement.get("Sid") or f"statement {number}"), statement
@@ -48,7 +48,7 @@ def applies(statement: Statement, request: PolicyRequest) -> Answer:
 
 
 def conditions(statement: Statement, request: PolicyRequest) -> dict[str, Answer]:
-    """Return, by the key, whether each condition is met."""
+    """Return for each condition key True if its condition is met."""
     answers: dict[str, Answer] = {}
     for operator, keys in statement.get("Condition", {}).items():
         for key, values in keys.items():
@@ -62,7 +62,7 @@ def every(answers: list[Answer]) -> Answer:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Return True if the text matches a pattern of IAM, which has ``*`` and ``?`` and no other wildcard."""
+    """Return True if the text matches an IAM pattern: ``*`` and ``?`` are its only wildcards."""
     parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", pattern))
     return re.fullmatch("".join(parts), text, re.DOTALL) is not None
 
@@ -72,7 +72,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def _text_matches(statement: Statement, element: str, text: str) -> bool:
-    """Return True if the statement's Action or Resource, or their opposite, includes the text."""
+    """Return True if the statement's Action or Resource (or NotAction, NotResource) covers the text."""
     inverse = f"Not{element}" in statement
     patterns = [str(each) for each in listed(statement.get(f"Not{element}" if inverse else element))]
     lower = element == "Action"
@@ -85,7 +85,7 @@ def _principal_matches(statement: Statement, request: PolicyRequest) -> bool:
 
 
 def _names(principal: Any, request: PolicyRequest) -> bool:
-    """Return True if a principal is the request's, its account, or everybody."""
+    """Return True if a principal is the request's own, its account, or everybody."""
     if not isinstance(principal, Mapping):
         return bool(principal == "*")
     if request.principal.endswith(".amazonaws.com"):

@@ -1,1 +1,1 @@
-"""The project as a source of the pipeline: which files it gets, and their upload."""
+"""The project as the pipeline's source: the choice of its files, and their upload."""

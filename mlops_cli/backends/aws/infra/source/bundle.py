@@ -1,4 +1,4 @@
-"""The files of a project that the pipeline gets, as one source: complete, and the same bytes each time."""
+"""The project's files for the pipeline as one bundle: complete, and byte for byte the same each time."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ NEEDED = ("templates/buildspec.yml", "templates/endpoint.yaml")
 
 @dataclass(frozen=True)
 class SourceBundle:
-    """``files`` are paths below ``root``, sorted; ``left_out`` gives the reasons of others, by paths in the project."""
+    """``files``: paths below ``root``, sorted. ``left_out``: why a file is excluded, by its path in the project."""
 
     root: Path
     files: tuple[str, ...]
     left_out: dict[str, str]
 
     def content(self, name: str) -> bytes:
-        """Return a file's bytes; an empty file becomes an empty line, since CodeCommit's API takes no empty files."""
+        """Return a file's bytes. CodeCommit's API accepts no empty file, so an empty file becomes one empty line."""
         return (self.root / name).read_bytes() or b"\n"
 
     def executable(self, name: str) -> bool:
@@ -51,7 +51,7 @@ class SourceBundle:
         return sum((self.root / name).stat().st_size for name in self.files)
 
     def write_zip(self, path: Path) -> None:
-        """Write the files; equal files give equal bytes."""
+        """Write the files as a zip. Equal files give equal bytes."""
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in self.files:
                 entry = zipfile.ZipInfo(name, EPOCH)
@@ -61,9 +61,9 @@ class SourceBundle:
 
 
 def bundle_source(project: Project) -> SourceBundle:
-    """Select the files; raise MlopsError if a file that AWS needs is not among them.
+    """Select the files. Raise MlopsError if a file that AWS needs is not among them.
 
-    If scripts import packages from outside of the project's folder, the root is that of its repository.
+    If scripts import packages from outside of the project's folder, the root is the repository's.
     """
     root, folders = project.root, load_use_case(project.use_case_file).passed.code
     names, untracked = list_files(root)
@@ -86,7 +86,7 @@ def _path_below(root: Path, path: Path) -> str:
 
 
 def _check_variables(project: Project) -> None:
-    """Raise MlopsError for variables from the caller's environment: the pipeline does not have it."""
+    """Raise MlopsError for variables from the caller's environment, which the pipeline does not have."""
     names = load_use_case(project.use_case_file).passed.names
     if names:
         raise ConfigurationError(
@@ -96,7 +96,7 @@ def _check_variables(project: Project) -> None:
 
 
 def _check(project: Project, bundle: SourceBundle) -> None:
-    """Raise MlopsError unless all imports of the stages and all files that the pipeline reads are sent."""
+    """Raise MlopsError unless the bundle has all imports of the stages and all files that the pipeline reads."""
     imports: dict[str, list[str]] = {}
     shared = load_use_case(project.use_case_file).passed.code
     shared_code(project.root, shared)
@@ -120,7 +120,7 @@ def _check(project: Project, bundle: SourceBundle) -> None:
 
 
 def _check_others(project: Project, bundle: SourceBundle) -> None:
-    """Raise MlopsError unless all files that count for a stage and are no secrets are sent."""
+    """Raise MlopsError unless the bundle has all files that count for a stage and are not secret."""
     files = load_use_case(project.use_case_file).files
     for name in tracked_or_new_files(project.root, project.scripts_dir):
         below = name.removeprefix(f"{project.scripts_dir}/")

@@ -1,4 +1,4 @@
-"""The state of a project in git: its files, untracked files, and the commit of HEAD."""
+"""The git state of a project: its files, its untracked files, and the commit of HEAD."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_cli.project.git.ignore_rules import walk_files
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """Return git's output, with file names as in Python."""
+    """Return git's output, with file names decoded as Python does."""
     return os.fsdecode(git(root, *arguments))
 
 
@@ -26,7 +26,7 @@ def is_in_git(root: Path) -> bool:
 def list_files(root: Path, below: str = ".") -> tuple[list[str], list[str]]:
     """Return the files of a folder, relative to ``root``, and those that git does not track.
 
-    Without git, or if git tracks none of it: all files except ignored ones, and no untracked files.
+    Without git, or if git tracks no file: all files except ignored ones, and no untracked files.
     """
     tracked = _names(_git(root, "ls-files", "-z", "--", below)) if is_in_git(root) else []
     if tracked:
@@ -36,7 +36,7 @@ def list_files(root: Path, below: str = ".") -> tuple[list[str], list[str]]:
 
 
 def top_folder(root: Path) -> Path | None:
-    """Return the top folder of the work tree that has the folder, None without git or a repository."""
+    """Return the top folder of the git work tree around the folder; None without git or a repository."""
     return Path(_git(root, "rev-parse", "--show-toplevel").rstrip("\n")).resolve() if is_in_git(root) else None
 
 
@@ -45,7 +45,7 @@ def _names(output: str) -> list[str]:
 
 
 def pushed_head(root: Path) -> str:
-    """Return the commit of HEAD; raise MlopsError unless everything is committed and a remote has it."""
+    """Return the commit of HEAD. Raise MlopsError unless everything is committed and pushed to a remote."""
     if not is_in_git(root):
         raise MlopsError(
             f"{root} is not a git repository, and SOURCE=connection needs one.",

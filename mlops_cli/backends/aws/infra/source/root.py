@@ -1,4 +1,4 @@
-"""Where a project is in its code source: at the root, or in a folder of its repository."""
+"""The path of a project within its code source: the root, or a folder of its repository."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ ONE_REPOSITORY = "AWS gets files of the project's repository only."
 
 
 def outside_folders(root: Path, folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of [code] path that are outside of the project's."""
+    """Return the folders of [code] path that are outside of the project's folder."""
     return [folder for folder in folders if not folder.is_relative_to(root)]
 
 
 def source_root(root: Path, folders: Sequence[Path], kind: str = "") -> Path:
-    """Return the folder that a source of this kind has as its root: the project's, or that of its repository.
+    """Return the folder that becomes the root of this kind of source: the project's, or its repository's.
 
-    It is the repository's with a connection, and if scripts import packages from outside of the project's folder.
-    Raise ConfigurationError for a folder that the repository does not have.
+    It is the repository's with a connection, and if scripts import packages from outside of the project's folder. Raise
+    ConfigurationError for a folder that is not in the repository.
     """
     outside = outside_folders(root, folders)
     top = top_folder(root) if outside or kind == CONNECTION else None
@@ -57,7 +57,7 @@ def _check_folder(root: Path, folder: Path, top: Path | None) -> None:
 
 
 def project_path(root: Path, folders: Sequence[Path], kind: str) -> str:
-    """Return the project's folder in the source as a path begins, "" for the source's root."""
+    """Return the project's folder within the source, with a slash at its end; "" for the root."""
     folder = root.relative_to(source_root(root, folders, kind)).as_posix()
     path = "" if folder == "." else f"{folder}/"
     if not _PATH.fullmatch(path):

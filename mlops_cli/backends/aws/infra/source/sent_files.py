@@ -1,4 +1,4 @@
-"""Which files of a project may be sent to AWS: tracked by git, no secrets, no data."""
+"""The choice of the files that may be sent to AWS: tracked by git, not secret, not data."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ HEAD_BYTES = 1 << 16
 
 
 def sent_code(root: Path, folder: str, may_hold_data: bool = True) -> list[str]:
-    """Return the jobs' files, relative to a folder: those to be sent, or in a step on AWS all that were.
+    """Return the jobs' files, relative to a folder: those to be sent; in a step on AWS, all that were sent.
 
-    Files of data are code in the scripts' folder, but not in shared ones.
+    A data file counts as code in the scripts' folder, but not in a shared folder.
     """
     if is_in_git(root) and (tracked := list_files(root)[0]):
         names = [name for name in tracked if name.startswith(f"{folder}/")]
@@ -35,9 +35,9 @@ def sent_code(root: Path, folder: str, may_hold_data: bool = True) -> list[str]:
 
 
 def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
-    """Return the files of the folders of [code] path, by their path on Python's path.
+    """Return the files of the folders of [code] path, by their paths on Python's path.
 
-    Raise ConfigurationError for files of one name.
+    Raise ConfigurationError for two files with one name.
     """
     files: dict[str, Path] = {}
     for folder in folders:
@@ -51,9 +51,9 @@ def shared_code(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def outside_reasons(root: Path, folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Return why each file of a folder outside of the project's is not sent, "" if it is, and the untracked files.
+    """Return, for files outside of the project's folder, why each is not sent ("" if it is), and untracked files.
 
-    Their names are paths in the project, such as ../../src/shop/features.py.
+    Their names are relative to the project, such as ../../src/shop/features.py.
     """
     base = _folder_of_both(root, folder)
     tracked, untracked = list_files(base, folder.relative_to(base).as_posix())
@@ -63,12 +63,12 @@ def outside_reasons(root: Path, folder: Path) -> tuple[dict[str, str], list[str]
 
 
 def _folder_of_both(root: Path, folder: Path) -> Path:
-    """Return the folder that has the project's and one of [code] path."""
+    """Return the folder that contains both the project and a folder of [code] path."""
     return Path(os.path.commonpath([root, folder]))
 
 
 def exclusion_reason(root: Path, name: str, may_hold_data: bool) -> str:
-    """Return the reason why a file is not sent, empty if it is."""
+    """Return why a file is not sent; empty if it is sent."""
     path, parts = root / name, PurePosixPath(name.lower()).parts
     if _matches_any(parts, NEVER):
         return "generated wherever it is needed"
@@ -93,12 +93,12 @@ def _matches_any(parts: tuple[str, ...], patterns: tuple[str, ...]) -> bool:
 
 
 def _is_linked(root: Path, name: str) -> bool:
-    """Return True if the file or a folder above it, within the project, is a link."""
+    """Return True if the file, or a folder above it within the project, is a link."""
     return (root / name).resolve() != root.resolve() / name
 
 
 def _is_example(root: Path, link: Path) -> bool:
-    """Return True if a link leads to a file of the project that may be sent itself."""
+    """Return True if a link leads to a file of the project that may be sent."""
     target = link.resolve()
     if not target.is_relative_to(root.resolve()):
         return False

@@ -1,4 +1,4 @@
-"""Send a project's present state to the pipeline: a commit, an upload, or the commit that was pushed."""
+"""Send the project's present state to the pipeline: as a new commit, as an upload, or by naming a pushed commit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ATTEMPTS = 5
 
 
 def upload_source(kind: str, project: Project, bucket: Bucket, codecommit: Client, repository: str) -> Revision:
-    """Send the project to the source of type ``kind``; return the revision to start the execution with."""
+    """Send the project to a source of type ``kind``. Return the revision with which the execution starts."""
     if kind == "connection":
         return Revision("COMMIT_ID", pushed_head(project.root))
     bundle = bundle_source(project)
@@ -41,7 +41,7 @@ def upload_source(kind: str, project: Project, bucket: Bucket, codecommit: Clien
 
 
 def upload(bucket: Bucket, bundle: SourceBundle, report: Report = no_report) -> str:
-    """Upload the project as a zip unless it exists; return the object's version."""
+    """Upload the project as a zip, unless the same zip exists. Return the object's version."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source.zip"
         bundle.write_zip(path)
@@ -57,7 +57,7 @@ def upload(bucket: Bucket, bundle: SourceBundle, report: Report = no_report) -> 
 
 
 def commit(client: Client, repository: str, bundle: SourceBundle) -> str:
-    """Bring the branch to the project's state, in as many commits as needed; return the last one's id."""
+    """Commit the project's state to the branch, in several commits if needed. Return the last commit's id."""
     _check_sizes(bundle)
     for _ in range(ATTEMPTS):
         tip = _branch_head(client, repository)
@@ -74,7 +74,7 @@ def commit(client: Client, repository: str, bundle: SourceBundle) -> str:
 
 
 def check_first_commit(bundle: SourceBundle) -> None:
-    """Raise MlopsError if CloudFormation cannot make a repository that begins with these files."""
+    """Raise MlopsError if CloudFormation cannot create a repository with these files."""
     _check_sizes(bundle)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "source.zip"
@@ -99,7 +99,7 @@ def _check_sizes(bundle: SourceBundle) -> None:
 
 
 def _branch_head(client: Client, repository: str) -> str:
-    """Return our branch's last commit; create the branch from the default one. Empty in an empty repository."""
+    """Return the last commit of our branch. Create the branch from the default one. Empty in an empty repository."""
     try:
         return _branch(client, repository, BRANCH)
     except AwsError as error:
@@ -136,12 +136,12 @@ def _mode(executable: bool) -> str:
 
 
 def blob_id(content: bytes) -> str:
-    """Return git's id of a file's content."""
+    """Return git's id for a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def _batches(bundle: SourceBundle, tree: dict[str, Entry]) -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """Yield the differences, in commits within the limits; deletions first, so that a folder may become a file."""
+    """Yield the changes in commits within the limits. Deletions come first, so that a folder can become a file."""
     gone = sorted(tree.keys() - set(bundle.files))
     for start in range(0, len(gone), ENTRIES):
         yield {"deleteFiles": [{"filePath": name} for name in gone[start : start + ENTRIES]]}

@@ -1,8 +1,9 @@
-"""Start a training script in SageMaker's container, and pass hyperparameters that the container's toolkit would change.
+"""Start a training script in SageMaker's container with unchanged hyperparameters.
 
-The toolkit (sagemaker-training before 5.1.3) puts the command line through a shell: an empty value disappears, others
-are split, expanded or executed. Values called sagemaker_* are not on the command line. This file is packed beside the
-script, started in its place, and executes it with all values as they were sent. It imports nothing of mlops.
+The container's toolkit (sagemaker-training before 5.1.3) passes the command line through a shell. There an empty value
+disappears, and other values are split, expanded or executed. Values named sagemaker_* are not on the command line at
+all. This file is packed beside the script and started instead of it; it executes the script with all values as they
+were sent. It imports nothing of mlops.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ INSTALL = ("mlops_packages.py", "mlops_requirements.txt")
 
 
 def hyperparameters(sent: dict[str, Any]) -> dict[str, Any]:
-    """Return the script's hyperparameters, of those that the job was created with."""
+    """Return the script's hyperparameters, from those with which the job was created."""
     prefixed = {name.removeprefix(VALUE): value for name, value in sent.items() if name.startswith(VALUE)}
     return dict(
         sorted({**{name: value for name, value in sent.items() if not name.startswith(OWN)}, **prefixed}.items())
@@ -31,7 +32,7 @@ def hyperparameters(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def variables(script: str, values: dict[str, Any], arguments: list[str], before: dict[str, str]) -> dict[str, str]:
-    """Return the toolkit's variables about the script and its hyperparameters, as if it had started the script."""
+    """Return the toolkit's variables for the script, as if the toolkit had started the script itself."""
     entry_point = {"user_entry_point": script, "module_name": script.removesuffix(".py")}
     extra = {name: value for name, value in _json(before, "SM_FRAMEWORK_PARAMS").items() if not _is_ours(name)}
     whole = {**_json(before, "SM_TRAINING_ENV"), **entry_point, "hyperparameters": values}

@@ -1,7 +1,7 @@
-"""Run a processing job's script, then say which files it has written: packed beside it; imports nothing of mlops.
+"""Run a processing job's script, then report the files that it has written. Imports nothing of mlops.
 
-SageMaker keeps the message with the job, and nobody else can write it. It is the digest of a list of the files with
-their digests, which is uploaded beside them.
+This file is packed beside the script. It uploads a list of the files with their digests, and reports the digest of this
+list as the job's message. SageMaker keeps the message with the job, and nobody else can write it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def run(root: Path, command: Sequence[str]) -> int:
-    """Run the command, then ``write`` if it succeeds; return its exit code. A signal to end is passed on."""
+    """Run the command, and ``write`` if it succeeds. Return its exit code. Pass on a signal to end."""
     early: list[int] = []  # signals that come while the process is started
     signal.signal(signal.SIGTERM, lambda number, _: early.append(number))
     process = subprocess.Popen(command)
@@ -29,7 +29,7 @@ def run(root: Path, command: Sequence[str]) -> int:
 
 
 def write(root: Path) -> None:
-    """Write the list and the message; ``root`` is the container's /opt/ml."""
+    """Write the list and the message. ``root``: the container's /opt/ml."""
     output, lists, message = (
         root / "processing" / "output",
         root / "processing" / "digests",

@@ -1,7 +1,7 @@
-"""Run a script in SageMaker's container with its secrets, which no job's definition may hold.
+"""Run a script in SageMaker's container with its secrets, which must not be in the job's definition.
 
-The definition has the addresses (MLOPS_SECRET_NAME); the job's role reads the values. The script's output goes on
-without them, line by line. This file is packed beside the script and imports nothing of mlops.
+The definition has the addresses (MLOPS_SECRET_NAME); the job's role reads the values. The values are removed from each
+line of the script's output. This file is packed beside the script and imports nothing of mlops.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Client = Callable[..., Any]
 
 
 def read(address: str, client: Client) -> str:
-    """Return the value at a path of Parameter Store or at the ARN of a secret in Secrets Manager."""
+    """Return the value at a path of Parameter Store, or at the ARN of a secret in Secrets Manager."""
     if address.startswith("/"):
         answer = client("ssm").get_parameter(Name=address, WithDecryption=True)
         return str(answer["Parameter"]["Value"])
@@ -33,16 +33,16 @@ def read(address: str, client: Client) -> str:
 
 
 def hidden_forms(values: Iterable[str]) -> list[bytes]:
-    """Return the texts to replace in the output: each line of a value, also in its form for an address."""
+    """Return the texts to remove from the output: each line of a value, also as it is encoded in a URL."""
     lines = {line.strip() for value in values for line in (value, *value.splitlines())}
     forms = {form for line in lines if len(line) >= LEAST for form in (line, quote(line, safe=""))}
     return [form.encode() for form in sorted(forms, key=len, reverse=True)]
 
 
 def run(command: Sequence[str], values: Mapping[str, str], secrets: Iterable[str] = ()) -> int:
-    """Run the command with the values in its environment; return its exit code. A signal to end is passed on.
+    """Run the command with the values in its environment. Return its exit code. Pass on a signal to end.
 
-    The output is without the ``secrets``; all values are secret if none are named.
+    Remove the ``secrets`` from the output; if none are named, remove all values.
     """
     environment = {**{name: text for name, text in os.environ.items() if not name.startswith(ADDRESS)}, **values}
     forms = hidden_forms(secrets or values.values())
