@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RollbackPlan:
-    """The model to go back to; ``run_id`` is the last rollback to it, which a repeated command completes.
+    """The model to restore. ``run_id``: the last rollback to it, which a repeated command completes.
 
-    ``is_done``: that rollback has finished, and nothing is left to do.
+    ``is_done``: that rollback has finished.
     """
 
     target: ModelVersion
@@ -49,22 +49,22 @@ class CostScope(str, Enum):
 
 
 class Infrastructure(ABC):
-    """The prerequisites of stages: created, priced and removed."""
+    """What the stages need on the target: created, priced and removed."""
 
     def account_label(self) -> str:
-        """Return the account and caller of a remote target, shown before any change; empty for this folder."""
+        """Return the account and caller of a remote target, shown before any change; empty for a local target."""
         return ""
 
     def undeployed_settings(self) -> list[str]:
-        """Return, in words, the settings that differ from those of the target's last deployment."""
+        """Return, in words, the settings that differ from the target's last deployment."""
         return []
 
     def warnings(self) -> list[str]:
-        """Return, in words, the dangers of the settings, to be shown before anything is deployed."""
+        """Return, in words, the dangers of the settings. They are shown before anything is deployed."""
         return []
 
     def unsent_inputs(self) -> list[str]:
-        """Return, in words, files and packages that stages use on this machine and would lack on the target."""
+        """Return, in words, files and packages that stages use on this machine but that the target would lack."""
         return []
 
     def costs(self, occasion: CostScope) -> Costs:  # noqa: ARG002 (the local target costs nothing)
@@ -73,19 +73,19 @@ class Infrastructure(ABC):
 
     @abstractmethod
     def require_secrets(self) -> None:
-        """Raise ConfigurationError if a secret that scripts and gates get is missing where they run."""
+        """Raise ConfigurationError if a secret of scripts and gates is missing where they run."""
 
     @abstractmethod
     def is_ready_to_run(self) -> bool:
-        """Return True if ``run`` needs no ``deploy-infra`` before it."""
+        """Return True if ``run`` needs no ``deploy-infra`` first."""
 
     @abstractmethod
     def plan(self, watch: Watch = no_watch) -> Plan:
-        """Return the changes that ``deploy`` would make, and existing resources; ``watch`` sees any waiting."""
+        """Return the changes that ``deploy`` would make, and the existing resources. ``watch`` shows any waiting."""
 
     @abstractmethod
     def deploy(self, watch: Watch = no_watch) -> None:
-        """Apply exactly the last plan, or a new one if there is none; safe to repeat."""
+        """Apply exactly the last plan; without one, make a new plan. Safe to repeat."""
 
     @abstractmethod
     def discard_plan(self) -> None:
@@ -93,11 +93,11 @@ class Infrastructure(ABC):
 
     @abstractmethod
     def plan_cleanup(self, keep_data: bool) -> Plan:
-        """Return the resources that ``cleanup`` would stop and remove, and those that stay, with reasons."""
+        """Return the resources that ``cleanup`` would stop and remove, and those that it keeps, with reasons."""
 
     @abstractmethod
     def cleanup(self, keep_data: bool, watch: Watch = no_watch) -> Plan:
-        """Apply the plan, list all resources again, and return those that remain."""
+        """Apply the plan, list all resources again, and return the remaining ones."""
 
 
 class Data(ABC):
@@ -105,25 +105,25 @@ class Data(ABC):
 
     @abstractmethod
     def download(self, request: DataRequest, report: Report) -> tuple[DatasetInfo, bool]:
-        """Download the dataset; the bool is True if it changed."""
+        """Download the dataset. The bool is True if it changed."""
 
     @abstractmethod
     def dataset(self) -> DatasetInfo | None: ...
 
 
 class Runs(ABC):
-    """The runs of the project: started, followed, stopped."""
+    """The runs of the project: start, follow, stop."""
 
     @abstractmethod
     def start(self, request: RunRequest, view: RunView, consent: CostCheck = no_cost_check) -> tuple[Run, bool]:
-        """Start a run, or continue the one that died; the bool is False if nothing has changed.
+        """Start a run, or continue the interrupted one. The bool is False if nothing has changed.
 
         ``consent`` is called with the run's costs before anything is started that costs money.
         """
 
     @abstractmethod
     def get(self, prefix: str = "") -> Run:
-        """Return the run with this id prefix, or the newest; a run that died is shown as interrupted."""
+        """Return the run with this id prefix, or the newest. A run whose process died is shown as interrupted."""
 
     @abstractmethod
     def list_runs(self) -> list[Run]:
@@ -131,11 +131,11 @@ class Runs(ABC):
 
     @abstractmethod
     def follow(self, run: Run, view: RunView) -> Run:
-        """Show a run until it ends or waits for approval; return its final state."""
+        """Show a run until it ends or waits for approval. Return its final state."""
 
     @abstractmethod
     def stop(self, run: Run) -> Run:
-        """Stop a run and all its processes and jobs; return its final state."""
+        """Stop a run and all its processes and jobs. Return its final state."""
 
     @abstractmethod
     def read_log(self, run: Run, stage: str, follow: bool) -> Iterator[str]:
@@ -143,15 +143,15 @@ class Runs(ABC):
 
     @abstractmethod
     def own_files(self, run: Run, scratch: Path) -> Path | None:
-        """Return a folder with the plots and files that the run's training has kept, perhaps ``scratch``."""
+        """Return a folder with the plots and files that the run's training has kept. It may be ``scratch``."""
 
 
 class StageRunner(ABC):
-    """One stage of a run alone: `mlops stage`, and each step of a pipeline."""
+    """One stage of a run: for `mlops stage`, and for each step of a pipeline."""
 
     @abstractmethod
     def run_stage(self, run_id: str, stage: str, view: RunView) -> Run:
-        """Run or reuse one stage of a run, as the engine does; all earlier stages must have an output."""
+        """Run or reuse one stage of a run, as the engine does. All earlier stages must have an output."""
 
 
 class Approvals(ABC):
@@ -166,19 +166,19 @@ class Approvals(ABC):
 
     @abstractmethod
     def check_waiting(self, run: Run) -> None:
-        """Raise MlopsError, with the reason, unless the run waits for a decision."""
+        """Raise MlopsError with the reason, unless the run waits for a decision."""
 
     @abstractmethod
     def approve(self, run: Run, approved: bool, comment: str, view: RunView) -> Run:
-        """Record the decision about the run's model; continue the run if the model is approved.
+        """Record the decision about the run's model. Continue the run if the model is approved.
 
-        Repeated, complete the same decision. Raise MlopsError for another decision, or if the approved
-        model was replaced since.
+        Repeated, complete the same decision. Raise MlopsError if another decision was made, or if the approved model
+        was replaced since.
         """
 
 
 class Models(ABC):
-    """The trained models, and the way back to an earlier one."""
+    """The trained models, and the rollback to an earlier one."""
 
     @abstractmethod
     def list_versions(self) -> list[ModelVersion]:
@@ -186,27 +186,27 @@ class Models(ABC):
 
     @abstractmethod
     def plan_rollback(self, version: str) -> RollbackPlan:
-        """Return the target of a rollback: the named version, or the one that was deployed before."""
+        """Return the target of a rollback: the named version, or the version that was deployed before."""
 
     @abstractmethod
     def rollback(self, version: str, comment: str, view: RunView) -> Run:
-        """Deploy an earlier approved model again, without training; complete a rollback that was killed."""
+        """Deploy an earlier approved model again, without training. Complete a rollback that was killed."""
 
 
 class Reproductions(ABC):
-    """The origins of a run, and its repetition."""
+    """The inputs of a run, and its reproduction."""
 
     @abstractmethod
     def manifest(self, run: Run) -> dict[str, Any]:
-        """Return everything needed to reproduce the run."""
+        """Return everything that is needed to reproduce the run."""
 
     @abstractmethod
     def reproduce(self, run: Run, view: RunView) -> Reproduction:
-        """Train the run's model again in a scratch folder from the present files, and compare; record nothing."""
+        """Train the run's model again from the present files in a scratch folder, and compare. Record nothing."""
 
 
 class ServedEndpoint(ABC):
-    """The endpoint as its clients see it."""
+    """The endpoint as its clients use it."""
 
     @abstractmethod
     def status(self) -> Endpoint: ...
@@ -220,13 +220,13 @@ class ServedEndpoint(ABC):
 
     @abstractmethod
     def request_statistics(self, days: int) -> RequestStatistics:
-        """Return the live model's request statistics; raise MlopsError, with the reason, if there are none."""
+        """Return the live model's request statistics. Raise MlopsError with the reason if there are none."""
 
 
 class Backend(ABC):
     """A target. All methods of its parts raise MlopsError for problems that a user can solve.
 
-    A part is built on first use: a command imports no other part.
+    Each part is created on first use, so a command imports no other part.
     """
 
     target: str
@@ -265,4 +265,4 @@ class Backend(ABC):
 
     @abstractmethod
     def run_checks(self) -> Iterator[Finding]:
-        """Yield problems, risks and idle billed resources; change nothing."""
+        """Yield problems, risks and idle billed resources. Change nothing."""

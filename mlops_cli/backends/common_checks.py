@@ -1,4 +1,4 @@
-"""Checks common to both targets: the interpreter, the dataset, and Kaggle if it is needed."""
+"""Checks for both targets: the interpreter, the dataset, and Kaggle if it is needed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SHORT_FIX = "Use a longer secret."
 
 
 def secrets_check(use_case: UseCase, dotenv: Path) -> Iterator[Finding]:
-    """Check that the secrets of usecase.toml are set on this machine and can be hidden; nothing if it names none."""
+    """Check that the secrets of usecase.toml are set on this machine and can be hidden. Do nothing without secrets."""
     names = use_case.passed.secrets
     if short := short_secrets(names, dotenv):
         yield Finding("secrets", State.WARNING, short_message(short), SHORT_REASON, SHORT_FIX)
@@ -62,7 +62,7 @@ def secrets_check(use_case: UseCase, dotenv: Path) -> Iterator[Finding]:
 def dataset_check(
     use_case: UseCase, settings: Settings, dataset: Callable[[], DatasetInfo | None]
 ) -> Iterator[Finding]:
-    """Check the dataset; if there is none, check that its source can be reached from here."""
+    """Check the dataset. If there is none, check that this machine can reach its source."""
     info = dataset()
     if info:
         yield ok("dataset", f"{info.amount}, {byte_size(info.bytes)}, sha256 {info.sha256[:12]}")
@@ -98,7 +98,7 @@ def _kaggle(settings: Settings, use_case: UseCase) -> Iterator[Finding]:
 
 
 def _kaggle_credentials(settings: Settings) -> str:
-    """Return the location of the Kaggle credentials, empty if there are none. Only Kaggle can verify them."""
+    """Return the location of the Kaggle credentials; empty if there are none. Only Kaggle can verify them."""
     if settings["KAGGLE_API_TOKEN"]:
         return "KAGGLE_API_TOKEN"
     if settings["KAGGLE_USERNAME"] and settings["KAGGLE_KEY"]:

@@ -1,6 +1,6 @@
-"""Run a data script as a stage's script is run: a clean environment, a time limit, a log, recorded reads.
+"""Run a data script like a stage's script: with a clean environment, a time limit, a log, and recorded reads.
 
-On AWS, too, it runs on the user's machine: that machine has the access to where the data come from.
+For the target aws, too, it runs on the user's machine, because that machine can access the data.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DISK_FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT,
 
 
 class DataScripts:
-    """Runs the data scripts of one project; the caller holds the project's lock."""
+    """Runs the data scripts of one project. The caller holds the project's lock."""
 
     def __init__(self, project: Project, use_case: UseCase) -> None:
         self._project, self._use_case = project, use_case

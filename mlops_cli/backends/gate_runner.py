@@ -26,7 +26,7 @@ NOTHING_RAN: dict[str, Any] = {"passed": 0, "failed": 0, "failures": []}
 
 
 def folder_variables(folders: Mapping[str, Path]) -> dict[str, str]:
-    """Return the variables with the gate's input folders, by their names."""
+    """Return the variables with the gate's input folders."""
     return {
         "MLOPS_DATA_DIR" if name == FIRST_INPUT else f"MLOPS_DATA_DIR_{name.upper()}": str(folder)
         for name, folder in folders.items()
@@ -43,7 +43,7 @@ def execute_gate(
     on_line: Callable[[OutputLine], None],
     time_limits: TimeLimits,
 ) -> dict[str, Any]:
-    """Run the suite; return its counts and failures, as mlops' pytest plugin has written them to ``report``."""
+    """Run the suite. Return its counts and failures from ``report``, the file that mlops' pytest plugin writes."""
     report.unlink(missing_ok=True)
     variables = {**environment, "MLOPS_GATE_REPORT": str(report.resolve())}
     minutes = time_limits.of(stage)
@@ -59,12 +59,12 @@ def execute_gate(
 
 
 def has_passed(detail: Mapping[str, Any]) -> bool:
-    """Return True if no test failed and at least one passed: the suite's own code can change the exit code."""
+    """Return True if no test failed and at least one passed. The exit code is no proof: the suite can change it."""
     return bool(detail["passed"] > 0 and detail["failed"] == 0)
 
 
 def _command(script: str) -> list[str]:
-    """Return the command of pytest for one file, independent of any configuration around the project."""
+    """Return the pytest command for one file, independent of any configuration around the project."""
     options = ["-v", "--no-header", "-p", "no:cacheprovider", "-p", "mlops_gate", "-c", os.devnull, "--rootdir", "."]
     return [sys.executable, "-m", "pytest", *options, script]
 

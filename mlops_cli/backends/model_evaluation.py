@@ -1,6 +1,6 @@
-"""The evidence about a model before a decision, for both targets: each target brings the files.
+"""The evidence about a model before a decision, from files that each target provides.
 
-The comparison with the live model is made once for each pair of models and saved, since its inputs never change.
+The comparison with the live model is made once for each pair of models and saved, because its inputs never change.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class TrainingOutputs:
 
 
 class RenderReport(Protocol):
-    """Return the HTML report of a run; ``live_run`` made the live model. Raise MlopsError without a model."""
+    """Return the HTML report of a run. ``live_run`` trained the live model. Raise MlopsError without a model."""
 
     def __call__(self, run: Run, evidence: Evidence, outputs: TrainingOutputs, live_run: Run | None) -> str: ...
 
 
 @dataclass(frozen=True)
 class ModelPair:
-    """The compared models, by their digests, and the metric of the comparison."""
+    """The two models to compare, by their digests, and the metric of the comparison."""
 
     new: str
     live: str
@@ -66,11 +66,11 @@ class ModelPair:
         return [self.new, self.live, self.metric, self.lower_is_better]
 
     def save_comparison(self, comparison: Comparison) -> dict[str, Any]:
-        """Return the document to save."""
+        """Return the comparison as a document to save."""
         return {"pair": self._key, "comparison": comparison.to_dict()}
 
     def saved_comparison(self, document: Mapping[str, Any] | None) -> Comparison | None:
-        """Return the saved comparison, or None if it is of another pair."""
+        """Return the saved comparison; None if it is about another pair."""
         if not document or document.get("pair") != self._key:
             return None
         return comparison_from(document["comparison"])
@@ -79,9 +79,9 @@ class ModelPair:
 def compare_models(
     pair: ModelPair, new: TrainingOutputs, live: TrainingOutputs, ask: Invoke, notify: Notify = no_message
 ) -> Comparison:
-    """Compare both models on the same test rows; ask the live endpoint for its missing predictions.
+    """Compare both models on the same test rows. Ask the live endpoint for predictions that are missing.
 
-    The reason of a failed comparison becomes its ``problem``.
+    If the comparison fails, the reason becomes its ``problem``.
     """
     try:
         comparison = _compute_comparison(pair.metric, new, live, ask, notify)

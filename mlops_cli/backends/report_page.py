@@ -1,4 +1,4 @@
-"""The report of a run, rendered from each target's data. The only module of the targets that knows the report."""
+"""Render a run's report from each target's data. The targets use the report only through this module."""
 
 from __future__ import annotations
 

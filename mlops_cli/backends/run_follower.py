@@ -18,7 +18,7 @@ Read = Callable[[Run, StageRun], Iterable[str]]
 
 @dataclass
 class PollInterval:
-    """The pause between two polls: the shortest after each change, then longer and longer."""
+    """The pause between two polls: short after a change, then longer and longer."""
 
     shortest: float
     longest: float
@@ -33,10 +33,10 @@ class PollInterval:
 
 
 def follow(look: Look, read: Read, view: RunView, pace: PollInterval, shown_run: Run | None = None) -> Run:
-    """Show the changes between polls in ``view``; return the run as soon as it no longer progresses by itself.
+    """Show the changes between polls in ``view``. Return the run once it needs a person or has ended.
 
-    ``read`` returns the new lines of a running stage's log since its last call; ``shown_run`` is the run as last
-    shown in ``view``.
+    ``read`` returns the new lines of a running stage's log since its last call. ``shown_run`` is the run as last shown
+    in ``view``.
     """
     shown = {stage.name: (stage.status, stage.reason) for stage in (shown_run.stages if shown_run else ())}
     while True:
@@ -53,7 +53,7 @@ def follow(look: Look, read: Read, view: RunView, pace: PollInterval, shown_run:
 
 
 def _show_stage(run: Run, stage: StageRun, shown: dict[str, tuple[Status, str]], view: RunView) -> None:
-    """Show the stage's change; show also the start of a stage that began and ended between two polls."""
+    """Show the stage's change. If a stage has begun and ended between two polls, show its start, too."""
     before, _ = shown.get(stage.name, UNSEEN)
     if before is Status.PENDING and stage.status in (Status.DONE, Status.WAITING, Status.FAILED):
         view.stage_changed(run, replace(stage, status=Status.RUNNING, finished_at=None))

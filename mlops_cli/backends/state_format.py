@@ -1,4 +1,4 @@
-"""The error for a project's state that another version of mlops has written, on either target."""
+"""The error for a project's state that another version of mlops has written, for both targets."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The inputs of a stage: files, packages, settings, and the cache key made of them."""
+"""The cache inputs of a stage (files, packages, settings) and its cache key."""

@@ -1,4 +1,4 @@
-"""The inputs of a stage besides its code, by the same names on every target."""
+"""The cache inputs of a stage besides its code, with the same names on every target."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _name(source: str) -> str:
 
 
 def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]:
-    """Return the part of usecase.toml that the stage reads: gates all of it, jobs the columns and hyperparameters."""
+    """Return the part of usecase.toml that the stage reads: for a gate all, for a job columns and hyperparameters."""
     if stage.kind is Kind.GATE:
         return {use_case.path.relative_to(use_case.root).as_posix(): digest_file(use_case.path)}
     if stage.kind is Kind.APPROVAL:
@@ -39,7 +39,7 @@ def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]
 
 
 def model_inputs(use_case: UseCase) -> dict[str, str]:
-    """Return the framework of a model; nothing for the default one."""
+    """Return the framework of a model; nothing for the default framework."""
     values = {
         "model.framework": "" if use_case.framework is DEFAULT else use_case.framework.name,
         "model.version": use_case.framework_version,
@@ -52,7 +52,7 @@ def hyperparameters(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]
 
 
 def hyperparameter_values(stage: Stage, run: Run, use_case: UseCase) -> dict[str, Hyperparameter]:
-    """Return the hyperparameters as numbers, truth values and texts: a text in usecase.toml stays one."""
+    """Return the hyperparameters as numbers, booleans and texts. A text in usecase.toml stays a text."""
     texts = hyperparameters(stage, run, use_case)
     return {name: text if f"{stage.name}.{name}" in use_case.texts else typed(text) for name, text in texts.items()}
 

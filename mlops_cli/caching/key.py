@@ -1,4 +1,4 @@
-"""The inputs of a stage's code, by name, so that the cache key is complete and can be explained."""
+"""The cache inputs of a stage's code, by name, so that the cache key is complete and can be explained."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def code_inputs(
     code: Sequence[Path] = (),
     project: Path | None = None,
 ) -> dict[str, str]:
-    """Return the sources of a script that runs in this environment, the interpreter, and its packages.
+    """Return the sources of a script that runs in this environment, the interpreter, and the imported packages.
 
-    ``root`` is the folder of the project's modules, by default the script's own; ``code``: folders of shared ones;
-    ``project``: the folder that names are relative to, by default the one above ``root``.
+    ``root``: the folder of the project's modules, by default the script's own. ``code``: folders with shared modules.
+    ``project``: the folder to which the names are relative, by default the one above ``root``.
     """
     root = root or training_of(script)
     sources = Sources(root, imports_by_digest, code)
@@ -50,7 +50,7 @@ def source_inputs(
     code: Sequence[Path] = (),
     project: Path | None = None,
 ) -> dict[str, str]:
-    """Return the script and every module of its project that it imports, found without running it.
+    """Return the script and every module of its project that it imports, without running it.
 
     The scripts in ``packs`` count the same: the script does not run them, but its output contains them.
     ``imports_by_digest`` holds the imports of files by their digest; newly read files are added to it. Raise
@@ -64,14 +64,14 @@ def source_inputs(
 def check_sources(
     training: Path, from_stage: str, imports_by_digest: MutableMapping[str, list[str]], code: Sequence[Path] = ()
 ) -> None:
-    """Raise ConfigurationError for a module of the stages from this one on that is not valid Python."""
+    """Raise ConfigurationError if a module of this stage or of a later one is not valid Python."""
     stages = STAGES[position(from_stage) if from_stage else 0 :]
     names = [name for stage in stages if stage.script for name in (stage.script, *stage.packs)]
     Sources(training, imports_by_digest, code).of([training / name for name in names if (training / name).is_file()])
 
 
 def _library(sources: Iterable[Source]) -> dict[str, str]:
-    """Return the digest of the package for scripts, if one of them imports it."""
+    """Return the digest of the mlops_scripts package, if one of the scripts imports it."""
     if not any(LIBRARY.name in source.imports for source in sources):
         return {}
     digests = [f"{path.name} {digest_file(path)}" for path in sorted(LIBRARY.glob("*.py"))]
@@ -79,7 +79,7 @@ def _library(sources: Iterable[Source]) -> dict[str, str]:
 
 
 def training_of(script: Path) -> Path:
-    """Return the scripts' folder of a script or a gate."""
+    """Return the scripts' folder that contains a script or gate."""
     return script.parent.parent if script.parent.name == "tests" else script.parent
 
 
@@ -95,7 +95,7 @@ def _named(sources: Mapping[Path, Source], project: Path) -> dict[str, str]:
 def third_party(
     names: Iterable[str], root: Path, imports_by_digest: MutableMapping[str, list[str]], code: Sequence[Path] = ()
 ) -> list[str]:
-    """Return the packages among the names, and the packages that those installed from a folder import themselves."""
+    """Return the packages among the names, and the imports of those that are installed from a folder."""
     sources, packages, waiting = Sources(root, imports_by_digest), set[str](), set(names)
     while waiting:
         name = waiting.pop()

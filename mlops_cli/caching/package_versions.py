@@ -1,4 +1,4 @@
-"""The version of an imported package, or its files if it is installed from a folder."""
+"""The version of an imported package; if it is installed from a folder, its files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def source_files(name: str) -> Iterator[Path]:
 
 @cache
 def source_locations(name: str) -> list[Path]:
-    """Return the modules and folders outside of site-packages that ``import name`` loads from, as .pth files say."""
+    """Return the modules and folders outside of site-packages from which ``import name`` loads, by .pth files."""
     mapped = [location for finder in _editable_finders() for location in _mapped(finder, name)]
     listed = [location for folder in _listed_folders() for location in (folder / f"{name}.py", folder / name)]
     linked = [site / name for site in _site_folders() if (site / name).is_symlink()]
@@ -70,7 +70,7 @@ def _mapped(finder: object, name: str) -> Iterator[Path]:
 
 @cache
 def _listed_folders() -> list[Path]:
-    """Return the folders that .pth files put on the path."""
+    """Return the folders that .pth files add to Python's path."""
     folders = []
     for site in _site_folders():
         for file in sorted(site.glob("*.pth")):
@@ -85,14 +85,14 @@ def _site_folders() -> list[Path]:
 
 
 def _origin(info: Path) -> dict[str, Any]:
-    """Return pip's note (direct_url.json) about a distribution that did not come from an index."""
+    """Return pip's note (direct_url.json) about a distribution that was not installed from an index."""
     file = info / "direct_url.json"
     document = parse_json(file.read_text(encoding="utf-8")) if file.is_file() else None
     return document if isinstance(document, dict) else {}
 
 
 def _editable_root(info: Path) -> list[Path]:
-    """Return the folder of a distribution with an editable form that is not known here."""
+    """Return the folder of a distribution with an unknown form of editable installation."""
     from urllib.parse import unquote, urlsplit
 
     origin = _origin(info)
@@ -114,10 +114,10 @@ def installed_version(name: str) -> str:
 
 @cache
 def _info(name: str) -> Path | None:
-    """Return the .dist-info folder of the distribution that ``import name`` comes from.
+    """Return the .dist-info folder of the distribution that provides ``import name``.
 
-    Look at folder names first, then at top_level.txt, last at lists of files: importlib.metadata would parse every
-    package's metadata, and that takes longer than all the rest of an unchanged run.
+    Look at folder names first, then at top_level.txt, and last at lists of files: importlib.metadata would parse the
+    metadata of every package, and that takes longer than the rest of an unchanged run.
     """
     infos = _distributions()
     if name.lower() in infos:
@@ -134,7 +134,7 @@ def _distributions() -> dict[str, Path]:
 
 @cache
 def _by_top_level() -> dict[str, Path]:
-    """Return the .dist-info folders by the names in top_level.txt; the first one counts."""
+    """Return the .dist-info folders by the names in top_level.txt. The first one counts."""
     return {name: info for info in reversed(_distributions().values()) for name in _top_level(info)}
 
 
@@ -145,12 +145,12 @@ def _top_level(info: Path) -> list[str]:
 
 @cache
 def _by_record() -> dict[str, Path]:
-    """Return the .dist-info folders by the first folders of their files; read once for all names."""
+    """Return the .dist-info folders by the top-level folders of their files. Read them once for all names."""
     return {name: info for info in reversed(_distributions().values()) for name in _recorded(info)}
 
 
 def _recorded(info: Path) -> set[str]:
-    """Return the top-level folders of the files that a package installed."""
+    """Return the top-level folders of the files that a package has installed."""
     file = info / "RECORD"
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     return {re.split(r"[/,]", line, maxsplit=1)[0].removesuffix(".py") for line in lines}

@@ -25,9 +25,9 @@ MISSING, CHANGING = "missing", "changed while the stage ran"
 
 @dataclass(frozen=True)
 class Reads:
-    """Reads of one project. ``digest`` returns a file's digest; ``scripts_dir`` is relative to the project's root.
+    """The recorded reads of one project. ``digest``: returns a file's digest. ``scripts_dir``: relative to the root.
 
-    ``code``: the folders of [code] path; a file in them is named relative to the project's root, also outside of it.
+    ``code``: the folders of [code] path. Their files are named relative to the project's root, also outside of it.
     """
 
     root: Path
@@ -37,7 +37,7 @@ class Reads:
     code: Sequence[Path] = ()
 
     def cache_inputs(self, log: Path, started_ns: int, counted: Mapping[str, str]) -> dict[str, str]:
-        """Return, by name, the files that a stage begun at ``started_ns`` has read, without those in ``counted``."""
+        """Return, by name, the files read by a stage that began at ``started_ns``, without those in ``counted``."""
         uses = _uses(log)
         written = {path for use, path in uses if use == "w"}
         values: dict[str, str] = {}
@@ -56,9 +56,9 @@ class Reads:
         return values
 
     def have_changed(self, log: Path, since_ns: int, counted: Mapping[str, str]) -> bool:
-        """Return True if a file or folder in the log, without those in ``counted``, is not as it was at ``since_ns``.
+        """Return True if a file or folder in the log, except those in ``counted``, has changed since ``since_ns``.
 
-        Contents of that moment are not known: a new time of the inode's change counts as a change.
+        The earlier contents are unknown, so a new change time of the inode counts as a change.
         """
         uses = _uses(log)
         written = {path for use, path in uses if use == "w"}
@@ -89,11 +89,11 @@ class Reads:
         return all(self.now(name) == value for name, value in cache_inputs.items() if name.startswith(READ))
 
     def present(self, cache_inputs: Mapping[str, str]) -> dict[str, str]:
-        """Return the present values of the files that were read, for comparison."""
+        """Return the present values of the files that were read, to compare them."""
         return {name: self.now(name) for name in cache_inputs if name.startswith(READ)}
 
     def written_files(self, log: Path) -> list[str]:
-        """Return the names below the scripts' folder of files that a stage wrote without looking for them first."""
+        """Return the files below the scripts' folder that a stage wrote without looking for them first."""
         uses = _uses(log)
         looked_for = _inputs(uses)
         created = [path for path in dict.fromkeys(path for use, path in uses if use == "w") if path not in looked_for]
@@ -124,7 +124,7 @@ class Reads:
         return path.is_dir() or self._is_declared_idle(path)
 
     def _is_of_system(self, path: Path) -> bool:
-        """Return True for files that the system, git or mlops itself makes."""
+        """Return True for files that the system, git or mlops itself creates."""
         inside = self._inside(path)
         if inside is None:
             return path.as_posix().startswith(SYSTEM)
@@ -149,7 +149,7 @@ class Reads:
 
 
 def _inputs(uses: list[tuple[str, str]]) -> dict[str, str]:
-    """Return the paths that were read, named to a program, looked for or listed before the stage wrote them."""
+    """Return the paths that were read, passed to a program, looked for or listed before the stage wrote them."""
     inputs: dict[str, str] = {}
     written: set[str] = set()
     for use, path in uses:
@@ -161,7 +161,7 @@ def _inputs(uses: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _uses(log: Path) -> list[tuple[str, str]]:
-    """Return the notes in order: how a path was used, and the path."""
+    """Return the notes in order: the kind of use, and the path."""
     lines = os.fsdecode(log.read_bytes()).split("\0") if log.is_file() else []
     return [(line[0], line[1:]) for line in lines if line]
 

@@ -1,4 +1,4 @@
-"""The modules of a project and their imports, found without running them."""
+"""The modules of a project and their imports, read without running them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Source:
 
 @dataclass
 class Sources:
-    """Modules below ``root`` and in the folders ``code``, and their imports; each file is read once."""
+    """The modules below ``root`` and in the folders ``code``, and their imports. Each file is read once."""
 
     root: Path
     imports_by_digest: MutableMapping[str, list[str]]
@@ -30,7 +30,8 @@ class Sources:
     def of(self, scripts: list[Path], valid_only: bool = True) -> dict[Path, Source]:
         """Return the scripts and all modules of the project that they import, sorted by path.
 
-        Raise ConfigurationError for a file that is not valid Python, unless invalid ones count as without imports.
+        Raise ConfigurationError for a file that is not valid Python, unless invalid files count as files without
+        imports.
         """
         conftests = [file for script in scripts for file in _conftest_files(script, self.root)]
         waiting, sources = [*scripts, *conftests], dict[Path, Source]()
@@ -55,7 +56,7 @@ class Sources:
             return Source("", [])
 
     def peek(self, path: Path) -> list[str]:
-        """Return the imports of a package's module; none if it is no valid Python for this version."""
+        """Return the imports of a package's module; none if it is not valid Python for this version."""
         return self._read_any(path).imports
 
 
@@ -67,7 +68,7 @@ def _conftest_files(script: Path, root: Path) -> list[Path]:
 
 
 def _project_files(name: str, folders: Iterable[Path]) -> Iterator[Path]:
-    """Yield the project's own files that importing ``name`` loads: the module, or all of its package."""
+    """Yield the project's own files that importing ``name`` loads: the module, or its whole package."""
     for base in folders:
         if (base / f"{name}.py").is_file():
             yield base / f"{name}.py"
@@ -76,7 +77,7 @@ def _project_files(name: str, folders: Iterable[Path]) -> Iterator[Path]:
 
 
 def _modules(folder: Path, above: frozenset[str]) -> Iterator[Path]:
-    """Yield all modules below a folder, through links, too."""
+    """Yield all modules below a folder. Follow links."""
     real = os.path.realpath(folder)
     if real in above:
         return

@@ -1,4 +1,4 @@
-"""The files of the scripts' folder that count for a stage in addition to the modules that its script imports."""
+"""The files of the scripts' folder that count for a stage besides the modules that its script imports."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ def other_files(
     sources: Sources,
     data_scripts: Sequence[str] = (),
 ) -> list[str]:
-    """Return those ``names`` (relative to ``training``) that count for the stage though no script imports them.
+    """Return the ``names`` (relative to ``training``) that count for the stage although no script imports them.
 
-    A module that a script imports counts for its importers only, and each gate's own suite for that gate; what the
-    ``data_scripts`` consist of counts for the data. All other
-    files count for every script, those below tests/ for both gates, unless ``files`` (patterns and stages) says
-    otherwise.
+    A module that a script imports counts only for the scripts that import it. A gate's suite counts only for that gate,
+    and the files of ``data_scripts`` only for the data. All other files count for every script, and those below tests/
+    for both gates, unless ``files`` (patterns and stages) says otherwise.
     """
     imported = {*_imported(training, sources, data_scripts), FILE}  # of that file each stage reads sections
     return [name for name in names if name not in imported and stage.name in stages_of(name, files)]
 
 
 def stages_of(name: str, files: Files) -> tuple[str, ...]:
-    """Return the stages that a file counts for if no script imports it."""
+    """Return the stages for which a file counts if no script imports it."""
     for pattern, stages in reversed(list(files.items())):
         if is_declared(name, pattern):
             return stages
@@ -58,7 +57,7 @@ def is_declared(name: str, pattern: str) -> bool:
 def _imported(training: Path, sources: Sources, data_scripts: Sequence[str]) -> set[str]:
     """Return the scripts and every module that any of them imports.
 
-    An invalid one is the fault of the stages that it counts for, not of those that ask for the others' files.
+    A module that is not valid Python is reported by the stages for which it counts, not by the other ones.
     """
     names = [name for stage in STAGES if stage.script for name in (stage.script, *stage.packs)]
     scripts = [training / name for name in (*names, *data_scripts)]
@@ -85,5 +84,5 @@ def file_inputs(
 
 
 def _digest(path: Path, digest: Callable[[Path], str]) -> str:
-    """Return the file's digest; sockets, devices and dangling links have no content to compare."""
+    """Return the file's digest. Sockets, devices and dangling links have no content to compare."""
     return digest(path) if path.is_file() else digest_bytes(b"no file")

@@ -1,4 +1,4 @@
-"""Inputs of a stage on this machine that a job on AWS would lack. One module decides it, for both targets."""
+"""Inputs of a stage on this machine that a job on AWS would lack. Both targets use this module."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ USER_CACHES = ("~/.cache", "~/Library/Caches")
 def unsent_files(
     cache_inputs: Mapping[str, str], root: Path, code: Sequence[Path] = (), scripts_dir: str = DEFAULT
 ) -> list[str]:
-    """Return the files that a stage has read but a job on AWS would lack: not of the scripts, ``code`` or caches."""
+    """Return the files that a stage has read but that a job on AWS would lack: neither scripts, ``code`` nor caches."""
     shared = tuple(f"{Path(os.path.relpath(folder, root)).as_posix()}/" for folder in code)
     available = (f"{scripts_dir}/", *shared, *_user_caches())
     names = [name.removeprefix(FILE) for name in cache_inputs if name.startswith(FILE)]
@@ -55,7 +55,7 @@ def record_unsent(state: Path, stage: str, files: Sequence[str]) -> None:
 
 
 def describe_unsent(root: Path, state: Path, code: Sequence[Path] = (), scripts_dir: str = DEFAULT) -> list[str]:
-    """Return descriptions of everything that stages import or have read and that a job on AWS would not have."""
+    """Return descriptions of all imports and reads of stages that a job on AWS would lack."""
     training = root / scripts_dir
     packages = _packages(training, code)
     described = [
@@ -68,7 +68,7 @@ def describe_unsent(root: Path, state: Path, code: Sequence[Path] = (), scripts_
 
 
 def _packages(training: Path, code: Sequence[Path]) -> dict[str, Path]:
-    """Return the imported packages that are installed from a folder and that requirements.txt does not name."""
+    """Return the imported packages that are installed from a folder and are missing in requirements.txt."""
     imports: dict[str, list[str]] = {}
     sources = Sources(training, imports, code)
     scripts = [training / stage.script for stage in STAGES if stage.script and (training / stage.script).is_file()]
@@ -92,7 +92,7 @@ def _requirements(training: Path, scripts_dir: str) -> Iterator[str]:
 
 
 def _files(root: Path, state: Path, described: Sequence[Path], scripts_dir: str) -> Iterator[str]:
-    """Yield, by stage, the files that stages on this machine have read, that still exist and are not described yet."""
+    """Yield, by stage, the existing files that stages on this machine have read and that are not described yet."""
     for stage, files in (read_json(state / RECORD) or {}).items():
         paths = {str(name): root / str(name) for name in files} if isinstance(files, list) else {}
         names = [
@@ -118,6 +118,6 @@ def _normalized(requirement: str) -> str:
 
 
 def _user_caches() -> list[str]:
-    """Return the folders of caches, as they are named and as they resolve; a user without a home folder has none."""
+    """Return the cache folders, as named and resolved. A user without a home folder has none."""
     paths = [os.path.expanduser(folder) for folder in USER_CACHES]  # noqa: PTH111 (pathlib's raises without a home)
     return [os.path.join(name, "") for path in paths for name in (path, os.path.realpath(path))]  # noqa: PTH118

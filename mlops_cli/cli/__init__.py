@@ -1,4 +1,4 @@
-"""The command line: one module per command, named like it, in the folder of its group in the help.
+"""The command line: one module for each command, named like it, in the folder of its group in the help.
 
 A command parses its options, shows, asks, acts, and names the next command.
 """

@@ -36,7 +36,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CommandGroups(typer.core.TyperGroup):
-    """List the commands in the help by group; show a mistake in the command line as every other error."""
+    """List the commands in the help by group. Show a mistake in the command line like every other error."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         words = sys.argv[1:]
@@ -91,9 +91,9 @@ app = typer.Typer(
 def command(
     name: str, example: str, hidden: bool = False, only_shows: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command; show its errors as a message and a hint, and exit with their code.
+    """Register a command. Show its errors as a message and a hint, and exit with their code.
 
-    ``only_shows``: it ends when its output is closed; any other command finishes its work.
+    ``only_shows``: the command ends when its output is closed. Any other command finishes its work.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -118,7 +118,7 @@ def handle_errors(only_shows: bool) -> Callable[[Callable[..., None]], Callable[
 
 
 def _call(console: Console, function: Callable[[], None], context: AppContext, only_shows: bool) -> int:
-    """Call a command's function; return 0, or the exit code of the error that it has raised."""
+    """Call a command's function. Return 0, or the exit code of its error."""
     try:
         try:
             interruption.interrupt_on_signals()
@@ -151,7 +151,7 @@ def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -
 
 
 def _is_interrupted(error: BaseException) -> bool:
-    """Return True for an error of the clean-up after a signal."""
+    """Return True for an error during the clean-up after a signal."""
     while error.__context__ is not None:
         error = error.__context__
     return isinstance(error, KeyboardInterrupt)
@@ -174,7 +174,7 @@ def get_context(ctx: typer.Context) -> tuple[AppContext, Console]:
 
 
 def show_account(infra: Infrastructure, console: Console) -> str:
-    """Show the account that the command works in and return it; return "" for the local target."""
+    """Show and return the account in which the command works; return "" for the local target."""
     account = infra.account_label()
     if account:
         console.say(account)
@@ -182,7 +182,7 @@ def show_account(infra: Infrastructure, console: Console) -> str:
 
 
 def show_undeployed_settings(infra: Infrastructure, console: Console) -> None:
-    """Show the settings that have no effect until the next `deploy-infra`."""
+    """Show the settings that have no effect before the next `deploy-infra`."""
     for difference in infra.undeployed_settings():
         console.say(f"note: {difference}")
 
@@ -200,7 +200,7 @@ def show_unsent_inputs(infra: Infrastructure, console: Console) -> None:
 
 
 def _version(ctx: typer.Context, requested: bool) -> None:
-    """Print the version. Not eager, so that --json is parsed first, in either order."""
+    """Print the version. The option is not eager, so that --json is parsed first, in either order."""
     if requested and not ctx.resilient_parsing:
         from mlops_cli.packaging.version_info import version_info
 

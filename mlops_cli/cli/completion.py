@@ -1,7 +1,7 @@
 """Tab completion: the runs, models, stages and hyperparameters of the current project.
 
-Each function takes click's context and the unfinished word, and returns words with their explanations. An error in the
-project is left to the command itself; here it means an empty list.
+Each function takes click's context and the unfinished word, and returns words with explanations. An error in the
+project gives an empty list; the command itself reports it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Lists(Protocol):
 
 
 class CompletionContext(Protocol):
-    """The parts of a command's context that completion reads. ``main`` puts its constructor into click's ``obj``."""
+    """The parts of a command's context that completion reads. ``main`` passes its constructor in click's ``obj``."""
 
     @property
     def project(self) -> Project: ...
@@ -67,7 +67,7 @@ Completer: TypeAlias = Callable[[Any, str], list[Suggestion]]
 
 
 def completer(suggestions: Callable[[CompletionContext], Iterable[Suggestion]]) -> Completer:
-    """Return a completer: the suggestions that begin with the unfinished word; none if the project cannot be read."""
+    """Return a completer. It suggests words that begin with the unfinished one; none if the project is unreadable."""
 
     def complete(ctx: Any, incomplete: str) -> list[Suggestion]:
         options = ctx.find_root().params  # strings as typed: nothing is converted yet
@@ -100,7 +100,7 @@ def complete_waiting_run_ids(context: CompletionContext) -> Iterator[Suggestion]
 
 
 def _runs(context: CompletionContext) -> list[CachedRun]:
-    """Return the runs, the newest first; on AWS those in the cache, because a Tab must not wait for the network."""
+    """Return the runs, the newest first; on AWS those in the cache, because Tab must not wait for the network."""
     if context.settings.target == "local":
         return cached_runs(context.backend.runs.list_runs())
     return _cache(context).runs()
@@ -123,7 +123,7 @@ def complete_versions(context: CompletionContext) -> Iterator[Suggestion]:
 
 @completer
 def complete_approved_versions(context: CompletionContext) -> Iterator[Suggestion]:
-    """Return the approved models; one of them may be live."""
+    """Return the approved models, including the live one."""
     yield from (_version_suggestion(version) for version in _versions(context) if version.approved)
 
 
@@ -154,7 +154,7 @@ def complete_hyperparameters(context: CompletionContext) -> Iterator[Suggestion]
 
 @completer
 def complete_sources(context: CompletionContext) -> Iterator[Suggestion]:
-    """Return the sources that have a name. If none fits, the shell offers files."""
+    """Return the named sources. If none matches, the shell suggests files."""
     yield from (
         (name, f"written by {context.use_case.prefix}{script.file}")
         for name, script in context.use_case.scripts.items()

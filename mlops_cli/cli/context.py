@@ -1,4 +1,4 @@
-"""The objects that a command works with: the only module that builds them."""
+"""The objects that a command works with. Only this module creates them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Targets(Protocol):
-    """How the objects that reach a target are made. ``main`` passes it, so that no command imports a target."""
+    """How to create the objects that reach a target. ``main`` passes it, so no command imports a target."""
 
     def get_backend(self, settings: Settings, project: Project, use_case: UseCase) -> Backend: ...
 
@@ -34,7 +34,7 @@ class Targets(Protocol):
 
 @dataclass
 class AppContext:
-    """The options of one call, and the objects that follow from them, made on first use.
+    """The options of one call, and the objects that follow from them, each created on first use.
 
     ``flags``: settings by name.
     """
@@ -57,13 +57,13 @@ class AppContext:
         return load_settings(self.project.dotenv, self.flags)
 
     def set_flag(self, name: str, value: str | None) -> None:
-        """Set an option of one command: it beats all other origins of the setting."""
+        """Set an option of one command. It beats all other origins of the setting."""
         self.flags[name] = value
         self.__dict__.pop("settings", None)  # they may have been read already
 
     @property
     def secrets(self) -> frozenset[str]:
-        """Return the texts that are never shown; without a project, those of the environment."""
+        """Return the texts that are never shown. Without a project, these are the secrets in environment variables."""
         try:
             return self.settings.secrets
         except (MlopsError, OSError):
@@ -78,7 +78,7 @@ class AppContext:
         return load_use_case(self.project.use_case_file)
 
     def require_only_name(self, console: Console) -> None:
-        """Let a command that ends costs go on with a wrong usecase.toml if its name is valid, and say so."""
+        """Let a command that ends costs continue with a wrong usecase.toml if its name is valid, and report this."""
         from mlops_cli.project.usecase.reader import load_use_case
 
         try:
@@ -93,20 +93,20 @@ class AppContext:
 
     @property
     def objects(self) -> ObjectStore:
-        """Return the reader of data in S3."""
+        """Return the reader of S3 data sources."""
         return self.targets.object_store(self.settings)
 
     def completed(self, request: DataRequest) -> DataRequest:
-        """Return the request with the values of settings and of this machine."""
+        """Return the request, completed with the settings and this machine's values."""
         return replace(request, most_bytes=self.most_download_bytes, objects=self.objects)
 
     @property
     def most_download_bytes(self) -> int:
-        """Return the download limit of one source, in bytes. Raise ConfigurationError for wrong settings."""
+        """Return the download limit for one source in bytes. Raise ConfigurationError for wrong settings."""
         return int(float(self.settings.validated()["MAX_DOWNLOAD_GB"]) * 10**9)
 
     def cost_approval(self, console: Console, yes: bool = False, yes_cost: bool = False) -> CostApproval:
-        """Return the limits by settings and options. Raise ConfigurationError for a wrong limit."""
+        """Return the cost limits from settings and options. Raise ConfigurationError for a wrong limit."""
         from mlops_cli.cli.cost_approval import CostApproval
         from mlops_cli.core.costs import Limits
 
@@ -117,7 +117,7 @@ class AppContext:
         return CostApproval(console, Limits(limits), yes, yes_cost)
 
     def note_dotenv(self, console: Console) -> None:
-        """Name the lines of .env that have no effect."""
+        """Show the lines of .env that have no effect."""
         for text in (*self._misspelled(), *self._repeated()):
             console.say(f"note: {text}")
 
@@ -138,7 +138,7 @@ class AppContext:
 
     @contextmanager
     def log_to_tracking(self, say: Callable[[str], None], run_id: str = "") -> Iterator[None]:
-        """Log the command's run, by default the newest, to MLflow; a failed one only if the command changed it."""
+        """Log the command's run, by default the newest, to MLflow. Log a failed run only if the command changed it."""
         is_tracking = bool(self.settings["MLFLOW_TRACKING_URI"])
         before = self._run(run_id) if is_tracking else None
         failed = True
@@ -153,13 +153,13 @@ class AppContext:
                 track(run, self.backend.runs, self.settings, self.use_case, say)
 
     def _run(self, run_id: str) -> Run | None:
-        """Return None for an unknown run; errors of the target are left to the command itself."""
+        """Return the run; None for an unknown one. The command itself reports errors of the target."""
         with suppress(MlopsError):
             return self.backend.runs.get(run_id)
         return None
 
     def run_checks(self) -> Iterator[Finding]:
-        """Return the findings about Python, settings and use case; if all are good, also those of the target."""
+        """Return the findings about Python, settings and use case. If all are good, add those of the target."""
         from mlops_cli.backends.common_checks import python_version_check
         from mlops_cli.core.checks import Check, misspelled_setting, repeated_setting, run_checks, settings_failure
 

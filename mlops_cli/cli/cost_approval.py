@@ -15,7 +15,7 @@ NOTHING = "Nothing was started."
 
 @dataclass
 class CostApproval:
-    """The approval for one command; ``yes_cost`` accepts any amount. ``costs``: those shown last."""
+    """The cost approval of one command. ``yes_cost``: accepts any amount. ``costs``: the last shown costs."""
 
     console: Console
     limits: Limits
@@ -28,7 +28,7 @@ class CostApproval:
         show_costs(self.console, costs, heading)
 
     def approve(self, costs: Costs, heading: str = "may cost") -> None:
-        """Show the costs. Raise ConfigurationError, with figures and a remedy, unless they may be spent."""
+        """Show the costs. Raise ConfigurationError, with figures and a fix, unless they may be spent."""
         self.show(costs, heading)
         if self.yes_cost:
             return
@@ -39,7 +39,7 @@ class CostApproval:
             self._ask(costs)
 
     def _ask(self, costs: Costs) -> None:
-        """Ask about a limit that cannot be checked: --yes does not cover it, a person may decide."""
+        """Ask about a limit that cannot be checked. --yes does not answer this question; only a person can."""
         missing = ", ".join(line.resource for line in costs.unknown)
         limits = self.limits.limits_not_checkable(costs)
         if self.yes and not limits:

@@ -1,4 +1,4 @@
-"""The download of the dataset, as `download-data` and the commands that need data show it."""
+"""The download of the dataset, for `download-data` and the commands that need data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def download(data: Data, console: Console, request: DataRequest) -> tuple[DatasetInfo, bool]:
-    """Download the dataset and show it; the bool is True if it changed."""
+    """Download the dataset and show it. The bool is True if it changed."""
     from mlops_cli.console.output import show_dataset
 
     with console.progress() as report:

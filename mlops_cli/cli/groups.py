@@ -25,9 +25,9 @@ GROUPS = {
 
 
 def register_commands(words: Collection[str] = ()) -> None:
-    """Import the commands that the words name, or all: for help, and if no word is a command.
+    """Import the commands that the words name; import all for the help, and if no word is a command.
 
-    All modules, and the options of all commands, take a fifth of the start.
+    The import of all commands would take a fifth of the start.
     """
     commands = [(folder, name) for folder, group in GROUPS.items() for name in group.commands]
     named = [(folder, name) for folder, name in commands if name in words]

@@ -1,6 +1,6 @@
-"""`mlops --install-completion [SHELL]` and `--show-completion [SHELL]`: typer's own take no shell.
+"""`mlops --install-completion [SHELL]` and `--show-completion [SHELL]`: typer's own options take no shell.
 
-A line is added to a shell's start file once; nothing else in the file changes.
+One line is added to the shell's start file, once. Nothing else in the file changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def is_completion_request(words: Sequence[str]) -> bool:
 
 
 def completion_text(words: Sequence[str]) -> str:
-    """Install the completion, or only return its script, as the words say; return the text for the user."""
+    """Install the completion, or only return its script, as the words request. Return the text for the user."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     shell = _named_shell(words) or _running_shell()

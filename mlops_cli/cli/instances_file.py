@@ -1,4 +1,4 @@
-"""The instances in a user's file: JSON, JSON Lines, a CSV with a header, or one text per line."""
+"""Read instances from a user's file: JSON, JSON Lines, a CSV with a header, or one text per line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUMBERS = ("number", "label")
 def instances_from(path: Path, columns: Mapping[str, str], are_texts: bool) -> list[Any]:
     """Return the instances in a file. Raise ConfigurationError, with the line number, if the file is malformed.
 
-    ``columns``: the schema of a CSV. ``are_texts``: an instance is a text, in a CSV that of the only text column.
+    ``columns``: the schema of a CSV. ``are_texts``: an instance is a text; in a CSV it is in the only text column.
     """
     text = _text_of(path)
     if path.suffix.lower() == ".json":
@@ -43,7 +43,7 @@ def instances_from(path: Path, columns: Mapping[str, str], are_texts: bool) -> l
 
 
 def _text_of(path: Path) -> str:
-    """Return the file's text without a byte order mark; keep its line ends."""
+    """Return the file's text without a byte order mark. Keep its line ends."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -81,7 +81,7 @@ def _json_lines(path: Path, text: str) -> list[Any]:
 
 
 def _table_rows(path: Path, text: str, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the rows as objects by the names in the header; a cell without a value is null."""
+    """Return the rows as objects with the header's names. A cell without a value is null."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[dict[str, Any]] = []
     try:
@@ -107,7 +107,7 @@ def _require_known(path: Path, header: list[str], kinds: Mapping[str, str]) -> N
 
 
 def _value(cell: str, kind: str | None) -> Any:
-    """Return a cell as JSON has it: a number only where the schema, or no schema at all, leaves it one."""
+    """Return a cell as a JSON value. It is a number only if the schema allows one, or if there is no schema."""
     if not cell:
         return None
     return json.loads(cell) if kind in (None, *NUMBERS) and _NUMBER.fullmatch(cell) else cell

@@ -1,4 +1,4 @@
-"""The commands of a rehearsal in their order, each with its time and its problem."""
+"""The commands of a rehearsal in their order, each with its duration and its problem."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NOT_SHOWN = (
 
 @dataclass
 class NotedCosts(CostApproval):
-    """Accept any costs, and keep them for the report."""
+    """Accepts any costs, and keeps them for the report."""
 
     excess: list[str] = field(default_factory=list)
 
@@ -70,9 +70,9 @@ def go_through(
     keep: bool,
     yes: bool,
 ) -> tuple[Rehearsal, Project | None]:
-    """Take a copy of the project through its lifecycle; return the results, and the copy if it could be made.
+    """Take a copy of the project through its lifecycle. Return the results, and the copy if it could be made.
 
-    From here on this process meets no AWS but the simulated one.
+    From here on, this process connects to no AWS but the simulated one.
     """
     aws.set_images(known_images(context.project, context.use_case))
     settings = simulated_settings(aws, rehearsed_settings(context.settings), context.use_case)
@@ -103,7 +103,7 @@ def go_through(
 
 
 def _not_shown(context: AppContext) -> Iterable[str]:
-    """Yield the limits of a rehearsal of this project in particular."""
+    """Yield what a rehearsal of this particular project cannot show."""
     if context.settings["SOURCE"] == CONNECTION:
         yield "the connection to your repository: the rehearsal uploaded the files instead"
     yield from not_shown({name: context.settings[name] for name in (*NAMES, "BUCKET_NAME")})
@@ -116,7 +116,7 @@ def _not_shown(context: AppContext) -> Iterable[str]:
 
 
 def _add_findings(aws: SimulatedAws, project: Project, steps: RehearsalSteps) -> None:
-    """Add the records of the simulated AWS, and the findings that follow from it."""
+    """Add the records of the simulated AWS, and the findings that follow from them."""
     rehearsal = steps.rehearsal
     rehearsal.decisions = aws.decisions()
     rehearsal.unused = [grant for grant in rehearsal.unused if not rehearsal.has_needed(grant)]
@@ -144,7 +144,7 @@ class RehearsalSteps:
         self._run: Run | None = None
 
     def run_all(self) -> None:
-        """Go from the infrastructure to the tested endpoint; stop at the first command that fails."""
+        """Run everything from the infrastructure to the tested endpoint. Stop at the first command that fails."""
         steps = {
             "deploy-infra": self._deploy,
             "download-data": self._download,
@@ -178,7 +178,7 @@ class RehearsalSteps:
         return not problem
 
     def _log(self) -> list[str]:
-        """Return the log of the stage that failed, if there is one."""
+        """Return the lines of the failed stage's log; none if it has no log."""
         with suppress(MlopsError):
             runs = self._context.backend.runs
             run = runs.get()

@@ -1,4 +1,4 @@
-"""The end of every command that runs stages: the run's result, and the next command."""
+"""The last part of every command that runs stages: the run's result, and the next command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show_result(backend: Backend, console: Console, current: Run) -> None:
-    """Show the evidence of a run that waits for approval, or the endpoint of a finished one; name the next command."""
+    """Show the evidence of a run that waits for approval, or the endpoint of a finished run. Name the next command."""
     from mlops_cli.console import output
     from mlops_cli.core.runs import Status
 

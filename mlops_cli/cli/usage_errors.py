@@ -1,4 +1,4 @@
-"""Mistakes in a command line, as a message and a hint like every other error."""
+"""Mistakes in a command line, reported as a message and a hint like every other error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WORDS = (
 
 
 class UsageError(Protocol):
-    """The exception of typer for a wrong command line; its class differs between versions of typer."""
+    """Typer's exception for a wrong command line. Its class differs between versions of typer."""
 
     ctx: Any
 
@@ -29,7 +29,7 @@ class UsageError(Protocol):
 
 
 def usage_error(error: UsageError, group: Any, words: Sequence[str]) -> ConfigurationError:
-    """Return the error of a wrong command line; ``group``: the command with all others below it."""
+    """Return the error for a wrong command line. ``group``: the command that has all others below it."""
     command = error.ctx.command if error.ctx else group
     path = error.ctx.command_path if error.ctx else _path(words, group)
     message = error.format_message().rstrip(".")

@@ -1,4 +1,4 @@
-"""Tables of plain text: no cell, header or title is markup, and none steers the terminal."""
+"""Tables of plain text: no cell, header or title is interpreted as markup or as a terminal sequence."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LEAST_LAST = 24
 
 
 class PlainTable(Table):
-    """A table of literal texts. A style is given by ``styled``, never within a text."""
+    """A table of literal texts. ``styled`` gives a style; the text itself never does."""
 
     def add_row(self, *cells: Any, **options: Any) -> None:
         super().add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
     def fitted(self, width: int) -> list[PlainTable]:
-        """Return the table; if cells would be cut, a table for each row with a line for each of its cells."""
+        """Return the table. If cells would be cut, return a table for each row, with a line for each cell."""
         if not self.show_header or self._least_width() <= width:
             return [self]
         headers = [column.header for column in self.columns]
@@ -34,13 +34,13 @@ class PlainTable(Table):
         return stacked
 
     def _least_width(self) -> int:
-        """Return the width that all columns but the last one need, and a usable one for the last."""
+        """Return the width that all columns except the last need, plus a usable width for the last."""
         widths = [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in self.columns]
         return sum(widths[:-1]) + min(widths[-1], LEAST_LAST) + 2 * (len(widths) - 1)
 
 
 def table(*headers: str, title: str = "") -> PlainTable:
-    """Return a table with only the last column wrapped: a name or digest in two pieces is useless."""
+    """Return a table in which only the last column is wrapped: a name or digest in two pieces is useless."""
     grid = PlainTable(
         box=None, pad_edge=False, title=styled(title) if title else None, title_justify="left", header_style="bold"
     )
@@ -52,7 +52,7 @@ def table(*headers: str, title: str = "") -> PlainTable:
 
 
 def _without_marks(headers: Sequence[Any], row: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Return a row whose first cell, a mark without a header, stands before the text of the second one."""
+    """Return a row in which the mark in the first cell, a column without a header, stands before the second text."""
     if str(headers[0]) or len(row) < 2:
         return headers, row
     return headers[1:], [joined(row[0], row[1]), *row[2:]]
@@ -69,10 +69,10 @@ def _stacked(headers: Sequence[Any], row: Sequence[Any]) -> PlainTable:
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Return any text as itself, in a style of ours."""
+    """Return any text unchanged, in a style of ours."""
     return Text(printable(without_secrets(text)), style=style)
 
 
 def joined(*texts: Text | str) -> Text:
-    """Return texts with their own styles as one, with a space between those that are not empty."""
+    """Return texts with their styles as one text, with a space between those that are not empty."""
     return Text(" ").join(text if isinstance(text, Text) else styled(text) for text in texts if text)

@@ -1,4 +1,4 @@
-"""The findings of `doctor`, shown one after another as they come."""
+"""The findings of `doctor`, shown as they are found."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SINGULARS = {State.OK: "fine", State.WARNING: "warning", State.FAILURE: "failure
 
 
 def show_findings(console: Console, findings: Iterable[Finding]) -> list[Finding]:
-    """Show the findings and return them; with -q show only warnings and failures."""
+    """Show the findings and return them. With -q show only warnings and failures."""
     shown = []
     for finding in findings:
         shown.append(finding)

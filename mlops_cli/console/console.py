@@ -30,7 +30,7 @@ LONGEST_LINE = 2_000
 
 
 class Console:
-    """``quiet`` leaves only results and errors; ``verbose`` adds details."""
+    """``quiet`` shows only results and errors; ``verbose`` adds details."""
 
     def __init__(self, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         self.as_json = as_json
@@ -43,7 +43,7 @@ class Console:
 
     @property
     def live(self) -> bool:
-        """True if output may move: a terminal, and no request for plain output."""
+        """True if the output may be redrawn: on a terminal, unless plain output is requested."""
         return self.messages.isatty() and not plain_terminal() and not self.quiet
 
     def rich(self, stream: TextIO | None = None) -> RichConsole:
@@ -60,17 +60,17 @@ class Console:
         return self.rich().width
 
     def say(self, text: str = "", address: str = "") -> None:
-        """Show a message; not with -q. ``address`` ends it whole: its signature is what the user has asked for."""
+        """Show a message, except with -q. ``address`` is appended unchanged: its signature is the requested result."""
         if not self.quiet:
             print(printable(without_secrets(text)) + printable(address), file=self.messages, flush=True)
 
     def note(self, text: str) -> None:
-        """Show a detail; only with -v."""
+        """Show a detail, only with -v."""
         if self.verbose:
             self.say(text)
 
     def show(self, *renderables: Any) -> None:
-        """Show tables and text; not with --json, because its result has the same content."""
+        """Show tables and text, except with --json: its result has the same content."""
         if not self.as_json:
             for renderable in renderables:
                 self._print(renderable)
@@ -94,12 +94,12 @@ class Console:
         print("\n".join(line.rstrip() for line in lines), file=self.messages, flush=True)
 
     def print_log(self, lines: Iterable[str]) -> None:
-        """Print a program's output; not with --json."""
+        """Print a program's output, except with --json."""
         for line in () if self.as_json else lines:
             print(without_secrets(log_line(line)), flush=True)
 
     def result(self, value: Any, **addresses: str) -> None:
-        """Print the result as JSON; only with --json. ``addresses`` are added whole, as by ``say``."""
+        """Print the result as JSON, only with --json. ``addresses`` are added unchanged, as by ``say``."""
         if self.as_json:
             shown = {**hidden(value), **addresses} if addresses else hidden(value)
             print(json.dumps(shown, indent=2, default=str), flush=True)
@@ -118,7 +118,7 @@ class Console:
             self.result({"error": {"message": message, "hint": hint, "exit_code": exit_code}})
 
     def confirm(self, question: str, yes: bool) -> bool:
-        """Ask; ``yes`` answers. Raise ConfigurationError without a person at a terminal."""
+        """Ask a question; ``yes`` answers it. Raise ConfigurationError if no person is at a terminal."""
         if yes:
             return True
         self.require_person(yes)
@@ -132,17 +132,17 @@ class Console:
 
     @property
     def has_person(self) -> bool:
-        """True if a person can be asked."""
+        """True if a person can answer a question."""
         return sys.stdin.isatty()
 
     def require_person(self, yes: bool) -> None:
-        """Raise ConfigurationError if a question cannot be answered: no --yes, and no terminal."""
+        """Raise ConfigurationError if nobody can answer a question: no --yes, and no terminal."""
         if not yes and not self.has_person:
             raise ConfigurationError("This needs a confirmation, but there is no terminal.", "Add --yes to confirm.")
 
     @contextmanager
     def progress(self) -> Iterator[ProgressDisplay]:
-        """Give a Report: bars on a terminal, lines elsewhere."""
+        """Provide a Report: bars on a terminal, lines elsewhere."""
         from mlops_cli.console.live.progress import Bars, Lines
 
         shown: ProgressDisplay = Bars(self.rich()) if self.live else Lines(self.say)
@@ -153,7 +153,7 @@ class Console:
 
     @contextmanager
     def run_view(self, explain: bool = False) -> Iterator[View]:
-        """Give a RunView: a live table on a terminal, lines with times elsewhere."""
+        """Provide a RunView: a live table on a terminal, lines with times elsewhere."""
         from mlops_cli.console.live.live_run import LineView, TableView
 
         view: View = TableView(self.rich(), explain) if self.live else LineView(self.say, explain)
@@ -162,7 +162,7 @@ class Console:
 
     @contextmanager
     def resource_view(self) -> Iterator[Watch]:
-        """Give a Watch: a live tree on a terminal, lines with times elsewhere."""
+        """Provide a Watch: a live tree on a terminal, lines with times elsewhere."""
         from mlops_cli.console.live.resource_tree import Lines, Tree
 
         view: Tree | Lines = Tree(self.rich()) if self.live else Lines(self.say)

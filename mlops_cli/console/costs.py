@@ -44,9 +44,9 @@ def _item_dict(line: CostItem) -> dict[str, Any]:
 
 
 def show_costs(console: Console, costs: Costs, heading: str, origin: str = "") -> None:
-    """Show a table, the date of its prices or their ``origin``, the items not in it, and the reason of missing prices.
+    """Show a table, its prices' date or ``origin``, the items not in it, and why prices are missing.
 
-    Nothing if nothing costs.
+    Show nothing if there are no costs.
     """
     if not costs.lines and not costs.by_use:
         return
@@ -90,7 +90,7 @@ def _table(costs: Costs, heading: str) -> Any:
 
 
 def _quantity(line: CostItem) -> str:
-    """Return the quantity as text: a count of instances, or a time, in minutes up to an hour."""
+    """Return the quantity as text: a number of instances or a time, in minutes up to an hour."""
     if line.is_recurring:
         return f"{line.quantity:,g}"
     if line.unit is Unit.HOUR and line.quantity >= 1:

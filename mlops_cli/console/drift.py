@@ -1,4 +1,4 @@
-"""Drift as a table: one row per measurement, the result, and the next step."""
+"""Drift as a table: one row for each feature, the result, and the next step."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def number(value: float | None) -> str:
 def describe_stage(stage: StageRun, explain: bool) -> str:
     """Return a stage's duration and its reason.
 
-    Run, reused, waiting, failed; the reason of a run only if ``explain``.
+    The reason of a stage that ran is included only with ``explain``.
     """
     took = duration(stage.seconds) if stage.status in (Status.DONE, Status.FAILED) else ""
     unsent = stage.detail.get("unsent") or []

@@ -64,7 +64,7 @@ def plan_dict(plan: Plan) -> list[dict[str, Any]]:
 
 
 def show_next(console: Console, run: Run, endpoint: Endpoint) -> None:
-    """Name the command that mends the endpoint, and the one that continues the run: a finished run has none then."""
+    """Name the command that repairs the endpoint, and the command that continues the run unless it has finished."""
     is_wrong = endpoint.state is EndpointState.FAILED or (
         endpoint.state is EndpointState.IN_SERVICE and not endpoint.is_approved
     )
@@ -213,7 +213,7 @@ def show_dataset(console: Console, dataset: DatasetInfo, changed: bool) -> None:
 
 
 def show_changed_columns(console: Console, folder: Path, columns: Mapping[str, str]) -> None:
-    """Show that the data were checked against other columns than those of usecase.toml."""
+    """Show that the data were checked against other columns than usecase.toml has now."""
     from mlops_cli.data.metadata import changed_columns
 
     if changed := changed_columns(folder, columns):
@@ -222,7 +222,7 @@ def show_changed_columns(console: Console, folder: Path, columns: Mapping[str, s
 
 
 def show_newer_data(console: Console, source_check: SourceCheck, default: str) -> list[str]:
-    """Show the sources that have changed since the download, and the command that takes their content; return them."""
+    """Show and return the sources that have changed since the download, and the command that downloads them again."""
     changed = source_check.changed()
     if changed:
         sources = [] if source_check.sources == [default] else source_check.sources

@@ -27,7 +27,7 @@ def rehearsal_dict(rehearsal: Rehearsal) -> dict[str, Any]:
 
 
 def show_rehearsal(console: Console, rehearsal: Rehearsal) -> None:
-    """Show the report; with -v every permission with its resources."""
+    """Show the report. With -v, show every permission with its resources."""
     if console.as_json:
         return
     console.say("\nRehearsal")

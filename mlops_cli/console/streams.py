@@ -1,7 +1,7 @@
-"""The standard streams, made safe: open, with an encoding that cannot fail, and outlived by the command.
+"""The standard streams, made safe: open, with an encoding that cannot fail; the command can continue without them.
 
-A reader that has left (``mlops run | head -1``), a full disk or a lost terminal ends only a command that does nothing
-but show. Any other command has work to finish: it goes on without the stream.
+If the reader has left (``mlops run | head -1``), the disk is full or the terminal is lost, only a command that does
+nothing but show ends. Any other command finishes its work without the stream.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EXIT_NO_READER = 128 + 13  # as if SIGPIPE had ended the command
 class StandardFile(io.FileIO):
     """Standard output or error. ``lost``: the error of a write; nothing is written after it.
 
-    With ``ends_command`` this error is raised, once.
+    With ``ends_command`` this error is raised once.
     """
 
     def __init__(self, descriptor: int, ends_command: bool, replaced: TextIO | None = None) -> None:
@@ -51,7 +51,7 @@ _files: dict[str, StandardFile] = {}
 
 
 def open_streams() -> None:
-    """Open closed streams on /dev/null; replace characters that a stream's encoding lacks."""
+    """Open closed streams on /dev/null. Replace characters that a stream's encoding lacks."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
@@ -74,18 +74,18 @@ def _outlived(name: str, stream: io.TextIOWrapper) -> TextIO:
 
 
 def go_on_without_output() -> None:
-    """Let a lost stream end nothing: the command has work to finish."""
+    """Continue without a lost stream, because the command has work to finish."""
     for file in _files.values():
         file.ends_command = False
 
 
 def lost_stream() -> OSError | None:
-    """Return the error by which a standard stream was lost, or None."""
+    """Return the error with which a standard stream was lost, or None."""
     return next((file.lost for file in _files.values() if file.lost), None)
 
 
 def exit_code(code: int) -> int:
-    """Return the code of a command: 141 if a reader's leaving has ended it; report output that was lost otherwise."""
+    """Return the exit code: 141 if the command ended because its reader left. Report any other lost output."""
     file = _files.get("stdout")
     if file is None or file.lost is None:
         return code

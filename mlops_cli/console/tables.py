@@ -80,7 +80,7 @@ def settings_table(settings: Settings) -> PlainTable:
 
 
 def metrics_table(evidence: Evidence, width: int) -> PlainTable:
-    """Return one row per label. Metrics wider than ``width`` characters are left out, the primary one last."""
+    """Return one row for each label. If the table is wider than ``width``, leave out metrics, never the primary one."""
     primary, rows = evidence.primary, evidence.rows
     tail = {
         f"{primary} {column_name}": [number(value) for value in values]
@@ -120,7 +120,7 @@ def _width(column: tuple[str, Sequence[str | Text]]) -> int:
 
 
 def _cell(row: MetricRow, name: str, primary: str) -> str | Text:
-    """Return a metric's value, marked if it violates a limit; the primary metric's mark is beside its limits."""
+    """Return a metric's value, marked if it violates a limit. The primary metric's mark is beside its limits."""
     value = row.metrics.get(name)
     text = row.not_numbers.get(name) or (f"{value:,}" if isinstance(value, int) else number(value))
     is_marked = name in row.violations and name != primary
@@ -128,7 +128,7 @@ def _cell(row: MetricRow, name: str, primary: str) -> str | Text:
 
 
 def _violation(row: MetricRow, primary: str) -> Text:
-    """Return how the row violates its limits: first the primary metric, whose limits stand beside it, then others."""
+    """Return how the row violates its limits: first the primary metric, then the other ones."""
     if not (row.minimum or row.maximum):
         return styled("")
     violations = sorted(row.violations.items(), key=lambda item: item[0] != primary)
@@ -145,7 +145,7 @@ RESULT_TEXTS = {
 
 
 def difference_table(comparison: Comparison) -> PlainTable:
-    """Return one row per row of the primary metric: this model's and the live one's, on the same test rows."""
+    """Return the primary metric of this model and the live one, row by row, on the same test rows."""
     grid = table(comparison.metric, "this model", "live model", "difference", f"{CONFIDENCE:.0%} interval", "")
     for delta in comparison.differences:
         change = "-" if delta.value is None else f"{delta.value:+.3f}"
@@ -172,9 +172,9 @@ def properties_table(properties: Mapping[str, Any]) -> PlainTable:
 
 
 def predictions_view(rows: list[tuple[str, dict[str, float]]], width: int) -> list[PlainTable | Text]:
-    """Return the predictions as a table; if it were wider than ``width``, each input with its numbers below.
+    """Return the predictions as a table. If it is wider than ``width``, show the numbers below each input.
 
-    Numbers in 0..1 are shown as probabilities, the likely ones marked.
+    Numbers in 0..1 are shown as probabilities; the likely ones are marked.
     """
     labels = list(rows[0][1]) if rows else []
     shares = all(0 <= score <= 1 for _, scores in rows for score in scores.values())
@@ -194,7 +194,7 @@ def predictions_view(rows: list[tuple[str, dict[str, float]]], width: int) -> li
 
 
 def _block(text: Text, labels: list[str], cells: list[Text], width: int) -> list[Text]:
-    """Return an input, and below it as many labels with their numbers in each line as have room."""
+    """Return an input, and below it its labels and numbers, as many in each line as fit."""
     text.truncate(width, overflow="ellipsis")
     lines = [text]
     line = Text()

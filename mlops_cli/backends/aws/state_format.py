@@ -1,6 +1,6 @@
-"""The format of a project's records in the bucket: a marker that deploy-infra writes first and cleanup removes last.
+"""The format of a project's records in the bucket, in a marker: deploy-infra writes it first, cleanup removes it last.
 
-No role of the templates can write it.
+No role of the templates can write the marker.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ RECORDS = ("records/", "runs/", "decisions/")
 
 
 def check_format(bucket: Bucket) -> None:
-    """Raise MlopsError for records of another format; records without a marker are of an unknown one."""
+    """Raise MlopsError for records of another format. Without a marker, the format is unknown."""
     actual = _format(bucket)
     if actual is None and any(True for folder in RECORDS for _ in bucket.list_objects(folder)):
         actual = "unknown"
@@ -23,7 +23,7 @@ def check_format(bucket: Bucket) -> None:
 
 
 def write_format(bucket: Bucket) -> None:
-    """Write the marker, if there is none."""
+    """Write the marker if it is missing."""
     if _format(bucket) is None:
         bucket.put_json(MARKER, {"format": FORMAT})
 

@@ -1,4 +1,4 @@
-"""The checks of `mlops doctor` on this machine: requirements of a run, of the endpoint, and leftovers."""
+"""The checks of `mlops doctor` on this machine: what a run and the endpoint need, and leftovers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def checks(services: LocalServices, served: ServedEndpoint) -> tuple[Check, ...]
 
 
 def packages(framework: Framework) -> Iterator[Finding]:
-    """Look for the packages without importing them: TensorFlow takes seconds, and without AVX it ends the process."""
+    """Look for the packages without an import: TensorFlow takes seconds, and without AVX it ends the process."""
     missing = missing_packages(framework)
     if missing:
         yield Finding(
@@ -87,7 +87,7 @@ def _version(name: str) -> str:
 
 
 def _cpu_flags() -> str:
-    """Return the CPU flags of a PC under Linux; empty elsewhere."""
+    """Return the CPU flags on Linux on a PC; empty on other systems."""
     file = Path("/proc/cpuinfo")
     is_readable = platform.machine() in ("x86_64", "AMD64") and file.is_file()
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if is_readable else []
@@ -99,7 +99,7 @@ def lacks_avx(flags: str) -> bool:
 
 
 def folder(project: Project, framework: Framework) -> Iterator[Finding]:
-    """Check that mlops may write its state folder in the project, and that an existing one is its own."""
+    """Check that mlops may write to .mlops/, and that mlops created the existing one."""
     try:
         plan_infra(project, framework)
     except MlopsError as error:
@@ -157,7 +157,7 @@ def memory() -> Iterator[Finding]:
 
 
 def available_memory() -> int | None:
-    """Return the bytes that programs can use without swapping; None if the system does not say."""
+    """Return the bytes that programs can use without swapping; None if the system does not report them."""
     file = Path("/proc/meminfo")
     lines = file.read_text(encoding="ascii", errors="replace").splitlines() if file.is_file() else []
     values = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
@@ -191,7 +191,7 @@ def store(services: LocalServices) -> Iterator[Finding]:
 
 
 def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
-    """Look for processes without their command, server or folder; skip those of running commands."""
+    """Look for processes whose command, server or folder is gone. Skip those of running commands."""
     stages, servers = services.children.orphans(), services.server_processes.orphans()
     without_folder = services.server_processes.without_folder()
     if stages:
@@ -217,7 +217,7 @@ def orphaned_processes(services: LocalServices) -> Iterator[Finding]:
 
 
 def port(services: LocalServices) -> Iterator[Finding]:
-    """Check that the endpoint's port is free, by binding it briefly, unless our own endpoint holds it."""
+    """Check that the endpoint's port is free by binding it briefly, unless our own endpoint uses it."""
     from mlops_cli.serving.control_files import Deployment
     from mlops_cli.serving.http.listen_socket import bind
     from mlops_cli.serving.supervision.worker_handle import DeploymentError

@@ -1,4 +1,4 @@
-"""The endpoint of this machine as commands see it: the model server, compared with the record."""
+"""The endpoint of this machine as commands see it: the model server, compared with the run store."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class LocalInfrastructure(Infrastructure):
         deploy_infra(self._services.project)
 
     def discard_plan(self) -> None:
-        """Do nothing: a plan leaves nothing behind here."""
+        """Do nothing: a plan creates nothing on this machine."""
 
     def plan_cleanup(self, keep_data: bool) -> Plan:
         return self._cleanup(keep_data).plan()

@@ -1,4 +1,4 @@
-"""The warning that the endpoint can be reached from other machines."""
+"""The warning that other machines can reach the endpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LOOPBACK = "Set ENDPOINT_HOST=127.0.0.1, then: mlops run --from deploy"
 
 
 def public_address_warning(host: str) -> str:
-    """Return the warning for an address that others can reach, or ""."""
+    """Return the warning for an address that other machines can reach, or ""."""
     try:
         is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:  # the deployment reports the problem

@@ -1,4 +1,4 @@
-"""The processes of the local model server: started as a job of mlops, and found again when their folder is gone."""
+"""The processes of the local model server: start them as a job of mlops, and find them if their folder is gone."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class LocalServerProcesses:
         self.end_without_folder()
 
     def without_folder(self) -> list[int]:
-        """Return the processes that serve from a former folder of this endpoint that was removed.
+        """Return the processes that serve from an earlier, removed folder of this endpoint.
 
-        No file leads to them, but the kernel still knows their folder. Linux only: elsewhere a process's folder cannot
-        be read, and the server ends by itself.
+        No file names them, but the kernel still knows their folder. This works on Linux only. On other systems a
+        process's folder cannot be read, and the server ends by itself.
         """
         return sorted({pid for token in self._lost_tokens() for pid in find_by_token(token)})
 
@@ -68,7 +68,7 @@ class LocalServerProcesses:
 
 
 def process_environment() -> dict[str, str]:
-    """Return the environment without secrets; mlops run from its source stays importable."""
+    """Return the environment without secrets. If mlops runs from its source, the server can import it."""
     environment = server_environment()
     root = Path(mlops_cli.__file__).parents[1]
     if root.name not in ("site-packages", "dist-packages"):
@@ -86,7 +86,7 @@ def _servers() -> Iterator[int]:
 
 
 def _had_folder(pid: int, folder: Path) -> bool:
-    """Return True if the process's current folder is this one, removed: the kernel marks it "(deleted)"."""
+    """Return True if the process's current folder was this folder, now removed: the kernel marks it "(deleted)"."""
     with suppress(OSError):
         same_files = Path(f"/proc/{pid}/ns/mnt").samefile("/proc/self/ns/mnt")
         return same_files and os.readlink(f"/proc/{pid}/cwd") == f"{folder} (deleted)"  # noqa: PTH115 (not a path any more)

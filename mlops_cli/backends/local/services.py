@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class OpenStore:
-    """The objects that share one connection to the run store, each opened on first use."""
+    """The objects that share one connection to the run store, each created on first use."""
 
     def __init__(self, services: LocalServices) -> None:
         self._services = services
@@ -96,13 +96,13 @@ class LocalServices:
         return self._open_store.approval_evidence
 
     def close_store(self) -> None:
-        """Close the store; the next use opens it again. An SQLite connection must not cross a fork."""
+        """Close the store, because an SQLite connection must not cross a fork. The next use opens it again."""
         self._open_store.store.close()
         self._open_store = OpenStore(self)
 
     @contextmanager
     def hold(self, command: str) -> Iterator[None]:
-        """Hold the project and end the orphans of killed commands; the project may be gone by the time of the lock."""
+        """Hold the project's lock, and end orphaned processes of killed commands. The project may be gone by then."""
         require_infra(self.project)
         with self.lock.held(command):
             require_infra(self.project)
@@ -110,7 +110,7 @@ class LocalServices:
             yield
 
     def caller(self) -> Actor:
-        """Return the person behind the command, as far as this machine knows."""
+        """Return the person who runs the command, as far as this machine knows."""
         return person(*claimed_names(), author(self.project.root))
 
     def get_run(self, prefix: str = "") -> Run:

@@ -1,1 +1,1 @@
-"""One folder per group of the help; one module per command, named like it."""
+"""One folder for each group of the help; in it, one module for each command, named like it."""

@@ -1,4 +1,4 @@
-"""A run, shown while it happens: a live table of its stages on a terminal, lines with times elsewhere."""
+"""A run, shown while it runs: a live table of its stages on a terminal, lines with times elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINE_SECONDS = 5.0
 
 
 class View(Protocol):
-    """A RunView with an open and a close."""
+    """A RunView that is opened and closed."""
 
     def stage_changed(self, run: Run, stage: StageRun) -> None: ...
 
@@ -32,7 +32,7 @@ class View(Protocol):
 
 
 class LineView:
-    """Print one line at a stage's begin and one at its end; progress every few seconds."""
+    """Print one line when a stage begins and one when it ends, and its progress every few seconds."""
 
     def __init__(self, say: Callable[[str], None], explain: bool) -> None:
         self._say = say
@@ -63,7 +63,7 @@ class LineView:
 
 
 class TableView:
-    """Draw the stages as a table, again and again."""
+    """Draw the stages as a table, and redraw it."""
 
     def __init__(self, console: RichConsole, explain: bool) -> None:
         from rich.live import Live
@@ -74,7 +74,7 @@ class TableView:
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8)
 
     def __enter__(self) -> TableView:
-        """Draw nothing before the first stage: until then the command may ask a question."""
+        """Draw nothing before the first stage, because the command may ask a question until then."""
         return self
 
     def __exit__(self, *_: object) -> None:

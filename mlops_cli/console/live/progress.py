@@ -1,4 +1,4 @@
-"""Progress: moving bars with rate and time left on a terminal, occasional lines elsewhere."""
+"""Progress: moving bars with rate and remaining time on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProgressDisplay(Protocol):
 
 
 class Bars:
-    """Draw one bar per phase."""
+    """Draw one bar for each phase."""
 
     def __init__(self, console: RichConsole) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
@@ -75,7 +75,7 @@ class Lines:
 
 
 def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
-    """Return the amount done, the rate and the time left."""
+    """Return the amount done, the rate and the remaining time."""
     amount = size(done, unit) + (f" of {size(total, unit)}" if total else "")
     if seconds < 0.5 or not done:
         return amount

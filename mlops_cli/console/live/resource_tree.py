@@ -18,7 +18,7 @@ TURNING_BACK = ("ROLLBACK", "DELETE")
 
 
 class Lines:
-    """Print one line per finished resource, and one when its group begins."""
+    """Print one line when a group begins, and one for each finished resource."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -38,7 +38,7 @@ class Lines:
 
 
 class Tree:
-    """Draw each group with its resources, again and again."""
+    """Draw each group with its resources, and redraw it."""
 
     def __init__(self, console: RichConsole) -> None:
         from rich.live import Live

@@ -70,7 +70,7 @@ class TaggedResources:
 
 
 class Jobs:
-    """Training or processing jobs: running ones, records of ended ones, logs in a group that the account shares."""
+    """Training or processing jobs: running ones, records of finished ones, and logs in the account's shared group."""
 
     def __init__(self, kind: str, client: Client, logs: Client, tagged: TaggedResources) -> None:
         self._kind = kind

@@ -8,8 +8,8 @@
     records/STAGE/latest.json        the newest finished execution of a stage with any key
     records/approval/MODEL/ID.json   the request of run ID for a decision about this model
 
-The repository's code can write neither below decisions/ nor the records of the stages in ``DECIDED``. All runs' steps
-may write below runs/, so a step reads only the version that the step before it in the same run has named (``named``).
+The repository's code cannot write below decisions/, nor the records of the stages in ``DECIDED``. The steps of all runs
+may write below runs/. So a step reads only the version that the step before it in the same run has named (``named``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DECIDED = (TRAINING.name, APPROVAL.name, DEPLOYMENT.name)
 
 
 class S3RunStore:
-    """``decides``: for a deciding step: it runs no code of the repository."""
+    """``decides``: for a deciding step, which runs no code of the repository."""
 
     def __init__(self, bucket: Bucket, decides: bool = False) -> None:
         self.bucket = bucket
@@ -41,7 +41,7 @@ class S3RunStore:
     def load(self, run_id: str) -> Run | None:
         """Return a run as its steps have recorded it; None before the first step and for unknown ids.
 
-        Before the approval this is the word of whoever wrote last, to be shown and no more.
+        Before the approval, any step may have written this record: show it, but do not rely on it.
         """
         recorded, decided = self._load(STEPS, run_id), self._load(DECISIONS, run_id)
         if decided is None:
@@ -58,13 +58,13 @@ class S3RunStore:
         return _with_gate_of(recorded, decided) if recorded else decided
 
     def verified(self, run_id: str) -> Run | None:
-        """Return a run as the deciding steps have recorded it: with a model whose provenance they have verified."""
+        """Return a run as the deciding steps have recorded it. They have verified where its model comes from."""
         return self._load(DECISIONS, run_id)
 
     def _load(self, folder: str, run_id: str, version: str = "") -> Run | None:
-        """Return the record with the run id of its key, regardless of the ids in it.
+        """Return the record, with the run id of its key: the ids in the record are not trusted.
 
-        The repository's code may write below ``STEPS``: an invalid record there counts as absent.
+        The repository's code may write below ``STEPS``. An invalid record there counts as missing.
         """
         try:
             values = self.bucket.get_json(f"{folder}/{run_id}/{RUN}", version)
@@ -78,7 +78,7 @@ class S3RunStore:
         return replace(run, id=run_id, stages=[replace(stage, run_id=run_id) for stage in run.stages])
 
     def recorded_decision(self, run_id: str) -> Decision | None:
-        """Return the decision about a run that a deciding step has recorded; a rejection has no such step."""
+        """Return the decision about a run that a deciding step has recorded. No step runs after a rejection."""
         run = self.verified(run_id)
         return run.decision if run else None
 
@@ -87,14 +87,14 @@ class S3RunStore:
         self.saved_version = self.bucket.put_json(key, asdict(run))
 
     def runs(self) -> Iterator[Run]:
-        """Yield the runs that have come to the approval, as the deciding steps have recorded them, newest first.
+        """Yield the runs that have reached the approval, as the deciding steps have recorded them, the newest first.
 
-        What models there are, which was live when, and which one to go back to, is no other step's to say.
+        Only these records say which models exist, which one was live when, and which one a rollback restores.
         """
         yield from filter(None, map(self.verified, self._ids(DECISIONS)))
 
     def recorded_runs(self) -> Iterator[Run]:
-        """Yield every run that ``load`` knows, the last written first."""
+        """Yield every run that ``load`` can read, the last written first."""
         yield from filter(None, map(self.load, self._ids(STEPS)))
 
     def _ids(self, folder: str) -> list[str]:
@@ -102,10 +102,10 @@ class S3RunStore:
         return [item.key.split("/")[-2] for item in sorted(items, key=lambda item: item.modified, reverse=True)]
 
     def save_stage(self, stage: StageRun) -> None:
-        """Save a finished stage for later runs, if this step may; a reused one is no new execution.
+        """Save a finished stage for later runs, if this step may write there. A reused stage is not saved again.
 
-        Nobody looks for a gate by its key, since its result counts in no other run, nor for an approval, which is
-        looked for by its model. The next execution compares its inputs with the newest one's.
+        A gate is not saved by its key, because its result counts in no other run. An approval is found by its model
+        instead. The next execution compares its inputs with those of the newest one.
         """
         if (stage.name in DECIDED) is not self.decides:
             return
@@ -123,7 +123,7 @@ class S3RunStore:
         return self.find_stage(stage, LATEST)
 
     def save_approval_request(self, gate: StageRun) -> None:
-        """Save a run's request for a decision about a model; CodePipeline knows the answer."""
+        """Save a run's request for a decision about a model. CodePipeline stores the answer."""
         self.bucket.put_json(f"records/approval/{gate.output}/{gate.run_id}.json", asdict(gate))
 
     def approval_requests(self, model_digest: str) -> list[StageRun]:
@@ -136,12 +136,12 @@ class S3RunStore:
 
 
 def needs_verified(start: str) -> bool:
-    """Return True if a run that begins at this stage copies a model, which a deciding step must have verified."""
+    """Return True if a run that begins at this stage copies a model that a deciding step must have verified."""
     return position(start) > position(TRAINING.name)
 
 
 def _with_gate_of(recorded: Run, decided: Run) -> Run:
-    """Return the decided run with the last gate as recorded: it is the only stage after the deciding ones."""
+    """Return the decided run with the last gate as recorded: only this stage comes after the deciding steps."""
     if ROLLED_BACK_TO not in decided.endpoint_gate.detail:
         gate = recorded.endpoint_gate
         detail = {name: value for name, value in gate.detail.items() if name != ROLLED_BACK_TO}
@@ -150,7 +150,7 @@ def _with_gate_of(recorded: Run, decided: Run) -> Run:
 
 
 def _without_approval(run: Run) -> Run:
-    """Return a run without approval and deployment: no deciding step has recorded any.
+    """Return a run without approval and deployment, because no deciding step has recorded them.
 
     Stages copied from another run stay: the approval's step verifies them.
     """

@@ -22,7 +22,7 @@ def parameters(
     sample: float = 0.0,
     container: ServingContainer = DEFAULT_CONTAINER,
 ) -> dict[str, str]:
-    """Return the endpoint template's parameters without the revision: it is made from them."""
+    """Return the endpoint template's parameters, except the revision, which is computed from them."""
     values: dict[str, Any] = {
         "EndpointName": outputs.endpoint,
         "ModelPackageArn": package,
@@ -48,9 +48,9 @@ def parameters(
 def configuration(
     template: bytes, values: Mapping[str, str], tags: Mapping[str, str], salt: str = "", deployment: str = "-"
 ) -> dict[str, dict[str, str]]:
-    """Return CloudFormation's template configuration. Equal content has an equal revision, unless ``salt`` differs.
+    """Return CloudFormation's template configuration. The same content has the same revision for the same ``salt``.
 
-    ``deployment`` changes nothing but the stack's outputs.
+    ``deployment`` changes only the stack's outputs.
     """
     whole = template + json.dumps([dict(values), salt], sort_keys=True).encode()
     return {

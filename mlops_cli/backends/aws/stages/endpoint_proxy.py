@@ -1,6 +1,6 @@
-"""A loopback HTTP server in front of the endpoint, so that a gate needs only HTTP on AWS, too.
+"""A loopback HTTP server in front of the endpoint, so that a gate uses plain HTTP on AWS, too.
 
-It answers as the local endpoint does: with the model's digest in a header: SageMaker itself does not send one.
+It answers as the local endpoint does, with the model's digest in a header, which SageMaker does not send.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Ask = Callable[[bytes, str], tuple[InvocationResponse, str]]
 
 @contextmanager
 def endpoint_proxy(ask: Ask, digest: str) -> Iterator[str]:
-    """Provide the URL of ``ask`` for the block."""
+    """Provide a URL that answers with the results of ``ask``, during the block."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(ask, digest))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -52,6 +52,6 @@ def _handler(ask: Ask, digest: str) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Log nothing: the gate's own report has the results."""
+            """Log nothing: the gate's report has the results."""
 
     return Handler

@@ -1,7 +1,7 @@
-"""The engine's StageExecutor inside a step on AWS.
+"""The engine's StageExecutor in a step on AWS.
 
-A job is not awaited: the step writes its request, CodePipeline's next action runs it, and the step of the next stage
-collects its output (``collect_result``).
+A step does not wait for its job: it writes the job's request, CodePipeline's next action runs the job, and the step of
+the next stage collects its output (``collect_result``).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ ASK_AGAIN = "Ask for a decision: mlops run --from approval"
 
 
 class AwsStageExecutor:
-    """``checkout``: the root of the step's source, if that is not the project's."""
+    """``checkout``: the root of the step's source, if it is not the project's folder."""
 
     def __init__(
         self,
@@ -114,7 +114,7 @@ class AwsStageExecutor:
         return self._reread(stage, record) if stage.kind is Kind.PROCESSING else record
 
     def _reread(self, stage: Stage, record: StageRun) -> StageRun:
-        """Return a record that a step of any run may have written, with the facts as they are."""
+        """Return a record with its facts read again from the job: a step of any run may have written the record."""
         dataset = {"dataset": record_of(self.inputs.dataset())} if DATA in stage.inputs else {}
         return replace(record, cache_inputs={}, detail={**job_outputs.reread(self.bucket, record), **dataset})
 
@@ -171,9 +171,9 @@ class AwsStageExecutor:
         return secret_values(self.services.account, self.job_builder.secrets)
 
     def _require_deployable(self, framework: Framework) -> None:
-        """Raise MlopsError if no endpoint could serve the model, before it is trained or decided about.
+        """Raise MlopsError, before the training or the decision, if no endpoint could serve the model.
 
-        The images are those of the framework that the pipeline was deployed for.
+        The images are those of the framework for which the pipeline was deployed.
         """
         check_hosting(self.use_case.machines.endpoint, bool(self.outputs.company.subnets))
         own, image = self.use_case.serving_image, self.outputs.serving_image
@@ -247,14 +247,14 @@ class AwsStageExecutor:
         return self.project.artifacts / record.name / record.artifact.rstrip("/").rpartition("/")[2]
 
     def publish_outcome(self, run: Run) -> None:
-        """Say in the run's report that its model is live; log a failure, since no run fails for its report."""
+        """Add to the run's report that its model is live. Log a failure: a run does not fail because of its report."""
         try:
             self.services.approval_report.publish_outcome(run)
         except MlopsError as error:
             logging.getLogger("mlops").warning("The report of run %s could not be completed: %s", run.id, error)
 
     def prepare_rollback(self, run: Run) -> bool:
-        """Select the previous model; return False if there is none, or no failed model to replace."""
+        """Select the previous model. Return False if there is none, or no failed model to replace."""
         self.rollback_model = self.services.auto_rollback.select_model(run)
         return self.rollback_model is not None
 
@@ -271,7 +271,7 @@ class AwsStageExecutor:
             return job_code.is_same(stage, run, archive, ours, self.use_case, shared, Path(folder))
 
     def collect_result(self, stage: Stage, run: Run) -> None:
-        """Collect the result of the actions after a stage's step; raise StageFailed if it is wrong."""
+        """Collect the result of the actions after a stage's step. Raise StageFailed if the result is wrong."""
         record = run.stage(stage.name)
         if stage.kind is Kind.APPROVAL:
             outcome = self._approval_result(stage, run)
@@ -294,7 +294,7 @@ class AwsStageExecutor:
         return replace(outcome, detail={**outcome.detail, "dataset": record_of(dataset)})
 
     def _approval_result(self, stage: Stage, run: Run) -> StageResult:
-        """Approve the model package of a run that was approved, here or in the AWS console."""
+        """Approve the model package of a run that was approved by a command or in the AWS console."""
         record, decision = run.stage(stage.name), self.services.approvals.for_run(run)
         if decision is None or not decision.approved:
             raise StageFailed("The model of this run is not approved.", f"mlops approve {run.id}")

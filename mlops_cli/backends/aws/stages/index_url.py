@@ -1,8 +1,8 @@
-"""Give pip the credential of a company's package index, which no definition of a build or job may hold.
+"""Give pip the credential of a company's package index, which must not be in the definition of a build or job.
 
-A build has the credential in a variable: this module, executed, prints the address for pip. A job has the address of
-the credential. This file is packed beside its script, and installs a list of requirements: it imports nothing of mlops
-but the reader of secrets, which is packed beside it, too.
+A build has the credential in a variable; run as a program, this module prints the address for pip. A job has the
+address of the credential; this file is packed beside its script and installs a list of requirements. It imports nothing
+of mlops except the reader of secrets, which is packed beside it, too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EXPECTED = "expected USER:PASSWORD, both without spaces around them"
 
 
 def with_credential(url: str, credential: str) -> str:
-    """Return the address with user and password. Raise ValueError for a credential of another form."""
+    """Return the address with user and password. Raise ValueError if the credential has another form."""
     user, _, password = credential.strip().partition(":")
     if not user or not password:
         raise ValueError(EXPECTED)
@@ -30,7 +30,7 @@ def with_credential(url: str, credential: str) -> str:
 
 
 def install(requirements: str) -> int | str:
-    """Install the requirements in a job's container; return pip's exit code, or the reason why it was not started."""
+    """Install the requirements in a job's container. Return pip's exit code, or why pip was not started."""
     import boto3
 
     reader, address = import_module(READER), os.environ[ADDRESS]

@@ -1,4 +1,4 @@
-"""The inputs of a stage on AWS, as its cache key counts them: code, data, environment, and what a gate has read."""
+"""The cache inputs of a stage on AWS: code, data, environment, and the files that a gate has read."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class StageInputs:
         return Reads(self.project.root, self.use_case.files, digest_file, self.project.scripts_dir, code)
 
     def _code(self, stage: Stage) -> dict[str, str]:
-        """Return the code's cache inputs: a gate runs in this environment, a job in an image with the requirements."""
+        """Return the code's cache inputs. A gate runs in this environment, a job in an image with the requirements."""
         training, root = self.project.training, self.project.root
         if stage.kind is Kind.GATE:
             shared = self.use_case.passed.code
@@ -83,7 +83,7 @@ class StageInputs:
         return {"image": self.outputs.training_image, **index, **packed, **sources, **variables}
 
     def _other_files(self, stage: Stage) -> dict[str, str]:
-        """Return the files that no script imports: all files of the jobs, requirements.txt among them."""
+        """Return the files that no script imports: all other files of the jobs, including requirements.txt."""
         root, training = self.project.root, self.project.training
         names = sent_code(root, self.project.scripts_dir)
         data_scripts, shared = self.use_case.data_scripts, self.use_case.passed.code
@@ -92,7 +92,7 @@ class StageInputs:
         )
 
     def _environment(self, stage: Stage) -> dict[str, str]:
-        """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""
+        """Return the inputs of a deployment. A gate on the endpoint is valid for one deployment only."""
         if stage.kind is Kind.DEPLOY:
             hosting = {
                 f"aws.endpoint.{name}": str(value) for name, value in asdict(self.use_case.machines.endpoint).items()
@@ -106,7 +106,7 @@ class StageInputs:
 
     @cached_property
     def template(self) -> bytes:
-        """Return the endpoint's template as `mlops deploy-infra` uploaded it, not as the repository has it."""
+        """Return the endpoint's template as `mlops deploy-infra` uploaded it, not the repository's file."""
         content = self.bucket.get(self.outputs.endpoint_template.removeprefix(self.bucket.prefix))
         if content is None:
             raise StageFailed("The endpoint's template is not in the bucket.", "Send it again: mlops deploy-infra")

@@ -1,4 +1,4 @@
-"""``mlops stage`` in a CodeBuild step: it reads the stack from variables, and writes the next action's files."""
+"""``mlops stage`` in a CodeBuild step: read the stack's outputs from variables, write the next action's files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StepRunner(StageRunner):
         return run
 
     def _export(self, values: dict[str, str]) -> None:
-        """Write the variable that the buildspec exports to the next steps of this run; no other run can read it."""
+        """Write the variable that the buildspec exports to the next steps of this run. No other run can read it."""
         text = "".join(f"export {name}={value}\n" for name, value in values.items())
         self._deployed.project.state.mkdir(exist_ok=True)
         (self._deployed.project.state / EXPORTS).write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The paths in .mlops/ that mlops makes, by name: cleanup removes these and nothing else."""
+"""The paths in .mlops/ that mlops creates, by name. Cleanup removes these and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNFINISHED = r"(\.[0-9]+\.partial)?"
 class OwnedPath:
     """Paths in .mlops/ that match a pattern part by part, with their description in a plan.
 
-    A file at the place of a folder, or the other way round, is not ours.
+    A file where a folder is expected, or the reverse, is not ours.
     """
 
     pattern: str
@@ -74,7 +74,7 @@ FRAME = (
 
 
 def owned_paths(project: Project, keep_data: bool) -> list[tuple[Path, str]]:
-    """Return mlops' paths without the frame, with descriptions; for a wholly owned folder, the folder alone."""
+    """Return mlops' paths without the frame, with descriptions; of a folder wholly of mlops, only the folder."""
     owned = WORK if keep_data else (*WORK, *DATA)
     paths = [(path, text) for path, text in _walk(project.state, project.state, owned) if text]
     order = [owned_path.description for owned_path in owned]
@@ -88,13 +88,13 @@ def frame(project: Project) -> list[tuple[Path, str]]:
 
 
 def unknown_paths(project: Project) -> list[Path]:
-    """Return the paths that mlops is not known to make."""
+    """Return the paths that mlops does not create."""
     owned = (*WORK, *DATA, *FRAME)
     return [path for path, text in _walk(project.state, project.state, owned) if not text]
 
 
 def folders(project: Project, keep_data: bool) -> list[Path]:
-    """Return the folders with mlops' files, the deepest first: once empty, they are removed, too."""
+    """Return the folders with mlops' files, the deepest first. They are removed, too, once they are empty."""
     owned = WORK if keep_data else (*WORK, *DATA)
     paths = [
         path
@@ -108,13 +108,13 @@ def folders(project: Project, keep_data: bool) -> list[Path]:
 
 
 def remove_unfinished(project: Project) -> None:
-    """Remove the partial files that killed commands have left beside files that are replaced as a whole."""
+    """Remove the partial files that killed commands have left."""
     for pattern in ("*", "runs/*/*", "endpoint/*", "endpoint/models/*"):
         remove_partial_files(project.state, pattern)
 
 
 def _walk(state: Path, folder: Path, owned: tuple[OwnedPath, ...]) -> Iterator[tuple[Path, str]]:
-    """Yield each path with its description; the description of an unknown path is empty."""
+    """Yield each path with its description, which is empty for an unknown path."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         parts = path.relative_to(state).parts
         is_link, is_folder = path.is_symlink(), path.is_dir()

@@ -1,4 +1,4 @@
-"""Cleanup on this machine: remove everything that mlops made, keep the rest, then list everything again."""
+"""Cleanup on this machine: remove everything that mlops created, keep the rest, then list everything again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAUSE_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Cleanup:
-    """The project, and everything that runs in it."""
+    """The cleanup of one project and everything that runs in it."""
 
     project: Project
     server: LocalEndpoint
@@ -40,7 +40,7 @@ class Cleanup:
     keep_data: bool
 
     def plan(self) -> Plan:
-        """Return the processes and files to stop and remove, and those that stay, with reasons."""
+        """Return the processes and files to stop and remove, and those that are kept, with reasons."""
         without_folder = [
             Change(Action.STOP, f"process {pid}", texts.WITHOUT_FOLDER)
             for pid in self.server_processes.without_folder()
@@ -64,7 +64,7 @@ class Cleanup:
         return changes
 
     def apply(self) -> Plan:
-        """Stop, remove, list again; return the plan that remains, without active changes if all went well."""
+        """Stop, remove, list again. Return the plan that remains: it has no active changes if all went well."""
         project, lock = self.project, self.lock
         for path in _unfinished_init(project):
             remove_tree(path)
@@ -109,7 +109,7 @@ def _removals(project: Project, keep_data: bool) -> list[Change]:
 
 
 def _shown(project: Project, path: Path) -> str:
-    """Return the folder named in commands and documentation, rather than each file in it."""
+    """Return the folder that commands and documentation name, rather than each file in it."""
     parts = path.relative_to(project.root).parts
     return "/".join(parts if parts[1] == project.data.name else parts[:2])
 
@@ -133,7 +133,7 @@ def _kept(project: Project, keep_data: bool) -> list[Change]:
 
 
 def _remove(project: Project, lock: ProjectLock, keep_data: bool) -> None:
-    """Remove mlops' files until they stay away: another command may still be writing its last file."""
+    """Remove mlops' files until none comes back: another command may still be writing its last file."""
     deadline = time.monotonic() + WRITERS_SECONDS
     while not _is_removed(project, lock, keep_data) and time.monotonic() < deadline:
         time.sleep(PAUSE_SECONDS)
@@ -152,7 +152,7 @@ def _is_removed(project: Project, lock: ProjectLock, keep_data: bool) -> bool:
 
 
 def _is_closed(project: Project, lock: ProjectLock) -> bool:
-    """Remove the frame and the folder; if another command wrote into it, restore the frame and return False."""
+    """Remove the frame and the folder. If another command has written there, restore the frame and return False."""
     _unlink(path for path, _ in frame(project))
     try:
         project.state.rmdir()

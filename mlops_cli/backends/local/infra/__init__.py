@@ -1,1 +1,1 @@
-"""The state that the local target needs before a run."""
+"""The state in .mlops/ that the local target needs before a run."""

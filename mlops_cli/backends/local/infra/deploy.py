@@ -21,7 +21,7 @@ SERVER = ("falcon", "uvicorn", "pytest")
 
 
 def plan_infra(project: Project, framework: Framework) -> Plan:
-    """Return the plan; raise MlopsError if packages are missing, or .mlops/ or the run store cannot be used."""
+    """Return the plan. Raise MlopsError if packages are missing, or .mlops/ or the run store cannot be used."""
     from mlops_cli.core.plan import Action, Change, Plan
 
     _check_packages(framework)
@@ -39,14 +39,14 @@ def plan_infra(project: Project, framework: Framework) -> Plan:
 
 
 def deploy_infra(project: Project) -> None:
-    """Create everything that is missing; safe to repeat."""
+    """Create everything that is missing. Safe to repeat."""
     with set_up(project, ProjectLock(project.state / "lock"), "deploy-infra"):
         pass
 
 
 @contextmanager
 def set_up(project: Project, lock: ProjectLock, command: str) -> Iterator[None]:
-    """Create everything that is missing, and hold the project during the block.
+    """Create everything that is missing, and hold the project's lock during the block.
 
     Raise ConfigurationError, before anything is created, for a path that SQLite cannot open.
     """
@@ -62,7 +62,7 @@ def has_infra(project: Project) -> bool:
 
 
 def is_set_up(project: Project) -> bool:
-    """Return True if there is a run store. Raise MlopsError for a link in its place."""
+    """Return True if the run store exists. Raise MlopsError for a link in its place."""
     check_no_links(project)
     return has_infra(project)
 
@@ -73,14 +73,14 @@ def require_infra(project: Project) -> None:
 
 
 def ensure_infra(project: Project, framework: Framework) -> None:
-    """Create the missing parts, like ``deploy-infra``; raise MlopsError where its plan does."""
+    """Create the missing parts as ``deploy-infra`` does. Raise MlopsError as its plan does."""
     if not is_set_up(project):
         plan_infra(project, framework)
         deploy_infra(project)
 
 
 def missing_packages(framework: Framework) -> list[str]:
-    """Return the packages that stages and endpoint need, by their import names, without importing them."""
+    """Return the packages that stages and endpoint lack, by their import names, without importing them."""
     from importlib.util import find_spec
 
     return [name for name in (*framework.modules, *SERVER) if find_spec(name) is None]

@@ -29,7 +29,7 @@ class LocalApprovals(Approvals):
         return self._services.approval_evidence.evidence(run)
 
     def report(self, run: Run) -> str:
-        """Return the report's URL; a decided run's report stays as at the decision: later another model is live."""
+        """Return the report's URL. A decided run's report is not written again: another model may be live by now."""
         evidence = self._services.approval_evidence
         file = evidence.report_file(run)
         kept = file.is_file() and run.status is not Status.WAITING
@@ -57,7 +57,7 @@ class LocalApprovals(Approvals):
             return run
 
     def _decision(self, run: Run, approved: bool, comment: str) -> Decision:
-        """Return a decision on the present evidence, valid for the present limits in usecase.toml."""
+        """Return a decision on the present evidence, under the present limits in usecase.toml."""
         evidence, executor = self.evidence(run), self._services.executor
         if approved:
             require_reason(evidence, comment)

@@ -40,7 +40,7 @@ class LocalModels(Models):
             return self._execution.run_stages(run, view, DEPLOYMENT.name)
 
     def _rollback_to(self, version: str, comment: str) -> Run:
-        """Return the run that deploys the version: the interrupted rollback to it, or a new one."""
+        """Return the run that deploys the version: an interrupted rollback to it, or a new run."""
         services, plan = self._services, self.plan_rollback(version)
         deployed = deployed_version(self.list_versions())
         if plan.run_id:

@@ -17,7 +17,7 @@ from mlops_cli.core.stages import DEPLOYMENT
 
 @dataclass(frozen=True)
 class RollbackReason:
-    """The actor and comment of a rollback, its kind, the present limits, and the model's shortfalls by them."""
+    """The actor, comment and kind of a rollback, the present limits, and the model's shortfalls under them."""
 
     actor: Actor
     comment: str
@@ -27,7 +27,7 @@ class RollbackReason:
 
 
 def last_rollback(store: RunStore) -> LastRollback | None:
-    """Return the rollback of the last approving decision, None if that is none."""
+    """Return the rollback of the last approving decision; None if that decision is no rollback."""
     last = next((decision for decision in store.decisions() if decision.approved), None)
     runs = store.runs()
     run = next((run for run in runs if last and last.is_rollback and run.id == last.run_id), None)
@@ -44,10 +44,10 @@ def start_rollback(
     store: RunStore,
     overtaken: Sequence[Run] = (),
 ) -> Run:
-    """Return the run that deploys ``target``; reject the replaced model, so that no later run restores it.
+    """Return the run that deploys ``target``. Reject the replaced model, so that no later run restores it.
 
-    Everything is recorded before the deployment, including the superseded runs: killed at any point, ``mlops run``
-    completes the rollback.
+    Everything, including the superseded runs, is recorded before the deployment. After a kill at any point, ``mlops
+    run`` completes the rollback.
     """
     source = approved_run(store.runs(), target.digest)
     run = new_run(os.urandom(4).hex(), source.overrides)

@@ -17,7 +17,7 @@ from mlops_cli.processes import interruption
 
 
 class LogView:
-    """Shows a run as plain lines on standard output: a detached run has redirected it to its log."""
+    """Shows a run as plain lines on standard output, which is the log of a background run."""
 
     def stage_changed(self, run: Run, stage: StageRun) -> None:
         line = f"{time.strftime('%H:%M:%S')} {run.id} {stage.name} {stage.status.value} {stage.reason}"
@@ -28,7 +28,7 @@ class LogView:
 
 
 def detach(log: Path) -> bool:
-    """Fork; return True in the child: it has left the terminal and writes to ``log``."""
+    """Fork. Return True in the child, which has left the terminal and writes to ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if os.fork():
         return False
@@ -40,7 +40,7 @@ def detach(log: Path) -> bool:
 
 
 def finish_background_run(work: Callable[[], object]) -> None:
-    """Do the work in the forked child, write its result to the log, and exit without the parent's clean-up."""
+    """Do the work in the forked child, write its result to the log, and exit without the parent's cleanup."""
     code = 1
     try:
         work()

@@ -23,7 +23,7 @@ from mlops_cli.errors import MlopsError
 
 
 class RunExecution:
-    """The caller holds the project."""
+    """The caller holds the project's lock."""
 
     def __init__(self, services: LocalServices) -> None:
         self._services = services
@@ -45,7 +45,7 @@ class RunExecution:
         return run
 
     def write_report(self, run: Run, view: RunView) -> None:
-        """Write the report; log a failure, since neither a run nor a decision fails for its report."""
+        """Write the report. Log a failure: neither a run nor a decision fails because of its report."""
         evidence = self._services.approval_evidence
         notify = partial(view.progress, APPROVAL.name)
         self._attempt(run, lambda: evidence.write_report(run, notify))
@@ -61,7 +61,7 @@ class RunExecution:
             )
 
     def _with_rollback(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
-        """Restore the approved model that was live before; return the failure with a note on the endpoint."""
+        """Restore the approved model that was live before. Return the failure, with a note on the endpoint."""
         services, failing = self._services, run.deployment.output
         target = earlier_version(services.models(), failing)
         if target is None:

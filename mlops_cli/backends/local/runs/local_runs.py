@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class LocalRuns(Runs):
-    """``execution`` is made when a stage has to run: most runs find that nothing changed."""
+    """``execution`` is created only when a stage has to run: most runs find that nothing has changed."""
 
     def __init__(self, services: LocalServices, execution: Callable[[], RunExecution]) -> None:
         self._services = services
@@ -61,7 +61,7 @@ class LocalRuns(Runs):
         return folder if run.training.artifact and folder.is_dir() else None
 
     def _checked_request(self, request: RunRequest) -> RunRequest:
-        """Return the request with full names; raise MlopsError for invalid requests before anything is started."""
+        """Return the request with full names. Raise MlopsError for an invalid request before anything is started."""
         project, use_case = self._services.project, self._services.use_case
         request = replace(request, overrides=full_names(use_case, request.overrides))
         if request.from_stage:
@@ -73,7 +73,7 @@ class LocalRuns(Runs):
         return request
 
     def _run_in_background(self, choice: RunSelection) -> Run:
-        """Continue in a forked child; it shares the lock."""
+        """Continue in a forked child, which shares the lock."""
         from mlops_cli.backends.local.runs.background_run import LogView, detach, finish_background_run
 
         services, run = self._services, choice.run

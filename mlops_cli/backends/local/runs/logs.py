@@ -1,4 +1,4 @@
-"""Read the log of a stage, also while it is being written."""
+"""Read the log of a stage, also while it is written."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LogFollower:
 
 
 def tail(path: Path, ended: Callable[[], bool]) -> Iterator[str]:
-    """Yield the lines of a log until it is exhausted after ``ended`` became true."""
+    """Yield the lines of a log, until ``ended`` returns true and no line is left."""
     while not path.exists():
         if ended():
             return

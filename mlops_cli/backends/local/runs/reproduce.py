@@ -1,4 +1,4 @@
-"""Run the stages of a run again: the same code path, a scratch folder, nothing reused from earlier runs."""
+"""Run the stages of a run again with the same code, in a scratch folder, without reusing earlier results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LocalReproductions(Reproductions):
 
 @dataclass(frozen=True)
 class ScratchProject(Project):
-    """The same project with the same data, but with its own artifacts and logs."""
+    """The same project with the same data, but with artifacts and logs of its own."""
 
     @property
     def state(self) -> Path:
@@ -44,7 +44,7 @@ class ScratchProject(Project):
 
 
 class ReproduceExecutor(LocalStageExecutor):
-    """Executes every stage, compares its cache inputs with the original run's, records nothing."""
+    """Executes every stage, compares its cache inputs with the original run's, and records nothing."""
 
     original: Run
 
@@ -59,7 +59,7 @@ class ReproduceExecutor(LocalStageExecutor):
 
 
 def _reproduce(original: Run, executor: LocalStageExecutor, view: RunView) -> Reproduction:
-    """Train the run's model again and compare. After a failed script the folder stays, with its log."""
+    """Train the run's model again and compare. If a script fails, the folder with its log is kept."""
     scratch_project = ScratchProject(executor.project.root)
     remove_tree(scratch_project.state)
     repeating = ReproduceExecutor(

@@ -30,7 +30,7 @@ GATE = next((index for index, stage in enumerate(STAGES) if stage.kind is Kind.A
 
 @dataclass(frozen=True)
 class RunSelection:
-    """The run to continue; the stages before ``start`` are taken unchanged."""
+    """The run to continue. The stages before ``start`` are taken unchanged."""
 
     run: Run
     start: str = ""
@@ -40,7 +40,7 @@ class RunSelection:
 def select_run(request: RunRequest, store: RunStore, executor: StageExecutor) -> RunSelection:
     """Start a run, continue the interrupted or failed one, or find that nothing has changed (``fresh`` False).
 
-    The caller holds the project: so a run with the status running in the store has died.
+    The caller holds the project's lock. So the process of a run that is stored as running has died.
     """
     runs = store.runs()
     latest = _latest(runs)
@@ -66,7 +66,7 @@ def _interrupted_rollback(runs: list[Run]) -> Run | None:
 
 
 def _latest(runs: list[Run]) -> Run | None:
-    """Return the newest run, or an unfinished earlier one that was approved since."""
+    """Return the newest run, or an earlier unfinished one that was approved after it."""
     since = runs[0].created_at if runs else 0.0
     approved = (run for run in runs if run.decision and run.decision.approved and run.decision.at > since)
     going_on = [run for run in approved if run.status in CONTINUABLE]
@@ -78,7 +78,7 @@ def _new_run(overrides: dict[str, str], forced_from: str = "") -> Run:
 
 
 def _from_stage(request: RunRequest, runs: list[Run], executor: StageExecutor) -> RunSelection:
-    """Return a run with the earlier stages of the newest run that has finished them, regardless of later changes."""
+    """Return a run with the earlier stages of the newest run that has finished them, even if inputs have changed."""
     source = next((run for run in runs if has_all_before(request.from_stage, run)), None)
     if source is None:
         raise earlier_stages_missing_error(request.from_stage)
@@ -94,12 +94,12 @@ def _from_stage(request: RunRequest, runs: list[Run], executor: StageExecutor) -
 
 
 def _with_decision(run: Run, executor: StageExecutor) -> bool:
-    """Return True if continuing the run would still concern the decided model."""
+    """Return True if the continued run would still be about the decided model."""
     return is_up_to_date(run, executor, STAGES[:GATE])
 
 
 def _nothing_changed(latest: Run, executor: StageExecutor) -> bool:
-    """Return True if a new run would only repeat the finished or waiting ``latest``."""
+    """Return True if a new run would only repeat ``latest``, which has finished or waits."""
     if latest.status is Status.DONE:
         return is_up_to_date(latest, executor)
     if latest.status is not Status.WAITING:
@@ -108,9 +108,9 @@ def _nothing_changed(latest: Run, executor: StageExecutor) -> bool:
 
 
 def with_actual_status(run: Run, alive: bool, log: Path | None = None) -> Run:
-    """Return the run, as interrupted if no process runs it although the store calls it running.
+    """Return the run. It is interrupted if the store says that it is running but no process runs it.
 
-    ``log`` is the log of a background run.
+    ``log``: the log of a background run.
     """
     if run.status not in (Status.RUNNING, Status.PENDING) or alive:
         return run
@@ -123,9 +123,9 @@ def with_actual_status(run: Run, alive: bool, log: Path | None = None) -> Run:
 
 
 def supersede_older(run: Run, store: RunStore) -> None:
-    """Mark older waiting runs as superseded, once a run has reached the approval.
+    """Mark older waiting runs as superseded once a run has reached the approval.
 
-    A run that begins behind the approval, as a rollback does, supersedes no other.
+    A run that begins after the approval, such as a rollback, supersedes no other run.
     """
     if starts_after_approval(run):
         return
@@ -137,7 +137,7 @@ def supersede_older(run: Run, store: RunStore) -> None:
 
 
 def check_ready(run: Run, stage: Stage) -> None:
-    """Raise MlopsError, with the reason, if an earlier stage has no output or the decided model would change."""
+    """Raise MlopsError with the reason if an earlier stage has no output or the decided model would change."""
     if run.decision and position(stage.name) < GATE:
         raise MlopsError(
             f"The model of run {run.id} already has a decision: its {stage.name} is not run again.",
@@ -152,7 +152,7 @@ def check_ready(run: Run, stage: Stage) -> None:
 
 
 def finish_single_stage(run: Run, store: RunStore) -> None:
-    """Record the run's status after one of its stages was run alone; ``mlops run`` continues it."""
+    """Record the run's status after one of its stages was run alone. ``mlops run`` continues it."""
     at = run.current
     if at is None:
         run.status = Status.DONE
@@ -164,7 +164,7 @@ def finish_single_stage(run: Run, store: RunStore) -> None:
 
 
 def record_decision(run: Run, decision: Decision, store: RunStore) -> None:
-    """Record a decision and the run's status together: killed at any point, the run is waiting or decided."""
+    """Record a decision and the run's status in one step: after a kill, the run is either waiting or decided."""
     gate = run.stage(STAGES[GATE].name)
     run.decision = decision
     run.status, gate.status = (Status.RUNNING, Status.DONE) if decision.approved else (Status.REJECTED, Status.REJECTED)
@@ -174,9 +174,9 @@ def record_decision(run: Run, decision: Decision, store: RunStore) -> None:
 
 
 def superseded_deploy(store: RunStore) -> list[Run]:
-    """Return the newest run, as superseded, if it only deploys and is unfinished while another model goes live.
+    """Return the newest run as superseded, if it is an unfinished deployment and another model is deployed now.
 
-    No command continues it: that would replace the model that was approved since.
+    No command continues it, because it would replace the model that was approved later.
     """
     latest = next(iter(store.runs()), None)
     if latest is None or latest.status not in CONTINUABLE or not starts_after_approval(latest):
@@ -189,7 +189,7 @@ def starts_after_approval(run: Run) -> bool:
 
 
 def check_waiting(run: Run, store: RunStore) -> None:
-    """Raise MlopsError, with the reason and the next command, unless the run waits for a decision."""
+    """Raise MlopsError with the reason and the next command, unless the run waits for a decision."""
     if run.status is Status.SUPERSEDED:
         newer = next(candidate.id for candidate in store.runs() if candidate.status is not Status.SUPERSEDED)
         raise superseded_error(run, newer)
@@ -198,7 +198,7 @@ def check_waiting(run: Run, store: RunStore) -> None:
 
 
 def check_still_approved(run: Run, store: RunStore, executor: StageExecutor) -> None:
-    """Raise MlopsError if the approved model was rejected since, or if another one was approved or deployed."""
+    """Raise MlopsError if the approved model was rejected since, or if another model was approved or deployed."""
     gate = run.stages[GATE]
     decided_at = run.decision.at if run.decision else gate.finished_at or run.created_at
     last = next((decision for decision in store.decisions() if decision.approved), None)

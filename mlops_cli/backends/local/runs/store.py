@@ -63,7 +63,7 @@ class RunStore:
     """One connection to a project's state.db; every method is one transaction."""
 
     def __init__(self, path: Path, create: bool = True) -> None:
-        """Open the store; without ``create``, a missing file is an error, since cleanup may just have removed it."""
+        """Open the store. Without ``create``, a missing file is an error, because cleanup may just have removed it."""
         self.path = path
         check_path(path)
         with self._translate_errors():
@@ -97,14 +97,14 @@ class RunStore:
             return cursor.fetchall()
 
     def _converted(self, make: Callable[..., Result], row: sqlite3.Row, *more: Any) -> Result:
-        """Return what a row is a record of. Raise MlopsError for a row that `mlops` has not written."""
+        """Return the object in a row. Raise MlopsError for a row that `mlops` has not written."""
         try:
             return make(row, *more)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise MlopsError(f"The run store {self.path} holds a wrong record: {error}.", DAMAGED) from error
 
     def save(self, *runs: Run, decisions: Iterable[Decision] = ()) -> None:
-        """Save runs and the decisions that they rest on, all of them or nothing."""
+        """Save runs and their decisions, all of them or nothing."""
         with self._translate_errors(), self.connection:
             self.connection.execute(
                 "INSERT INTO clock VALUES (1, ?) ON CONFLICT(id) DO UPDATE SET latest=max(latest, excluded.latest)",
@@ -152,7 +152,7 @@ class RunStore:
         return [self._converted(_run, row, stages.get(row["id"], {}), decisions.get(row["id"])) for row in rows]
 
     def finished(self, name: str, key: str, run_id: str) -> Iterator[StageRun]:
-        """Yield the successful executions of a stage with this key: the run's own first, then the newest first."""
+        """Yield the successful executions of a stage with this key: first the run's own, then the newest first."""
         rows = self._query(f"{FINISHED} AND key=? ORDER BY run_id<>?, rowid DESC", name, key, run_id)
         yield from (self._converted(_stage_run, row) for row in rows)
 
@@ -179,7 +179,7 @@ class RunStore:
             self.connection.executemany("INSERT OR IGNORE INTO made VALUES (?)", [(name,) for name in names])
 
     def known_digests(self) -> dict[str, tuple[str, str]]:
-        """Return the recorded stat and digest of large files, by path."""
+        """Return the recorded stat data and digests of large files, by path."""
         return {row["path"]: (row["look"], row["digest"]) for row in self._query("SELECT * FROM digests")}
 
     def save_digests(self, digests: Mapping[str, tuple[str, str]]) -> None:
@@ -198,9 +198,9 @@ class RunStore:
 
 
 def _create(path: Path) -> None:
-    """Create an empty store, as a whole or not at all.
+    """Create an empty store, completely or not at all.
 
-    Its journal is not a write-ahead log: reading would then need to write, too, and fail on a full disk.
+    Do not use a write-ahead log: reading would then need to write, too, and would fail on a full disk.
     """
     partial = path.with_name(UNFINISHED)
     partial.unlink(missing_ok=True)

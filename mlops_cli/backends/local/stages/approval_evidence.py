@@ -37,7 +37,7 @@ from mlops_cli.serving.control import LocalEndpoint
 
 @dataclass(frozen=True)
 class ApprovalEvidence:
-    """The evidence about runs of one project, compared with the model that its endpoint serves."""
+    """The evidence about runs of one project, and the comparison with its endpoint's model."""
 
     project: Project
     use_case: UseCase
@@ -46,14 +46,14 @@ class ApprovalEvidence:
     render_report: RenderReport
 
     def shortfalls(self, run: Run, against_live: bool = True) -> list[str]:
-        """Return the model's shortfalls now; a rollback (not ``against_live``) need not beat the live model."""
+        """Return the model's present shortfalls. A rollback (not ``against_live``) need not beat the live model."""
         metrics = self.use_case.metrics
         if metrics.must_beat_live and against_live:
             return self.evidence(run).shortfalls
         return shortfalls_alone(run, metrics)
 
     def deployed(self) -> ModelVersion | None:
-        """Return the deployed model according to the record."""
+        """Return the deployed model by the run store."""
         served = self.server.status().model_digest or ""
         return deployed_version(versions_of(self.store.runs(), self.store.decisions(), served))
 
@@ -72,7 +72,7 @@ class ApprovalEvidence:
         return self.project.runs / run.id / "report.html"
 
     def write_report(self, run: Run, notify: Notify = no_message) -> Path:
-        """Write the run's report from its records; raise MlopsError if it has no model yet."""
+        """Write the run's report from its records. Raise MlopsError if it has no model yet."""
         evidence = self.evidence(run, notify)
         live_run = next((candidate for candidate in self.store.runs() if candidate.id == evidence.live_run), None)
         html = self.render_report(run, evidence, self._training_outputs(run.training), live_run)
@@ -81,7 +81,7 @@ class ApprovalEvidence:
         return file
 
     def write_outcome(self, run: Run) -> None:
-        """Say in the report of a finished run that its model is live."""
+        """Add a sentence to the report of a finished run: its model is live."""
         file = self.report_file(run)
         if file.is_file():
             html = file.read_text(encoding="utf-8")
@@ -90,7 +90,7 @@ class ApprovalEvidence:
                 self._write(file, finished)
 
     def _write(self, file: Path, text: str) -> None:
-        """Write a file of a run without the project's lock; a folder that cleanup is removing is not created again."""
+        """Write a file of a run without the project's lock. Do not create a folder again that cleanup is removing."""
         try:
             for folder in (self.project.runs, file.parent):
                 folder.mkdir(exist_ok=True)
@@ -127,7 +127,7 @@ class ApprovalEvidence:
 
 
 def _own_files(folder: Path) -> dict[str, bytes | None]:
-    """Return the training's own files by their names below the folder; no link is followed."""
+    """Return the training's own files by their names below the folder. Follow no link."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.stat().st_size <= LARGEST_FILE else None

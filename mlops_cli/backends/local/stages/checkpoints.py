@@ -1,4 +1,4 @@
-"""The checkpoints of interrupted trainings: a training resumes only from one with all inputs unchanged."""
+"""The checkpoints of interrupted trainings. A training resumes from a checkpoint only if all inputs are unchanged."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
 class Checkpoints:
     """The checkpoints of one project: a folder for each cache key.
 
-    The key covers the inputs that are known beforehand. What interrupted trainings have read beside them is kept in
-    KEY.json and KEY.reads, next to the folder.
+    The key covers the inputs that are known before the training. Other files that interrupted trainings have read are
+    noted in KEY.json and KEY.reads, next to the folder.
     """
 
     artifacts: Path
@@ -29,16 +29,17 @@ class Checkpoints:
     def folder(self, stage: Stage, run: Run) -> Path:
         """Return the folder that executions with the same key share.
 
-        Those of other keys stay until a training has finished: a reverted change continues from them.
+        Folders of other keys stay until a training has finished, so that a training can continue from them if a change
+        is reverted.
         """
         key = run.stage(stage.name).key[:16]
         # A forced run must not load the weights of an earlier one.
         return self.artifacts / stage.name / ".checkpoints" / (f"{key}-{run.id}" if is_forced(stage, run) else key)
 
     def prepare(self, stage: Stage, run: Run, log: Path) -> Path:
-        """Return the folder, emptied if a file that an earlier training has read was changed since.
+        """Return the folder. Empty it if a file that an earlier training has read was changed since.
 
-        ``log`` is where this training is about to note the files that it reads.
+        ``log``: the file in which this training will note the files that it reads.
         """
         folder = self.folder(stage, run)
         record, earlier = folder.with_name(f"{folder.name}.json"), folder.with_name(f"{folder.name}.reads")

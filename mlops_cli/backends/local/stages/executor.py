@@ -47,7 +47,7 @@ FRAMEWORK = "framework"  # in the detail of a training
 
 
 class Shortfalls(Protocol):
-    """Return the shortfalls of a run's model; a rollback (not ``against_live``) need not beat the live model."""
+    """Return the shortfalls of a run's model. A rollback (not ``against_live``) need not beat the live model."""
 
     def __call__(self, run: Run, against_live: bool = True) -> list[str]: ...
 
@@ -119,21 +119,21 @@ class LocalStageExecutor:
 
     @contextmanager
     def _digests(self) -> Iterator[DigestCache]:
-        """Provide digests of files; those of large files are saved for the next command."""
+        """Provide digests of files. Save those of large files for the next command."""
         cache = DigestCache(entries := self.store.known_digests())
         before = dict(entries)
         yield cache
         self.store.save_digests({path: entry for path, entry in entries.items() if before.get(path) != entry})
 
     def _environment(self, stage: Stage) -> dict[str, str]:
-        """Return the inputs of a deployment; a gate on the endpoint is valid for one deployment only."""
+        """Return the inputs of a deployment. A gate on the endpoint is valid for one deployment only."""
         if stage.kind is Kind.DEPLOY:
             address = " ".join((f"{self.endpoint.host}:{self.endpoint.port}", *self.endpoint.hosts))
             return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
         return {"the deployment": str(self.endpoint.status().since)} if stage.tests_endpoint else {}
 
     def _data_digest(self) -> str:
-        """Return the digest of the file's present content: its size and time alone do not prove it."""
+        """Return the digest of the file's present content, because its size and time do not prove it."""
         dataset = load(self.project.data)
         if dataset is None:
             raise no_dataset_error(self.use_case)
@@ -173,7 +173,10 @@ class LocalStageExecutor:
         return [decision for decision in candidates if accepts(decision, self._shortfalls(decision, run))]
 
     def _shortfalls(self, decision: Decision, run: Run) -> list[str]:
-        """Return the shortfalls that void an approval; one given in this very run has seen the comparison."""
+        """Return the shortfalls that make an approval invalid.
+
+        An approval in this same run already took the comparison with the live model into account.
+        """
         against_live = decision.run_id != run.id and not decision.is_rollback
         return self.shortfalls(run, against_live)
 
@@ -187,7 +190,7 @@ class LocalStageExecutor:
         return not record.artifact or self._is_whole(record)
 
     def _is_whole(self, record: StageRun) -> bool:
-        """Return True if an output is unchanged, by its files' stat, else (a copied project) by their content."""
+        """Return True if an output is unchanged: by its files' stat data, or in a copied project by their content."""
         folder = self.project.state / record.artifact
         if not folder.is_dir():
             return False
@@ -227,7 +230,7 @@ class LocalStageExecutor:
         return replace(outcome, detail={**outcome.detail, **self._dataset_detail(stage), **framework})
 
     def _with_reads(self, outcome: StageResult, stage: Stage, run: Run, started_ns: int) -> StageResult:
-        """Return the outcome with the files that the stage has read beyond its known inputs."""
+        """Return the outcome with the files that the stage has read in addition to its known inputs."""
         log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).cache_inputs
         with self._digests() as digest:
             read = self._reads(digest).cache_inputs(log, started_ns, counted)
@@ -237,7 +240,7 @@ class LocalStageExecutor:
         return replace(outcome, read=read, detail={**outcome.detail, "unsent": files})
 
     def save_environment(self, run: Run) -> None:
-        """Save the environment of the run's model: at the run's start, and again when a training is executed."""
+        """Save the environment of the run's model, at the run's start and again when a training is executed."""
         file = self._environment_file(run)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(environment_info(self.project.root), indent=1) + "\n")
@@ -249,7 +252,7 @@ class LocalStageExecutor:
         return self.project.runs / run.id / "environment.json"
 
     def _dataset_detail(self, stage: Stage) -> dict[str, Any]:
-        """Return the dataset's source, to keep with the run: the dataset may be replaced later."""
+        """Return the dataset's source. The run keeps it, because the dataset may be replaced later."""
         dataset = load(self.project.data) if DATA in stage.inputs else None
         if dataset is None:
             return {}
@@ -274,7 +277,7 @@ class LocalStageExecutor:
         return {**endpoint, **folder_variables(folders)}
 
     def _deploy(self, stage: Stage, run: Run) -> StageResult:
-        """Serve the approved model only: the file's digest is compared before and after."""
+        """Serve only the approved model: compare the file's digest before and after the deployment."""
         approved = run.approval.output
         self.require_approved(run)
         model = self.project.state / run.training.artifact / "model.tar.gz"
@@ -292,7 +295,7 @@ class LocalStageExecutor:
         return StageResult(output=approved, detail={"endpoint": status.name, "url": status.url, "since": status.since})
 
     def require_approved(self, run: Run) -> None:
-        """Raise MlopsError, with the reason, unless the run's model is approved now. The caller holds the project."""
+        """Raise MlopsError unless the run's model is approved now. The caller holds the project's lock."""
         digest = run.approval.output
         decision = latest_decision(self.store.decisions(), digest)
         if decision is None:
@@ -324,11 +327,11 @@ class LocalStageExecutor:
 
 
 def _framework_of(run: Run) -> str:
-    """Return the framework that the run's model was trained with: usecase.toml may name another one by now."""
+    """Return the framework with which the run's model was trained: usecase.toml may name another one now."""
     return str(run.training.detail.get(FRAMEWORK, DEFAULT.name))
 
 
 def gate_variables(endpoint: LocalEndpoint, digest: str) -> dict[str, str]:
-    """Return the variables of a gate on the endpoint; its requests are excluded from the statistics."""
+    """Return the variables of a gate on the endpoint. Its requests are excluded from the statistics."""
     url = f"{endpoint.invocations_url}?{EXCLUDE_FROM_STATISTICS}" if endpoint.sample else endpoint.invocations_url
     return {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": digest}

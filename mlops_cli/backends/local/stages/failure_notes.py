@@ -1,4 +1,4 @@
-"""Notes on a script's or a package's failure: what the last lines of its output mean for this project."""
+"""Notes on the failure of a script or a package: how this project explains the last lines of its output."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _to_install(name: str, project: Project) -> str:
 
 
 def _code_folders(project: Project) -> list[Path]:
-    """Return the project's folder, and the folders that [code] path can name: in it, and in the repository above it."""
+    """Return the project's folder and the folders that [code] path can name, in the project or its repository."""
     above = [project.root, *project.root.parents]
     in_repository = next((above[: number + 1] for number, folder in enumerate(above) if (folder / ".git").exists()), [])
     folders = [

@@ -1,4 +1,4 @@
-"""Run one job or one gate: its process, log, progress lines, output, and its failure in plain words."""
+"""Run one job or gate: its process, log, progress lines and output, and its failure in plain words."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class JobRunner:
         channels: Mapping[str, Path],
         view: RunView,
     ) -> StageResult:
-        """Run a script; its output appears under artifacts/ as a whole or not at all."""
+        """Run a script. Its output appears below artifacts/ completely or not at all."""
         key = run.stage(stage.name).key[:16]
         draft = _empty_folder(self.project.artifacts / stage.name / f".tmp-{key}")
         job = ScriptJob(stage.name, stage.kind, self.project.training / stage.script, draft, channels, hyperparameters)
@@ -113,7 +113,7 @@ class JobRunner:
         return {**script_mode.environment(job, os.cpu_count() or 1), CHECKPOINT_VARIABLE: str(checkpoints)}
 
     def gate(self, stage: Stage, run: Run, variables: Mapping[str, str], view: RunView) -> StageResult:
-        """Run a pytest suite; raise StageFailed with the failing assertions if it does not pass."""
+        """Run a pytest suite. Raise StageFailed with the failing assertions if it does not pass."""
         watched = {**variables, **self._watched(stage, run)}
         environment = gate_environment(self.project.training, {**self._secrets(), **watched}, self.passed)
         tail = LastLines(TAIL_LINES)
@@ -146,7 +146,7 @@ class JobRunner:
         return self.project.runs / run_id / f"{stage}.log"
 
     def reads(self, run_id: str, stage: str) -> Path:
-        """Return the file with the notes of a stage's processes about the files that they use."""
+        """Return the path of the file in which a stage's processes note the files that they use."""
         return self.project.runs / run_id / f"{stage}.reads"
 
     def _watched(self, stage: Stage, run: Run) -> dict[str, str]:
@@ -155,7 +155,7 @@ class JobRunner:
         return {"MLOPS_READS": str(notes.resolve())}
 
     def _log(self, stage: Stage, run: Run) -> Path:
-        """Return the stage's next log, and note it in the run."""
+        """Return the path of the stage's next log, and record it in the run."""
         log = self.log(run.id, stage.name)
         log.parent.mkdir(parents=True, exist_ok=True)
         run.stage(stage.name).log = str(log.relative_to(self.project.state))
@@ -190,7 +190,7 @@ def _empty_folder(folder: Path) -> Path:
 
 
 def _prepare_folders(job: ScriptJob) -> None:
-    """Make the folders and files that a training job finds in SageMaker's container."""
+    """Create the folders and files that a training job has in SageMaker's container."""
     folder = script_mode.input_folder(job)
     for path in (job.model_folder, job.data_folder, folder / "config", folder / "data"):
         path.mkdir(parents=True)
@@ -201,7 +201,7 @@ def _prepare_folders(job: ScriptJob) -> None:
 
 
 def _noted_failure(job: ScriptJob) -> str:
-    """Return the reason in the script's file for failures, as SageMaker shows it."""
+    """Return the reason that the script wrote to its failure file, as SageMaker shows it."""
     file = job.output / "failure"
     if job.kind is not Kind.TRAINING or not file.is_file():
         return ""
@@ -222,7 +222,7 @@ def _progress_reader(stage: str, tail: LastLines, view: RunView) -> Callable[[Ou
 
 
 def _training_output(job: ScriptJob) -> StageResult:
-    """Pack the model folder as SageMaker does; the digest of the archive is the model's identity."""
+    """Pack the model folder as SageMaker does. The archive's digest identifies the model."""
     if not any(job.model_folder.iterdir()):
         raise StageFailed(f"{job.script.name} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
     digest = pack(job.model_folder, job.output / PACKAGE)

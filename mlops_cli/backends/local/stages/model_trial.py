@@ -1,4 +1,4 @@
-"""Try a trained model before the approval: one that cannot be served fails the training's stage."""
+"""Try a trained model before the approval. If it cannot be served, the training's stage fails."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SECONDS = 120.0  # as for a deployment
 
 @dataclass(frozen=True)
 class ModelTrial:
-    """``examples`` is the body of a request, empty without examples in usecase.toml."""
+    """``examples``: the body of a request; empty if usecase.toml has no examples."""
 
     framework: str
     examples: str
 
     def run(self, package: Path, children: JobProcesses, log: Path) -> None:
-        """Load the package in the server's runtime and send the examples; raise StageFailed with the reason."""
+        """Load the package in the server's runtime and send the examples. Raise StageFailed with the reason."""
         folder = package.with_name(".trial")
         request = package.with_name(".trial.json")
         request.write_text(self.examples, encoding="utf-8")

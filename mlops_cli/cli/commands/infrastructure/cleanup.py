@@ -40,7 +40,7 @@ def cleanup(
 def show_and_remove(
     infra: Infrastructure, console: Console, dry_run: bool, keep_data: bool, yes: bool, cost_approval: CostApproval
 ) -> tuple[Plan, Plan]:
-    """Show the plan, ask, remove, list again. Return the plan, and its remaining part."""
+    """Show the plan, ask, remove, list again. Return the plan, and the part of it that remains."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.console import output
     from mlops_cli.core import cleanup_texts as texts

@@ -44,7 +44,7 @@ def deploy_infra(
 def show_and_deploy(
     infra: Infrastructure, console: Console, dry_run: bool, yes: bool, cost_approval: CostApproval
 ) -> tuple[Plan, bool]:
-    """Show the plan, ask if it changes an account, deploy. Return the plan, and True if anything was changed."""
+    """Show the plan, ask if it changes an account, deploy. Return the plan, and True if anything changed."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.console import output
 

@@ -65,7 +65,7 @@ def approve(
 
 
 def _named_run(argument: str | None, option: str | None) -> str:
-    """Return the id that the command line names; "" for none. Raise ConfigurationError for an empty or a second one."""
+    """Return the id in the command line, or "". Raise ConfigurationError for an empty or a second one."""
     if argument is not None and option is not None and argument != option:
         raise ConfigurationError(f"Two runs are named: {argument} and {option}.", "Name one: mlops approve ID")
     named = option if argument is None else argument
@@ -75,9 +75,9 @@ def _named_run(argument: str | None, option: str | None) -> str:
 
 
 def run_to_decide(runs: Runs, approved: bool) -> str:
-    """Return the id of the one run that waits; if none does, of the newest run with this decision, to complete it.
+    """Return the id of the one run that waits. If none waits, return the newest run with this decision, to complete it.
 
-    Raise MlopsError, with the ids, if several wait.
+    Raise MlopsError with the ids if several runs wait.
     """
     from mlops_cli.console.formatting import format_datetime
     from mlops_cli.core.runs import Status, has_decision
@@ -107,7 +107,7 @@ def show_and_decide(
     yes: bool,
     cost_approval: CostApproval,
 ) -> tuple[Run, Evidence]:
-    """Show the evidence, ask, record the decision; after an approval deploy and test the endpoint."""
+    """Show the evidence, ask, record the decision. After an approval, deploy and test the endpoint."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.console import output
     from mlops_cli.core.models.evidence import require_reason
@@ -151,7 +151,7 @@ def _decide(backend: Backend, console: Console, run: Run, approved: bool, commen
 
 
 def _repeat(backend: Backend, console: Console, run: Run, approved: bool) -> tuple[Run, Evidence]:
-    """Say that the decision is on record; complete the deployment of an approved model."""
+    """Report that the decision is on record. Complete the deployment of an approved model."""
     by = f" {run.decision.by}" if run.decision else ""
     console.say(f"run {run.id} was {'approved' if approved else 'rejected'} already{by}")
     run = _decide(backend, console, run, approved, "")

@@ -48,7 +48,7 @@ def rollback(
 def show_and_roll_back(
     backend: Backend, console: Console, version: str, comment: str, yes: bool, cost_approval: CostApproval
 ) -> Run:
-    """Show the live model and the one that replaces it, ask, deploy and test the endpoint."""
+    """Show the live model and its replacement, ask, deploy, and test the endpoint."""
     from mlops_cli.backends.base import CostScope
     from mlops_cli.cli.run_result import show_result
     from mlops_cli.console.models import show_models

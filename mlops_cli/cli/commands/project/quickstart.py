@@ -1,4 +1,4 @@
-"""``mlops quickstart``: run the other commands in order, on data at hand, and name each."""
+"""``mlops quickstart``: run the other commands in order, with data that needs no account, and name each."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def run_all_stages(
     cost_approval: CostApproval,
     completed: Callable[[DataRequest], DataRequest],
 ) -> dict[str, Any]:
-    """Go from data to predictions of the endpoint; end early at a "no".
+    """Run everything from the data to predictions of the endpoint. Stop at the first "no".
 
-    Raise ConfigurationError for a model with a shortfall: its approval needs a reason.
+    Raise ConfigurationError for a model with a shortfall, because its approval needs a reason.
     """
     from mlops_cli.cli.commands.infrastructure.deploy_infra import show_and_deploy
     from mlops_cli.cli.commands.models.approve import show_and_decide
@@ -79,7 +79,7 @@ def run_all_stages(
 def _download_data(
     data: Data, console: Console, use_case: UseCase, completed: Callable[[DataRequest], DataRequest]
 ) -> None:
-    """Download the use case's quickstart data; keep a dataset of another source."""
+    """Download the use case's quickstart data. Keep a dataset from another source."""
     from mlops_cli.cli.dataset import download
     from mlops_cli.project.usecase.data_request import quickstart_request
 

@@ -45,7 +45,7 @@ def logs(
 
 
 def _stage_name(run: Run, name: str) -> str:
-    """Return the named stage, or the last one that has a log. Raise MlopsError for an unknown name."""
+    """Return the named stage, or the last stage that has a log. Raise MlopsError for an unknown name."""
     from mlops_cli.core.runs import Status
     from mlops_cli.core.stages import STAGES, stage_named
 

@@ -122,7 +122,7 @@ def _download_data(context: AppContext, console: Console) -> None:
 def start(
     runs: Runs, console: Console, request: RunRequest, cost_approval: CostApproval, explain: bool = False
 ) -> tuple[Run, bool]:
-    """Start or continue a run; show it up to its end or the approval. Return it, and True if anything had changed."""
+    """Start or continue a run. Show it to its end or the approval. Return it, and True if anything changed."""
     from mlops_cli.console import output
     from mlops_cli.core.runs import describe_kept_overrides
 
@@ -145,7 +145,7 @@ def start(
 
 
 def _kept(current: Run, request: RunRequest) -> dict[str, str]:
-    """Return the earlier command's options that the run keeps; the name of the stage may have been left out."""
+    """Return the options of the earlier command that the run keeps. The stage may be missing in a name."""
     overrides = {*request.overrides}
     return {
         name: value for name, value in current.overrides.items() if overrides.isdisjoint((name, name.split(".")[-1]))

@@ -1,4 +1,4 @@
-"""``mlops stage``, hidden: the command of the CodeBuild steps."""
+"""``mlops stage``, a hidden command, which CodeBuild steps run."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The jobs of stages: their code and requests, their outputs, and the proof of what they have written."""
+"""The jobs of stages: their code, requests and outputs, and the proof of where the outputs come from."""

@@ -56,7 +56,7 @@ REPRODUCE_PREFIX = "again-"
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """``document`` is the state machine's input; the output will lie below the key ``artifact``."""
+    """``document``: the state machine's input. ``artifact``: the key prefix of the job's output."""
 
     name: str
     artifact: str
@@ -65,10 +65,10 @@ class PreparedJob:
 
 
 class JobBuilder:
-    """``machines`` are the jobs' instances, not always the use case's own (see deployed_settings.py).
+    """``machines``: the jobs' instances, not always the use case's own (see deployed_settings.py).
 
-    ``checkpoints`` is the secret name of the folder of the run's checkpoints.
-    With ``scratch``, a folder below artifacts/, all inputs and outputs of jobs lie there, and the jobs' names say so.
+    ``checkpoints``: the secret name of the folder for the run's checkpoints. ``scratch``: a folder below artifacts/ for
+    all inputs and outputs; it is also a part of the jobs' names.
     """
 
     def __init__(
@@ -94,9 +94,10 @@ class JobBuilder:
         self._checkpoints = checkpoints
 
     def prepare(self, stage: Stage, run: Run, name: str = "") -> PreparedJob:
-        """Return the job, or the one that has this name, whose code was sent already.
+        """Return the job. If a job with this name exists, its code was sent before.
 
-        Each attempt has its own job and output: an earlier one's must never be mistaken for it.
+        Each attempt has a job and an output of its own, so that its output cannot be confused with an earlier
+        attempt's.
         """
         prefix, sends = f"{REPRODUCE_PREFIX}{stage.name}" if self._scratch else stage.name, not name
         name = name or job_name(self._outputs.endpoint, prefix, run.id, os.urandom(2).hex())
@@ -111,7 +112,7 @@ class JobBuilder:
         return PreparedJob(name, f"{key_prefix}{name}/", document, self._machine(stage))
 
     def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str, code: str) -> JobSpec:
-        """Return the specification; SageMaker itself adds a folder of the job's name to a training job's output."""
+        """Return the specification. SageMaker adds a folder with the job's name to a training job's output."""
         return JobSpec(
             name=name,
             image=self._outputs.training_image,
@@ -131,7 +132,7 @@ class JobBuilder:
 
     @property
     def _index(self) -> PackageIndex:
-        """The index that a job needs, if it installs packages."""
+        """The package index that a job needs if it installs packages."""
         return self._outputs.company.index if self.requirements() else NO_INDEX
 
     @property
@@ -140,9 +141,10 @@ class JobBuilder:
         return addresses(self._use_case.passed.secrets, self._outputs.endpoint)
 
     def _checkpoints_prefix(self, stage: Stage, run: Run, key_prefix: str) -> str:
-        """Return a prefix of this run alone: a forced run must not load the weights of an earlier one.
+        """Return a prefix for this run alone: a forced run must not load the weights of an earlier run.
 
-        A job trusts what it finds there, so the name is a secret of the run's steps: no other job can write below it.
+        A job trusts the files there. So the name is known only to the steps of this run, and no other job can write
+        there.
         """
         if self._scratch:
             return f"{key_prefix}checkpoints-{run.id}/"
@@ -151,14 +153,14 @@ class JobBuilder:
     def copy_code(
         self, folder: Path, stage: Stage, parameters: Mapping[str, Hyperparameter] | None = None
     ) -> list[str]:
-        """Copy all files that a job gets into ``folder``; return their names."""
+        """Copy all files that a job needs into ``folder``. Return their names."""
         files = {**self._code_files(), **_own_files(stage, parameters or {}, bool(self.secrets), self._index)}
         if stage.kind is Kind.TRAINING and self._index.secret:
             files[RENAMED_REQUIREMENTS] = files.pop(REQUIREMENTS)
         return _copy_code(files, folder)
 
     def _code_address(self, stage: Stage, parameters: Mapping[str, Hyperparameter], sends: bool) -> str:
-        """Return the address of a job's code, which is sent unless it is there; a deciding step may send none."""
+        """Return the address of a job's code. Upload the code if it is missing; a deciding step may upload none."""
         with tempfile.TemporaryDirectory() as folder:
             archive, code = Path(folder) / ARCHIVE, Path(folder) / "code"
             names = self.copy_code(code, stage, parameters)
@@ -176,7 +178,7 @@ class JobBuilder:
         return self._bucket.uri(key)
 
     def _code_files(self) -> dict[str, Path]:
-        """Return the jobs' files by their paths in the code's folder: the scripts', usecase.toml, and shared ones."""
+        """Return the jobs' files by their paths in the code archive: scripts, usecase.toml, and shared files."""
         root, training = self._project.root, self._project.training
         own = {name: training / name for name in sent_code(root, self._project.scripts_dir)}
         own[self._project.use_case_file.name] = self._project.use_case_file
@@ -199,7 +201,7 @@ class JobBuilder:
         return {name: self._bucket.uri(self._key_of(stage, run, source, folder)) for name, (source, folder) in channels}
 
     def _key_of(self, stage: Stage, run: Run, source: str, folder: str) -> str:
-        """Return the key prefix of an input: the dataset, a stage's output, or a folder of it."""
+        """Return the key prefix of an input: the dataset, a stage's output, or a folder of an output."""
         if source == DATA:
             metadata, machines = self._bucket.get_json(dataset.METADATA), self._machine(stage).instance_count
             return dataset.dataset_prefix(self._bucket, metadata, machines)
@@ -218,7 +220,7 @@ class JobBuilder:
 def _own_files(
     stage: Stage, parameters: Mapping[str, Hyperparameter], has_secrets: bool, index: PackageIndex
 ) -> dict[str, Path]:
-    """Return mlops' own files that the job's container executes, by name."""
+    """Return the files of mlops that the job's container executes, by name."""
     installer = {INSTALLER: Path(index_url.__file__)} if index.secret else {}
     runner = {RUNNER: Path(secrets_runner.__file__), **installer} if has_secrets or index.secret else {}
     if stage.kind is not Kind.TRAINING:

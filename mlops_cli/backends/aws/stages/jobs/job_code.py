@@ -1,4 +1,4 @@
-"""The code of a job that an output depends on: of this checkout, and of the archive that another job has executed."""
+"""The code that a job's output depends on: in this checkout, and in the archive that another job has executed."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def inputs(
     shared: Sequence[Path] = (),
     project: Path | None = None,
 ) -> dict[str, str]:
-    """Return the digests of those files of ``training``, and of ``shared`` code, that a job of the stage depends on.
+    """Return the digests of the files of ``training`` and of ``shared`` code that a job of the stage depends on.
 
-    Their names are paths in ``project``, by default the folder above.
+    Their names are paths relative to ``project``, by default the folder above.
     """
     data_scripts = use_case.data_scripts
     others = file_inputs(stage, training, names, use_case.files, imports, digest_file, data_scripts, shared, project)
@@ -40,17 +40,17 @@ def inputs(
 
 
 def digests_script() -> str:
-    """Return the digest of mlops' own script in the archive of a processing job."""
+    """Return the digest of mlops' own script in a processing job's archive."""
     return digest_file(Path(output_digests.__file__))
 
 
 def is_same(
     stage: Stage, run: Run, archive: bytes, ours: Path, use_case: UseCase, shared: Sequence[str], project: Path
 ) -> bool:
-    """Return True if a job with this archive has executed what one with the files in ``ours`` would execute.
+    """Return True if the archive of another job has the same effect as the files in ``ours``.
 
-    ``ours``, in ``project``, has all that is packed for a job, in the same places; ``shared`` are the
-    folders that usecase.toml names, relative to the project's.
+    ``ours``, in ``project``, has all files that are packed for a job, at the same paths. ``shared``: the folders that
+    usecase.toml names, relative to the project's.
     """
     with tempfile.TemporaryDirectory() as folder:
         # As deep as the folders of shared code reach above the project.
@@ -71,6 +71,6 @@ def is_same(
 
 
 def _counted(stage: Stage, run: Run, folder: Path, settings: UseCase, use_case: UseCase) -> dict[str, str]:
-    """Return what counts for the stage by this run's use case, and the stage's part of ``settings``."""
+    """Return the files that count for the stage by this run's use case, and the stage's part of ``settings``."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {**inputs(stage, folder, names, use_case, {}), **use_case_inputs(stage, run, settings)}

@@ -1,4 +1,4 @@
-"""The output of a SageMaker job in S3, in the terms of the local target: the same digests of the same files."""
+"""The output of a SageMaker job in S3, in the form of the local target: the same digests of the same files."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ REPORTS_VERSION = "reports_version"
 
 
 def listing_digest(items: Iterable[S3Object]) -> str:
-    """Return one digest of names, sizes and times: a cheap test for changed objects."""
+    """Return one digest of names, sizes and times, to detect changed objects without reading them."""
     return digest_bytes("\n".join(f"{item.key}:{item.size}:{item.modified}" for item in items).encode())
 
 
 def download(bucket: Bucket, artifact: str, folder: Path) -> Path:
-    """Return the folder with an artifact's files, or with one object, downloaded unless they exist."""
+    """Return the folder with an artifact's files, or with one object. Download them only if they are missing."""
     above = artifact[: artifact.rfind("/") + 1]
     for item in bucket.list_objects(artifact):
         path = folder / item.key.removeprefix(above)
@@ -46,7 +46,7 @@ def download(bucket: Bucket, artifact: str, folder: Path) -> Path:
 
 
 def outcome(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
-    """Return the result of a job that succeeded; raise StageFailed if its output is not as required."""
+    """Return the result of a job that succeeded. Raise StageFailed if its output is incomplete or invalid."""
     items = list(bucket.list_objects(artifact))
     read = _training if stage.kind is Kind.TRAINING else _processing
     result = read(stage, bucket, artifact, folder)
@@ -63,14 +63,14 @@ def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> St
 
 
 def reread(bucket: Bucket, record: StageRun) -> dict[str, Any]:
-    """Return the detail of another run's processing, read from the job's output instead of the record."""
+    """Return the details of another run's processing job, read from its output and not from the record."""
     content = bucket.get(record.artifact + PROFILE)
     kept = {name: value for name, value in record.detail.items() if name in OF_THE_JOB}
     return {**kept, **_detail(PROFILE, content.decode() if content else "{}")}
 
 
 def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
-    """Return the result of a training job; the digest of the archive is the model's identity."""
+    """Return the result of a training job. The archive's digest identifies the model."""
     model, reports = folder / PACKAGE, folder / "output.tar.gz"
     bucket.download(artifact + MODEL, model)
     members = {name.removeprefix("./") for name in _members(model)}
@@ -89,7 +89,7 @@ def _members(archive: Path) -> list[str]:
 
 
 def _member(archive: Path, name: str) -> str:
-    """Return the text of a file at the top of an archive; an empty object without the file."""
+    """Return the text of a file at the top of an archive; an empty JSON object if it is missing."""
     with tarfile.open(archive) as opened:
         for member in opened:
             content = opened.extractfile(member) if member.name.removeprefix("./") == name else None
@@ -99,7 +99,7 @@ def _member(archive: Path, name: str) -> str:
 
 
 def training_outputs(bucket: Bucket, trained: StageRun, *names: str) -> list[bytes | None]:
-    """Return files that a training wrote beside its metrics, from SageMaker's archive; an old one may have expired."""
+    """Return the files that a training wrote beside its metrics, from SageMaker's archive. It may have expired."""
     content = _reports(bucket, trained)
     if content is None:
         return [None for _ in names]
@@ -112,7 +112,7 @@ def training_outputs(bucket: Bucket, trained: StageRun, *names: str) -> list[byt
 def own_files(bucket: Bucket, trained: StageRun, folder: str, most: int, largest: int) -> dict[str, bytes | None]:
     """Return the files in a folder of a training's output by name; None for a file larger than ``largest``.
 
-    SageMaker packs no name that leads out of the folder: one comes from another writer, and is left out.
+    SageMaker packs no path that leads out of the folder. Such a path comes from another program and is left out.
     """
     content = _reports(bucket, trained)
     if content is None:
@@ -126,7 +126,7 @@ def own_files(bucket: Bucket, trained: StageRun, folder: str, most: int, largest
 
 
 def _reports(bucket: Bucket, trained: StageRun) -> bytes | None:
-    """Return the archive of a training's reports, in the verified version: jobs of other runs may write there."""
+    """Return a training's archive of reports in the verified version: jobs of other runs may write there."""
     version = trained.detail.get(REPORTS_VERSION)
     return None if version == "" else bucket.get(trained.artifact + REPORTS, version or "")
 

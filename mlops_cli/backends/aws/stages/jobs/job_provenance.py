@@ -1,9 +1,9 @@
 """Verify, before the approval, that the outputs of a run come from its own jobs and are unchanged.
 
-The steps and jobs of all runs share two roles, so the artifacts of one run may be written by another. Some things may
-not: CodePipeline's list of a run's actions, the input of a state machine's execution, SageMaker's record of a job with
-the request and the job's own message, and the versions of an object, which no role can delete. The deciding steps read
-these, and the run's own files.
+The steps and jobs of all runs share two roles, so another run may write the artifacts of this run. It cannot change
+CodePipeline's list of a run's actions, the input of a state machine's execution, SageMaker's record of a job with its
+request and message, or the versions of an object, which no role can delete. The deciding steps read these, and the
+run's own files.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ROW = re.compile(r"[^\0]+\0[0-9a-f]{64}\n")
 
 
 class JobProvenance:
-    """The provenance of one run; ``is_same_code`` compares the archive of another run's job with this run's files."""
+    """The provenance of one run. ``is_same_code``: compares another job's archive with this run's files."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class JobProvenance:
         self._descriptions: dict[str, dict[str, Any]] = {}
 
     def verify(self, stage: Stage, is_copied: bool) -> None:
-        """Raise StageFailed for the output of another job, of other code, or one that was written twice.
+        """Raise StageFailed if an output comes from another job or other code, or was written twice.
 
-        What a run has copied was verified with the files of the run that it is from.
+        The stages that a run has copied were verified with the files of their original run.
         """
         record = self._run.stage(stage.name)
         if not record.artifact:
@@ -91,7 +91,7 @@ class JobProvenance:
         return self._pipeline.actions(self._run.id)
 
     def _executed(self, stage: Stage) -> tuple[ActionRun | None, dict[str, Any]]:
-        """Return the action that waits for this run's job, and the document that its state machine was started with."""
+        """Return the action that waits for this run's job, and the input of its state machine's execution."""
         actions = latest_attempt(stage.name, self._actions)
         jobs = [action for action in actions if action.name == JOB and action.external]
         return (jobs[-1], self._document(jobs[-1])) if jobs else (None, {})
@@ -107,12 +107,12 @@ class JobProvenance:
             raise StageFailed(f"The output of {stage.name} does not come from this run's own job.", HINT)
 
     def _comparable(self, document: Mapping[str, Any]) -> str:
-        """Return the document as text, without the dataset: a person may have uploaded another dataset since."""
+        """Return the document as text, without the dataset: another dataset may have been uploaded since."""
         datasets = self._bucket.uri(FOLDER)
         return re.sub(re.escape(datasets) + r'[^"]*', datasets, json.dumps(document, sort_keys=True))
 
     def _verify_reused(self, stage: Stage) -> None:
-        """Raise StageFailed unless the job of another run has executed what this run's own one would have executed."""
+        """Raise StageFailed unless the other run's job has executed the same as this run's own job would."""
         artifact = self._run.stage(stage.name).artifact
         executed = self._description(stage.name, artifact)
         expected = self._job_builder.prepare(stage, self._run, _job_of(artifact))
@@ -136,7 +136,7 @@ class JobProvenance:
     def _is_equal_input(self, stage: Stage, expected: str, actual: str) -> bool:
         """Return True if an input at another address has the same content: code, or an output.
 
-        Any dataset passes here: _verify_dataset compares it.
+        Every dataset passes here, because _verify_dataset compares datasets.
         """
         keys = [self._bucket.key_of(uri) for uri in (expected, actual)]
         if all(key.startswith(FOLDER) for key in keys):
@@ -151,7 +151,7 @@ class JobProvenance:
         return self._folder_digest(source.name, theirs[1]) == source.output
 
     def _verify_dataset(self, stage: Stage, record: StageRun) -> None:
-        """Raise StageFailed if a processing job has read another dataset than the one that the run names."""
+        """Raise StageFailed if a processing job has read another dataset than the run names."""
         description, digest = self._description(stage.name, record.artifact), record.cache_inputs.get(THE_DATA, "")
         keys = (self._bucket.key_of(uri) for uri in _inputs(description).values())
         datasets = [self._dataset_digest(key, description) for key in keys if key.startswith(FOLDER)]
@@ -161,9 +161,9 @@ class JobProvenance:
             )
 
     def _dataset_digest(self, key: str, description: Mapping[str, Any]) -> str:
-        """Return the digest, or its beginning, of the data that a job has read; empty if it is not known.
+        """Return the digest, or its beginning, of the data that a job has read; empty if it is unknown.
 
-        The table lies under one key: its digest is that of the version which was the newest when the job was created.
+        A table always has the same key. Its digest is that of the version that was the newest when the job was created.
         """
         if named := NAMED_DATASET.fullmatch(key):
             return named[1]
@@ -178,7 +178,7 @@ class JobProvenance:
         return metadata.sha256 if metadata else ""
 
     def _verify_folder(self, stage: Stage, record: StageRun) -> None:
-        """Raise StageFailed unless a processing job's output has exactly the files of the job's own list, each once."""
+        """Raise StageFailed unless a processing job's output has exactly the files in the job's list, each once."""
         if self._folder_digest(stage.name, record.artifact) != record.output:
             raise StageFailed(f"The output of {stage.name} differs from its job's list of files.", HINT)
 
@@ -192,7 +192,7 @@ class JobProvenance:
         return digest_bytes("".join(sorted(rows)).encode())
 
     def _rows(self, stage: str, artifact: str) -> list[str]:
-        """Return name and digest of each file of the job, by its message, which only the job can write."""
+        """Return name and digest of each file of the job, from its message, which only the job can write."""
         job, description = _job_of(artifact), self._description(stage, artifact)
         rows: list[str] = []
         for digest in str(description.get("ExitMessage", "")).split():
@@ -217,9 +217,9 @@ class JobProvenance:
         return self._descriptions[job]
 
     def _verify_archives(self, stage: Stage, record: StageRun, ended: float) -> None:
-        """Raise StageFailed if model or reports of a training have a second version, or are newer than their job.
+        """Raise StageFailed if a training's model or reports have a second version or are newer than their job.
 
-        Record the version of the reports: they are read again, for as long as the model is compared with others.
+        Record the version of the reports, because later comparisons read them again.
         """
         keys = {self._bucket.full_key(record.artifact + name) for name in (MODEL, REPORTS)}
         versions = [version for version in self._bucket.versions(record.artifact + "output/") if version["Key"] in keys]
@@ -251,7 +251,7 @@ def _job_of(artifact: str) -> str:
 
 
 def _processing_part(name: str, request: Mapping[str, Any]) -> Any:
-    """Return one part of a processing job's request, or of SageMaker's description of it."""
+    """Return one part of a processing job's request, or of SageMaker's description of the job."""
     if name == "AppSpecification":
         parts = ("ImageUri", "ContainerEntrypoint", "ContainerArguments")
         return {part: request[name].get(part) for part in parts}
@@ -262,6 +262,6 @@ def _processing_part(name: str, request: Mapping[str, Any]) -> Any:
 
 
 def _inputs(request: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    """Return the addresses of a processing job's inputs by their places in the container and kinds."""
+    """Return the addresses of a processing job's inputs, by their paths in the container and their types."""
     inputs = (entry["S3Input"] for entry in request.get("ProcessingInputs", ()))
     return {(entry["LocalPath"], entry["S3DataType"]): entry["S3Uri"] for entry in inputs}

@@ -1,7 +1,7 @@
-"""A script job as a SageMaker request, from the same description as the local process. No IO.
+"""Build a SageMaker request for a script job, from the same description as the local process. No IO.
 
-The containers are AWS's TensorFlow images. A training job runs in script mode: the container's toolkit fetches the
-code, installs requirements.txt and calls the script. A processing job has no toolkit; ENTRYPOINT does the same.
+The containers are AWS's images. A training job runs in script mode: the container's toolkit downloads the code,
+installs requirements.txt and calls the script. A processing job has no toolkit; ENTRYPOINT does the same.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ PLAIN_NAME = re.compile(r"(?!sagemaker_)[A-Za-z_][\w-]*", re.ASCII)
 class JobSpec:
     """SageMaker's parameters of a job besides its script. ``inputs`` are S3 addresses by channel.
 
-    ``checkpoints`` is the key prefix that an interrupted or failed job continues from; ``isolated``: the container
-    needs no network; ``variables`` are the use case's own; ``secrets`` are addresses by name, never values; ``index``
-    is where the job installs packages from.
+    ``checkpoints``: the key prefix from which an interrupted or failed job continues. ``isolated``: the container needs
+    no network. ``variables``: those of the use case. ``secrets``: addresses by name, never values. ``index``: the
+    package index for the job's installations.
     """
 
     name: str
@@ -87,9 +87,9 @@ class JobSpec:
 
 
 def job_name(endpoint: str, stage: str, run_id: str, attempt: str) -> str:
-    """Return a name, unique per execution and attempt, with the endpoint's name as prefix: the roles require it.
+    """Return a name that is unique for each execution and attempt. The roles require the endpoint's name as prefix.
 
-    An endpoint's name has no two dashes, so these end it: `x-dev--*` are no jobs of the endpoint `x-dev-eu`.
+    An endpoint's name has no double dash, so a double dash ends the prefix: `x-dev--*` matches no job of `x-dev-eu`.
     """
     return f"{endpoint}--{stage[:9]}-{run_id[:6]}-{attempt}"[:NAME_LENGTH]
 
@@ -138,7 +138,7 @@ def processing_request(
 
 
 def digests_prefix(output: str) -> str:
-    """Return where the lists of files lie that a processing job has written to ``output``: beside it."""
+    """Return the key prefix, beside ``output``, of the lists of files that processing jobs write."""
     return f"{output.rstrip('/')}-digests/"
 
 
@@ -160,9 +160,9 @@ def _input(name: str, uri: str, path: str) -> Request:
 
 
 def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec) -> Request:
-    """Return the parameters of CreateTrainingJob, in script mode. Raise MlopsError for an unknown sharded channel.
+    """Return the parameters of CreateTrainingJob in script mode. Raise MlopsError for an unknown sharded channel.
 
-    The network stays open even without requirements: the container's toolkit fetches the code itself.
+    The network stays enabled even without requirements, because the container's toolkit downloads the code itself.
     """
     sharded, channels = spec.machine.sharded_channel, sorted(spec.inputs)
     if sharded and sharded not in channels:
@@ -191,7 +191,7 @@ def _variables(spec: JobSpec) -> dict[str, str]:
 
 
 def needs_launcher(hyperparameters: Mapping[str, Hyperparameter]) -> bool:
-    """Return True if the toolkit's command line could change a value: the launcher must then be packed as LAUNCHER."""
+    """Return True if the toolkit's command line could change a value: then the launcher must be packed as LAUNCHER."""
     return not all(_is_plain(name, value) for name, value in hyperparameters.items())
 
 
@@ -200,7 +200,7 @@ def _is_plain(name: str, value: Hyperparameter) -> bool:
 
 
 def _hyperparameters(script: str, hyperparameters: Mapping[str, Hyperparameter], spec: JobSpec) -> dict[str, str]:
-    """Return script mode's parameters and the script's; each value is a quoted string, since the toolkit reads JSON."""
+    """Return script mode's parameters and the script's. The toolkit reads JSON, so each value is a quoted string."""
     launched = bool(spec.secrets or spec.index.secret) or needs_launcher(hyperparameters)
     values = {
         "sagemaker_program": LAUNCHER if launched else script,
@@ -227,7 +227,7 @@ def _cluster(machine: JobInstances) -> Request:
 
 
 def _stopping_condition(machine: JobInstances) -> Request:
-    """Return the time limits; with spot instances, waiting counts, too, and includes the run time."""
+    """Return the time limits. With spot instances, the waiting time is limited too, and includes the run time."""
     waiting = {"MaxWaitTimeInSeconds": machine.max_wait_minutes * 60} if machine.spot else {}
     return {"MaxRuntimeInSeconds": machine.max_runtime_minutes * 60, **waiting}
 

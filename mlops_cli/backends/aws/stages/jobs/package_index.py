@@ -1,4 +1,4 @@
-"""A company's package index, as jobs install from it."""
+"""A company's package index from which jobs install."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ RENAMED_REQUIREMENTS = "mlops_requirements.txt"
 
 @dataclass(frozen=True)
 class PackageIndex:
-    """``secret`` is the address of the credential; empty if the index needs none."""
+    """``secret``: the address of the credential; empty if the index needs none."""
 
     url: str = ""
     secret: str = ""
 
     @property
     def variables(self) -> dict[str, str]:
-        """Return the variables of a job: pip reads the first one, the installer both."""
+        """Return the variables of a job: pip reads the first one, the installer reads both."""
         return {name: value for name, value in ((URL, self.url), (ADDRESS, self.secret)) if value}
 
     @property
