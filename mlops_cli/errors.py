@@ -1,4 +1,4 @@
-"""The error that a user sees: the cause, the next step, and the exit code."""
+"""The errors that a user sees: the cause, the next step, and the exit code."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EXIT_INTERRUPTED = 130
 
 
 class MlopsError(Exception):
-    """An error that a user can understand and act on; printed as two lines, never as a traceback.
+    """An error that a user can understand and fix. It is printed as two lines, never as a traceback.
 
-    ``message``: the event and its cause; ``hint``: the one command or change to make next.
+    ``message``: the problem and its cause. ``hint``: the one command or change to make next.
     """
 
     def __init__(self, message: str, hint: str = "", exit_code: int = EXIT_ERROR) -> None:

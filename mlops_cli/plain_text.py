@@ -1,4 +1,4 @@
-"""Text from outside (files, scripts, services) made plain, so that it cannot steer a terminal or fill a message."""
+"""Clean text from outside (files, scripts, services): it can neither steer a terminal nor flood a message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNSAFE_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 
 
 def printable(text: str) -> str:
-    """Return the text with everything escaped that a terminal would obey; newlines and tabs stay."""
+    """Return the text with all terminal control characters escaped. Newlines and tabs stay."""
     return _escaped(text, "\n\t")
 
 
@@ -34,7 +34,7 @@ def log_line(text: str) -> str:
 
 
 def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Return the text; of a long one the beginning, and its length."""
+    """Return the text; if it is too long, only its beginning and its length."""
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
@@ -47,7 +47,7 @@ def _escaped(text: str, kept: str) -> str:
 
 
 def _code(character: str) -> str:
-    """Return an escape; of a byte that could not be decoded, the byte's."""
+    """Return the escape of a character; for a byte that could not be decoded, the byte's escape."""
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()

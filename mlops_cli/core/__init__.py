@@ -1,1 +1,1 @@
-"""Stages, runs, cache keys and the engine. No IO."""
+"""Stages, runs, cache keys and the engine. No IO, except in bootstrap/."""

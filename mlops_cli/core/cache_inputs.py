@@ -18,19 +18,19 @@ _NO_CODE = (*READ, "column ", "package ", "variable ", "secret ")
 
 
 def code_files(cache_inputs: Mapping[str, str]) -> dict[str, str]:
-    """Return the digests of the project's code: its names are paths, such as training/train.py or src/shop/a.py."""
+    """Return the digests of the project's code. The names are paths, such as training/train.py or src/shop/a.py."""
     return {name: value for name, value in cache_inputs.items() if "/" in name and not name.startswith(_NO_CODE)}
 
 
 def digest_cache_inputs(cache_inputs: Mapping[str, str]) -> str:
-    """Return one digest of the cache inputs, in any order.
+    """Return one digest of the cache inputs, independent of their order.
 
-    Recorded reads are left out: they are compared separately.
+    Recorded reads are left out, because they are compared separately.
     """
     counted = {name: value for name, value in cache_inputs.items() if not name.startswith(READ)}
     return digest_bytes(json.dumps(counted, sort_keys=True).encode())
 
 
 def with_reads(cache_inputs: Mapping[str, str], read: Mapping[str, str]) -> dict[str, str]:
-    """Return the cache inputs with the reads of the latest execution in place of an earlier one's."""
+    """Return the cache inputs with the reads of the latest execution instead of those of an earlier one."""
     return {**{name: value for name, value in cache_inputs.items() if not name.startswith(READ)}, **read}

@@ -1,4 +1,4 @@
-"""The findings of health checks, as data: the finding, its reason, and the command that fixes it."""
+"""The findings of health checks, as data: the problem, its reason, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_cli.errors import MlopsError
 class State(str, Enum):
     """FAILURE: a command would fail. WARNING: a command may fail, or an unused resource costs money.
 
-    A check that could not be made is a WARNING, too.
+    A check that could not run is a WARNING, too.
     """
 
     OK = "ok"
@@ -23,7 +23,7 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding. ``message``: a sentence or a figure; ``reason``: its cause; ``fix``, if possible a command.
+    """One finding. ``message``: a sentence or a figure; ``reason``: its cause; ``fix``: a command if possible.
 
     A finding that is OK has only ``message``.
     """
@@ -47,7 +47,7 @@ class Check:
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Yield the findings of the checks; a check that raises is a finding itself, and stops no other."""
+    """Yield the findings of the checks. A check that raises becomes a finding and stops no other check."""
     for check in checks:
         try:
             yield from check.find()
@@ -74,7 +74,7 @@ def repeated_setting(problem: str) -> Finding:
 
 
 def settings_failure(problem: str) -> Finding:
-    """Return the failure of a setting or of the use case: all other checks depend on it."""
+    """Return the failure for a wrong setting or use case. All other checks depend on these."""
     return Finding(
         "settings",
         State.FAILURE,

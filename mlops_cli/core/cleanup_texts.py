@@ -1,6 +1,6 @@
-"""The texts of `cleanup`: the reasons in its plan on both targets, its question and its result.
+"""The texts of `cleanup`: the reasons in its plan, its question and its result, for both targets. No IO.
 
-The descriptions of files in .mlops/ are beside their names: ``backends/local/cleanup/owned_files.py``. No IO.
+The descriptions of files in .mlops/ are beside their names, in ``backends/local/cleanup/owned_files.py``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def remaining(resource: str, reason: str) -> str:
 
 
 def verified(kept: Sequence[str], keep_data: bool) -> str:
-    """Return the result of the final check; ``kept``: everything of mlops that stays."""
+    """Return the result of the final check. ``kept``: everything of mlops that stays."""
     if kept:
         return f"verified: of everything that mlops created, only {', '.join(kept)} remain"
     return "verified: no resources created by mlops remain" + (" except the data" if keep_data else "")

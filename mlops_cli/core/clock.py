@@ -1,4 +1,4 @@
-"""The clock of records: it never goes back, so that runs and decisions keep the order of their making."""
+"""The clock of records. It never goes back, so runs and decisions keep their order."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _latest = 0.0
 
 
 def not_before(seconds: float) -> None:
-    """Let all further times be later than this recorded one."""
+    """Let all later times be after this recorded time."""
     global _latest
     _latest = max(_latest, seconds)
 
 
 def now() -> float:
-    """Return the seconds since the epoch; if the system's clock has gone back, this one stays ahead of it."""
+    """Return the seconds since the epoch. If the system's clock goes back, this clock does not."""
     global _ahead, _latest
     moment = time.time() + _ahead
     if moment < _latest:

@@ -1,6 +1,6 @@
 """Costs as data: quantities, prices, sums, and limits. No IO.
 
-An unknown price stays unknown: no default stands in for one. Money is in US dollars.
+An unknown price stays unknown: there is no default. Money is in US dollars.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Unit(str, Enum):
 
 @dataclass(frozen=True)
 class Price:
-    """A price. ``published``: the price list's date, as AWS writes it; ``asked``: the time of reading, in seconds."""
+    """A price. ``published``: the date in AWS's price list; ``asked``: the time of reading, in seconds."""
 
     amount: float
     unit: Unit
@@ -34,9 +34,9 @@ class Price:
 
 @dataclass(frozen=True)
 class CostItem:
-    """One resource: ``quantity`` units at ``price`` per run, or at any time if ``is_recurring``.
+    """One resource: ``quantity`` units at ``price`` for each run, or all the time if ``is_recurring``.
 
-    ``most``: the quantity up to which it scales by itself. ``unknown_reason``: the reason for a missing price.
+    ``most``: the quantity up to which it scales by itself. ``unknown_reason``: why the price is missing.
     """
 
     resource: str
@@ -62,7 +62,7 @@ class CostItem:
 
     @property
     def per_hour(self) -> float | None:
-        """The price per hour, of an item billed by the hour."""
+        """The hourly price of an item that is billed by the hour."""
         return self._at_price(self.quantity) if self.is_recurring and self.unit is Unit.HOUR else None
 
     @property
@@ -79,7 +79,7 @@ class CostItem:
 
 @dataclass(frozen=True)
 class Costs:
-    """Items with and without a price; ``by_use`` names usage-based costs, impossible to estimate."""
+    """Items with and without a price. ``by_use``: names of costs by use, which cannot be estimated."""
 
     lines: tuple[CostItem, ...] = ()
     by_use: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class Costs:
 
     @property
     def per_run(self) -> float:
-        """The sum of the known prices; so are the other sums."""
+        """The sum of the known prices. The other sums, too, include only known prices."""
         return _total(line.per_run for line in self.lines)
 
     @property
@@ -120,12 +120,12 @@ def _total(amounts: Iterable[float | None]) -> float:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits by the name of the setting; a missing entry is no limit."""
+    """Cost limits by the name of the setting. A missing entry is no limit."""
 
     amounts: Mapping[str, float] = field(default_factory=dict)
 
     def exceeded_limits(self, costs: Costs) -> list[str]:
-        """Return, as text, the limits that the known costs exceed; a month counts at the largest scale."""
+        """Return, as text, the limits that the known costs exceed. A month is counted at the largest scale."""
         sums = (
             ("MAX_RUN_COST", "this run may cost {}", costs.per_run),
             ("MAX_MONTHLY_COST", "the endpoint may cost {} a month", costs.most_per_month),
@@ -151,7 +151,7 @@ def no_cost_check(costs: Costs) -> None:
 
 
 def money(amount: float) -> str:
-    """Return an amount with cents; small amounts with more digits."""
+    """Return an amount with cents. Small amounts have more digits."""
     if amount == 0 or amount >= 10:
         return f"${amount:,.2f}"
     whole, parts = f"{amount:.4f}".split(".")

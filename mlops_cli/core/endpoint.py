@@ -1,4 +1,4 @@
-"""The endpoint's state, the same on every target."""
+"""The endpoint's state, the same for every target."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EndpointState(str, Enum):
-    """ABSENT: never deployed or removed. FAILED: deployed and not running."""
+    """ABSENT: never deployed, or removed. FAILED: deployed, but not running."""
 
     ABSENT = "absent"
     UPDATING = "updating"
@@ -21,11 +21,11 @@ class EndpointState(str, Enum):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The endpoint. ``live_digest``: reported by the endpoint itself; ``deployed_digest``: expected by the record.
+    """The endpoint. ``live_digest``: the model by the endpoint itself; ``deployed_digest``: by the run store.
 
-    ``approved_digest`` equals ``deployed_digest`` if that model should be live; else ``objection`` is the reason
-    against it. ``changed_files`` of the model package were changed on disk while it is served; ``incidents`` are the
-    last restarts of the server's worker; ``hosts`` are the host names of ENDPOINT_HOSTS that it answers to.
+    ``approved_digest`` equals ``deployed_digest`` if that model may be live; otherwise ``objection`` is the reason why
+    it may not. ``changed_files``: files of the model package that were changed on disk while it is served.
+    ``incidents``: the last restarts of the server's worker. ``hosts``: the host names in ENDPOINT_HOSTS.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class InvocationResponse:
-    """The response to one request; ``seconds`` up to the last byte."""
+    """The response to one request. ``seconds``: until the last byte."""
 
     status: int
     body: bytes

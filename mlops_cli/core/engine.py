@@ -1,7 +1,7 @@
-"""The engine: take a run from stage to stage, reuse unchanged results, stop at the approval, resume.
+"""The engine: go through the stages of a run, reuse unchanged results, stop at the approval, resume.
 
-It decides and records; a StageExecutor runs the stages and stores their records. Resuming needs no code of its own: a
-finished stage is one with its key on record, in this run or another.
+It decides and records. A StageExecutor runs the stages and stores their records. Resuming needs no extra code: a stage
+is finished if its key is on record, in this run or another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlops_cli.errors import EXIT_ERROR, EXIT_STAGE_FAILED, MlopsError
 
 
 class StageFailed(MlopsError):
-    """A stage without an output; the run keeps the earlier stages, and ``detail`` of this one."""
+    """A stage without an output. The run keeps the earlier stages, and this stage's ``detail``."""
 
     def __init__(self, message: str, hint: str, detail: dict[str, Any] | None = None) -> None:
         super().__init__(message, hint, EXIT_STAGE_FAILED)
@@ -35,7 +35,7 @@ class StageFailed(MlopsError):
 class StageResult:
     """The result of a stage: the digest of its output, its location, and details.
 
-    ``status`` is WAITING for a person's decision, or RUNNING for work that was handed over.
+    ``status``: WAITING for a person's decision, or RUNNING if another process does the work.
     """
 
     output: str = ""
@@ -49,15 +49,15 @@ class StageExecutor(Protocol):
     """Runs stages and stores their records."""
 
     def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
-        """Return the cache inputs of a stage: all that its output depends on, by name."""
+        """Return the cache inputs of a stage, by name: everything that its output depends on."""
 
     def key(self, cache_inputs: dict[str, str]) -> str: ...
 
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
-        """Return a finished execution with this key and an existing output, the run's own one first."""
+        """Return a finished execution with this key and an existing output, preferably the run's own."""
 
     def previous(self, stage: Stage) -> StageRun | None:
-        """Return the last finished execution of the stage, with any key."""
+        """Return the last finished execution of the stage with any key."""
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult: ...
 
@@ -83,7 +83,7 @@ class CacheDecision:
 
 
 def decide_reuse(stage: Stage, run: Run, executor: StageExecutor, stages: Sequence[Stage] = STAGES) -> CacheDecision:
-    """Decide about one stage; its input stages must have an output."""
+    """Decide whether to reuse one stage. Its input stages must have an output."""
     cache_inputs = executor.cache_inputs(stage, run)
     key = executor.key(cache_inputs)
     forced = is_forced(stage, run, stages)
@@ -100,7 +100,7 @@ def is_forced(stage: Stage, run: Run, stages: Sequence[Stage] = STAGES) -> bool:
 
 
 def explain_cache_miss(previous: StageRun | None, cache_inputs: dict[str, str]) -> str:
-    """Return, as text, the difference from the last finished execution."""
+    """Return, as text, what differs from the last finished execution."""
     if previous is None:
         return "first run"
     names = sorted(previous.cache_inputs.keys() | cache_inputs.keys())
@@ -127,10 +127,10 @@ def is_up_to_date(run: Run, executor: StageExecutor, stages: Sequence[Stage] = S
 def run_stages(
     run: Run, executor: StageExecutor, view: RunView, start: str = "", stages: Sequence[Stage] = STAGES
 ) -> Run:
-    """Execute or reuse stage after stage, until the end or until a person must decide.
+    """Execute or reuse stage after stage, to the end or until a person must decide.
 
-    Stages before ``start`` are taken as they are, even if their inputs have changed: an approval deploys the model that
-    was approved. Raise StageFailed, with the run saved as failed, for a stage without an output.
+    The stages before ``start`` are not executed again, even if their inputs have changed: an approval deploys the model
+    that was approved. If a stage has no output, save the run as failed and raise StageFailed.
     """
     run.status = Status.RUNNING
     for stage in stages[position(start, stages) if start else 0 :]:
@@ -147,7 +147,7 @@ def _finish_run(run: Run, status: Status, executor: StageExecutor) -> Run:
 
 
 def run_or_reuse_stage(stage: Stage, run: Run, executor: StageExecutor, view: RunView, stages: Sequence[Stage]) -> None:
-    """Run the stage, or reuse a cached result, and save its output, its wait or its failure."""
+    """Run the stage or reuse a cached result. Save its output, its wait or its failure."""
     record = run.stage(stage.name)
     with _save_on_error(record, run, executor, view):
         cache_decision = decide_reuse(stage, run, executor, stages)
@@ -186,7 +186,7 @@ def _reuse_result(record: StageRun, source: StageRun, cache_decision: CacheDecis
 def _save_on_error(record: StageRun, run: Run, executor: StageExecutor, view: RunView) -> Iterator[None]:
     """Save the stage's record before any exception leaves the block.
 
-    Any MlopsError of a stage becomes its failure; the hint keeps the run's --set.
+    Any MlopsError of a stage becomes its failure. The hint repeats the run's --set.
     """
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def number(value: float) -> str:
-    """Return three decimals, for shares of one; fewer for large numbers, the first digits of tiny ones."""
+    """Return three decimals for shares of one, fewer for large numbers, and the first digits of tiny ones."""
     size = abs(value)
     if size >= 100:
         return f"{value:,.1f}" if size < 10_000 else f"{value:,.0f}"

@@ -19,8 +19,8 @@ class Action(str, Enum):
 class Change:
     """One resource of a plan.
 
-    ``data_loss`` names data that the change destroys for good. ``created_by_mlops`` marks a resource that
-    mlops created and that stays.
+    ``data_loss``: the data that the change destroys for good. ``created_by_mlops``: mlops created this resource, which
+    stays.
     """
 
     action: Action

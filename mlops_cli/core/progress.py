@@ -1,4 +1,4 @@
-"""Progress of long work, reported without knowing the display."""
+"""Progress of long work, reported independently of the display."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Report(Protocol):
-    """Called now and then with the progress of one phase.
+    """Called from time to time with the progress of one phase.
 
     ``done`` and ``total`` are in ``unit`` ("B" for bytes, "rows", ...); ``total`` is None if unknown. A phase begins
     with its first call and ends with the first call of another phase.
@@ -23,7 +23,7 @@ def no_report(phase: str, done: int, total: int | None, unit: str) -> None:
 
 @dataclass(frozen=True)
 class ResourceEvent:
-    """One step of a resource that is created, changed or deleted.
+    """One step in the creation, change or deletion of a resource.
 
     ``group``: its stack or folder; ``kind``: its type; ``status``: the target's own word; ``at``: seconds since the
     epoch.

@@ -41,7 +41,7 @@ class UsedResource:
 
 @dataclass(frozen=True)
 class Step:
-    """One command of the rehearsal; ``problem`` is empty if it succeeded."""
+    """One command of the rehearsal. ``problem``: empty if it succeeded."""
 
     command: str
     seconds: float
@@ -50,7 +50,7 @@ class Step:
 
 @dataclass
 class Rehearsal:
-    """The results so far; ``not_shown``: its limits as to the real AWS."""
+    """The results so far. ``not_shown``: what the rehearsal cannot show about the real AWS."""
 
     steps: list[Step] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -73,11 +73,11 @@ class Rehearsal:
         return [decision for decision in self.decisions if decision.allowed]
 
     def actions(self, principal: str) -> list[str]:
-        """Return the actions that a role or the user has needed and had."""
+        """Return the actions that a role or the user has used successfully."""
         return sorted({decision.action for decision in self.used if decision.principal == principal})
 
     def has_needed(self, grant: Grant) -> bool:
-        """Return True if the role has had the action, also after the list of unused ones was made."""
+        """Return True if the role has used the action, even after the list of unused actions was made."""
         return any(fnmatchcase(action, grant.action) for action in self.actions(grant.role))
 
     @property
@@ -103,6 +103,6 @@ def _dicts(values: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def short_role(name: str) -> str:
-    """Return a role's name in its template: CloudFormation puts the stack's name before it, and a code behind it."""
+    """Return a role's name in its template, without the stack's name and the code that CloudFormation adds."""
     parts = name.rsplit("-", 2)
     return parts[1] if len(parts) == 3 else name

@@ -1,4 +1,4 @@
-"""A run: one pass through the stages, the same data on every target."""
+"""A run: one pass through the stages, with the same data on every target."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
 class StageRun:
     """One stage of one run.
 
-    ``key`` is the digest of ``cache_inputs``, its cache inputs; ``output`` the digest of its output, kept at
-    ``artifact``. Times are seconds since the epoch.
+    ``key``: the digest of ``cache_inputs``. ``output``: the digest of the stage's output, stored at ``artifact``. Times
+    are seconds since the epoch.
     """
 
     name: str
@@ -81,7 +81,7 @@ def stage_run_from(values: Mapping[str, Any]) -> StageRun:
 
 @dataclass
 class Run:
-    """``forced_from``: from this stage on nothing older than the run is reused."""
+    """``forced_from``: from this stage on, nothing older than the run is reused."""
 
     id: str
     created_at: float
@@ -95,7 +95,7 @@ class Run:
         return next(stage for stage in self.stages if stage.name == name)
 
     def _role(self, stage: Stage) -> StageRun:
-        """Return the stage's record; a pending one if the run's list of stages has none."""
+        """Return the stage's record; a pending one if the run has none."""
         return next((record for record in self.stages if record.name == stage.name), StageRun(stage.name))
 
     @property
@@ -124,7 +124,7 @@ class Run:
 
     @property
     def current(self) -> StageRun | None:
-        """The first stage without an output, or None when all are done."""
+        """The first stage without an output, or None if all have one."""
         return next((stage for stage in self.stages if not stage.status.has_output), None)
 
 
@@ -156,7 +156,7 @@ def copy_earlier_stages(name: str, run: Run, source: Run) -> None:
 
 
 def has_all_before(name: str, run: Run) -> bool:
-    """True if a run that begins at the stage ``name`` can copy from this one."""
+    """True if a run that begins at the stage ``name`` can copy the earlier stages from this run."""
     return all(stage.status.has_output for stage in run.stages[: position(name)])
 
 
@@ -176,7 +176,7 @@ class RunRequest:
 
 
 def find_run(runs: list[Run], prefix: str) -> Run:
-    """Return the run with an id that begins with ``prefix``; without a prefix the first of ``runs`` (the newest)."""
+    """Return the run whose id begins with ``prefix``; without a prefix the first (newest) of ``runs``."""
     if not runs:
         raise no_run_error()
     matches = [run for run in runs if run.id.startswith(prefix)] if prefix else runs[:1]
@@ -198,7 +198,7 @@ def set_options(overrides: Mapping[str, str]) -> str:
 
 
 def describe_kept_overrides(overrides: Mapping[str, str]) -> str:
-    """Return the note on the overrides that a continued run keeps, and how to drop them; "" without any."""
+    """Return a note on the overrides that a continued run keeps and how to remove them; "" if there are none."""
     if not overrides:
         return ""
     options = set_options(overrides)
@@ -218,7 +218,7 @@ def superseded_error(run: Run, newer: str) -> MlopsError:
 
 
 def has_decision(run: Run, approved: bool) -> bool:
-    """Return True if the run's model was already approved (or rejected), in this run or, reused, in another one."""
+    """Return True if the run's model was approved (or rejected) before, in this run or in another one."""
     if not approved:
         return run.status is Status.REJECTED
     is_refused = run.status is Status.SUPERSEDED or (run.decision is not None and not run.decision.approved)
@@ -226,7 +226,7 @@ def has_decision(run: Run, approved: bool) -> bool:
 
 
 def overtaken_error(run: Run) -> MlopsError:
-    """Return the error for an approved run if its model is not, or no longer, the one to deploy."""
+    """Return the error for an approved run whose model must not be deployed, or not any more."""
     return MlopsError(
         f"The model of run {run.id} was approved, but it was rejected or replaced by another model since.",
         "See which model is deployed: mlops models. To deploy this one again: mlops rollback --to VERSION",
@@ -254,7 +254,7 @@ def not_waiting_error(run: Run) -> MlopsError:
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, str]:
-    """Return ``["train.epochs=3"]`` as a mapping. A value is kept as typed, and may be empty."""
+    """Return ``["train.epochs=3"]`` as a mapping. A value is kept as typed and may be empty."""
     for pair in pairs:
         name, equals, _ = pair.partition("=")
         if not (name.strip() and equals):

@@ -1,7 +1,7 @@
-"""Recognize secrets: files, variables, parts of a text. The only place that does. No IO.
+"""Recognize secrets: files, variables, parts of a text. No other module does. No IO.
 
-A secret is withheld from scripts, gates and the endpoint, is never sent to AWS, and is not shown: every text on its way
-to a log, a record, a page, MLflow or the terminal passes through ``without_secrets`` or ``hidden``.
+Scripts, gates and the endpoint do not get a secret. It is never sent to AWS and never shown: every text for a log, a
+record, a page, MLflow or the terminal passes through ``without_secrets`` or ``hidden``.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ _known: list[str] = []
 
 
 def is_secret_file(name: str) -> bool:
-    """Return True if a file may be secret by its path, relative to the project; examples are not."""
+    """Return True if a file may be secret by its path, relative to the project. Example files are not."""
     parts = PurePosixPath(name.lower()).parts
     if _is_example(parts[-1]) and not any(_is_listed(part) for part in parts[:-1]):
         return False
@@ -115,7 +115,7 @@ def has_secret_content(name: str, head: bytes) -> bool:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a variable of this name may contain a secret, with any value."""
+    """Return True if a variable of this name may contain a secret, whatever its value."""
     return bool(re.search(ANYWHERE, name) or re.search(BETWEEN, name))
 
 
@@ -124,15 +124,15 @@ def is_secret_variable(name: str, value: str) -> bool:
 
 
 def secret_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return the names of the variables with a value that may be secret."""
+    """Return the names of the variables whose values may be secret."""
     return sorted(name for name, value in environ.items() if value and is_secret_variable(name, value))
 
 
 def known_secrets(variables: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """Return the values that are secrets in any text: of variables with such a name, and passwords in addresses.
+    """Return the values that are secret in any text: of variables with a secret's name, and passwords in addresses.
 
-    A path or an ARN is none, nor a value so short that it may stand anywhere, nor one of mlops' own variables: those
-    name what it works with, for example the prefix of the keys in a bucket.
+    A path or an ARN is not secret. A very short value is not hidden, because it may occur anywhere. The variables of
+    mlops itself are not secret: they name things such as the prefix of the keys in a bucket.
     """
     variables = list(variables)
     values = [value for name, value in variables if is_secret_name(name) and not name.startswith(OWN)]
@@ -149,12 +149,12 @@ def set_known_secrets(values: Iterable[str]) -> None:
 
 
 def add_known_secrets(values: Iterable[str]) -> None:
-    """Hide the values of declared secrets, too: they are secret in any form."""
+    """Hide the values of declared secrets, too. They are secret in any form."""
     set_known_secrets({*_known, *_forms(line for line in _lines(values) if len(line) >= LEAST_DECLARED)})
 
 
 def is_too_short(value: str) -> bool:
-    """Return True for the value of a declared secret that is not hidden: such a short text may occur anywhere."""
+    """Return True for a declared secret that is too short to be hidden: its text may occur anywhere."""
     return len(value.strip()) < LEAST_DECLARED
 
 
@@ -168,14 +168,14 @@ def _forms(lines: Iterable[str]) -> frozenset[str]:
 
 
 def without_secrets(text: str) -> str:
-    """Return the text without passwords, keys and tokens, by their form or their name, and without known secrets."""
+    """Return the text without passwords, keys and tokens (by form or name), and without known secrets."""
     for secret in _known:
         text = text.replace(secret, HIDDEN)
     return _without_patterns(text)
 
 
 def hidden(value: Any, name: str = "") -> Any:
-    """Return a document with every text in it without secrets; ``name`` is the value's own."""
+    """Return a document with the secrets removed from every text. ``name``: the name of the value itself."""
     if isinstance(value, str):
         return HIDDEN if value and names_secret_value(name) else without_secrets(value)
     if isinstance(value, Mapping):
@@ -184,7 +184,7 @@ def hidden(value: Any, name: str = "") -> Any:
 
 
 def names_secret_value(name: str) -> bool:
-    """Return True if the value of a hyperparameter or field of this name is not shown."""
+    """Return True if the value of a hyperparameter or field with this name is not shown."""
     return re.search(_NAMED, name) is not None
 
 

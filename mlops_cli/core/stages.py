@@ -15,7 +15,7 @@ DOWNLOAD = "download-data"
 
 
 class Kind(str, Enum):
-    """The kind of execution; each target has one executor per kind."""
+    """The kind of execution. Each target has one executor for each kind."""
 
     PROCESSING = "processing"
     TRAINING = "training"
@@ -26,10 +26,10 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the lifecycle.
+    """One stage of the lifecycle.
 
-    ``script`` is relative to ``training/``, as are the scripts that it ``packs`` into its output, if they exist.
-    ``inputs``: the stages whose output it reads, the main one first, or DATA for the dataset of ``download-data``.
+    ``script`` is relative to ``training/``. So are the scripts that it ``packs`` into its output, if they exist.
+    ``inputs``: the stages whose output it reads, the main one first; DATA is the dataset of ``download-data``.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Stage:
 
     @property
     def folders(self) -> dict[str, str]:
-        """The inputs that are folders, by the name that a script knows them under; the first one is FIRST_INPUT."""
+        """The inputs that are folders, by the name that a script uses. The first one is FIRST_INPUT."""
         sources = [source for source in self.inputs if source != DEPLOYMENT.name]
         return {source.replace("-", "_") if number else FIRST_INPUT: source for number, source in enumerate(sources)}
 

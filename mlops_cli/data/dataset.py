@@ -1,7 +1,7 @@
 """The project's dataset: downloaded from any source, checked row by row, written completely or not at all.
 
-``download`` leaves the data in its folder, dataset.csv (UTF-8, the schema's columns) or files/ (without a schema) and,
-written last, the metadata dataset.json. Unfinished files are in partial/ and are either continued or replaced.
+``download`` writes dataset.csv (UTF-8, the schema's columns), or files/ without a schema, and then the metadata
+dataset.json. Unfinished files are in partial/; a later download continues or replaces them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def download(request: DataRequest, folder: Path, report: Report) -> tuple[Datase
 
 
 def is_current(request: DataRequest, key: str, document: dict[str, Any]) -> bool:
-    """Return True if the request would download the dataset with this metadata."""
+    """Return True if the request would download the dataset that this metadata describes."""
     origins = document.get("origins", [])
     if document.get("request") != key or len(origins) != len(request.sources):
         return False
@@ -121,7 +121,7 @@ def _build_table(request: DataRequest, key: str, unfinished: Path, report: Repor
 
 
 def _build_files(request: DataRequest, key: str, unfinished: Path, report: Report) -> tuple[DatasetInfo, Path]:
-    """Write the files of all sources, those in archives unpacked, and the metadata."""
+    """Write the files of all sources and the metadata. Unpack archives."""
     remove_tree(unfinished)
     collector, fetched_sources = FileCollector(unfinished, report), []
     for number, source in enumerate(sources_of(request)):
@@ -168,7 +168,7 @@ def _write_metadata(dataset: DatasetInfo, key: str, sources: Sequence[FetchedSou
 
 
 def _commit(folder: Path, unfinished: Path, dataset: DatasetInfo, metadata: Path) -> DatasetInfo:
-    """Move the data into place, dataset.json last: a kill in between leaves no dataset, never a wrong one."""
+    """Move the data into place, dataset.json last: after a kill there is no dataset rather than a wrong one."""
     (folder / JSON_NAME).unlink(missing_ok=True)
     for name in {CSV_NAME, FILES} - {unfinished.name}:
         remove_tree(folder / name)
@@ -189,7 +189,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _existing(folder: Path) -> DatasetInfo | None:
-    """Return the dataset in the folder; None if it is missing or modified."""
+    """Return the dataset in the folder; None if it is missing or was modified."""
     try:
         return load(folder)
     except MlopsError:  # a new one replaces it
@@ -197,7 +197,7 @@ def _existing(folder: Path) -> DatasetInfo | None:
 
 
 def _remove_other_partials(folder: Path, key: str) -> None:
-    """Remove the unfinished files of other requests: they will not be continued."""
+    """Remove the unfinished files of other requests, because no download continues them."""
     for path in (folder / PARTIAL).glob("*"):
         if path.name != key[:16]:
             remove_tree(path)
@@ -210,7 +210,7 @@ def _remove_unpacked(scratch: Path) -> None:
 
 @contextlib.contextmanager
 def _translate_io_errors(folder: Path) -> Iterator[None]:
-    """Raise MlopsError for an OSError, with one clear line."""
+    """Raise MlopsError, with one clear line, instead of an OSError."""
     try:
         yield
     except OSError as error:

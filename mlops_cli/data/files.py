@@ -1,4 +1,4 @@
-"""A dataset without a schema: the files of its sources as they are, in one folder."""
+"""A dataset without a schema: the unchanged files of its sources in one folder."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def is_clutter(path: PurePosixPath) -> bool:
 
 
 def plain_files(folder: Path) -> list[tuple[PurePosixPath, Path]]:
-    """Return all files below a folder with their names in it, sorted.
+    """Return all files below a folder by their relative names, sorted.
 
-    Raise MlopsError for a link, a device or a socket: it would be left out without a word.
+    Raise MlopsError for a link, a device or a socket: it would be left out silently.
     """
     children = [(PurePosixPath(child.relative_to(folder).as_posix()), child) for child in folder.rglob("*")]
     entries = sorted((name, child) for name, child in children if not is_clutter(name))
@@ -39,7 +39,7 @@ def plain_files(folder: Path) -> list[tuple[PurePosixPath, Path]]:
 
 
 class FileCollector:
-    """Writes files into a folder; ``finish`` raises if there are none."""
+    """Writes files into a folder. ``finish`` raises if there are none."""
 
     def __init__(self, folder: Path, report: Report) -> None:
         self._folder, self._report = folder, report
@@ -53,7 +53,7 @@ class FileCollector:
 
     @property
     def sha256(self) -> str:
-        """One digest of the names and contents of all files, as ``hashing.digest_folder`` returns it."""
+        """One digest of the names and contents of all files, the same as ``hashing.digest_folder``."""
         lines = [f"{name}\0{digest}\n" for name, digest in sorted(self._digests.items())]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -67,7 +67,7 @@ class FileCollector:
             self.add(PurePosixPath(name), stream, str(path))
 
     def add(self, name: PurePosixPath, stream: BinaryIO, source: str) -> None:
-        """Write a file. Raise MlopsError for a name that cannot be one, or that is there already."""
+        """Write a file. Raise MlopsError for an invalid name, or one that exists already."""
         _check_name(name, source)
         key, path = name.as_posix(), self._folder / name
         if key in self._digests or path.exists():
@@ -102,7 +102,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _check_name(name: PurePosixPath, source: str) -> None:
-    """Raise MlopsError for a name outside of the folder, or one that not every system and S3 can have."""
+    """Raise MlopsError for a name outside of the folder, or one that some systems or S3 do not support."""
     text = name.as_posix()
     is_outside = not is_inside(text) or ":" in (name.parts or ("",))[0] or not name.parts
     if is_outside:

@@ -1,4 +1,4 @@
-"""The limits of what is read and unpacked: a download is untrusted."""
+"""Limits for reading and unpacking downloads, which are untrusted."""
 
 from __future__ import annotations
 

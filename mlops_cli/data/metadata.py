@@ -1,4 +1,4 @@
-"""The metadata of a dataset: dataset.json beside dataset.csv, or beside files/, a dataset without a schema."""
+"""The metadata of a dataset: dataset.json beside dataset.csv, or beside files/ for a dataset without a schema."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ CSV_NAME, JSON_NAME, FILES, PARTIAL = "dataset.csv", "dataset.json", "files", "p
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A dataset's metadata. ``label_rates`` are shares of rows (0 to 1), ``bytes`` is the size of ``path``.
+    """A dataset's metadata. ``label_rates``: shares of rows (0 to 1). ``bytes``: the size of ``path``.
 
-    ``files``: how many files a dataset without a schema has; 0 for a table.
+    ``files``: the number of files of a dataset without a schema; 0 for a table.
     """
 
     source: str
@@ -43,7 +43,7 @@ class DatasetInfo:
 
     @property
     def record(self) -> dict[str, Any]:
-        """A run's own record of its dataset, which may be replaced later."""
+        """The run's record of its dataset. The dataset itself may be replaced later."""
         return record_of(asdict(self))
 
     @property
@@ -52,19 +52,19 @@ class DatasetInfo:
 
 
 def record_of(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the metadata's part that a run keeps."""
+    """Return the part of the metadata that a run stores."""
     names = ("source", "rows", "synthetic", *(["files"] if document.get("files") else []))
     return {name: document[name] for name in names}
 
 
 def describe_amount(document: Mapping[str, Any]) -> str:
-    """Return how much data there is, by the metadata."""
+    """Return the amount of data as text."""
     files = document.get("files") or 0
     return f"{files:,} file{'s' * (files > 1)}" if files else f"{document.get('rows') or 0:,} rows"
 
 
 def load(folder: Path) -> DatasetInfo | None:
-    """Return the dataset in ``folder``, None if there is none. Raise MlopsError if it was modified."""
+    """Return the dataset in ``folder``; None if there is none. Raise MlopsError if it was modified."""
     document = read_dataset_info(folder)
     if document is None:
         return None
@@ -77,7 +77,7 @@ def load(folder: Path) -> DatasetInfo | None:
 
 
 def changed_columns(folder: Path, columns: Mapping[str, str]) -> str:
-    """Return, in words, how the columns differ from those that the table in ``folder`` was checked against."""
+    """Return, in words, how the columns differ from those against which the table in ``folder`` was checked."""
     known = (read_dataset_info(folder) or {}).get("columns") or {}
     if not (known and columns):
         return ""
@@ -94,7 +94,7 @@ def changed_since(path: Path) -> MlopsError:
 def write_dataset_info(
     dataset: DatasetInfo, request: str, look: str, path: Path, origins: Sequence[dict[str, Any]] = ()
 ) -> None:
-    """Write the metadata with the request's key, the data's times and the sources' states; sync the file."""
+    """Write the metadata with the request's key, the data's times and the sources' states. Sync the file."""
     document = asdict(dataset) | {"request": request, "look": look, "origins": list(origins)}
     del document["path"]
     with path.open("w", encoding="utf-8") as out:
@@ -130,7 +130,7 @@ def _corrupt(path: Path) -> MlopsError:
 
 
 def is_same_file(path: Path, document: dict[str, Any]) -> bool:
-    """True if the file or folder is unmodified: by sizes and times, else (a copied project) by content."""
+    """True if the file or folder is unmodified: by sizes and times, or in a copied project by content."""
     if look_of(path) == document.get("look"):
         return True
     if path.is_dir():

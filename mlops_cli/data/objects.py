@@ -1,4 +1,4 @@
-"""Objects in S3 as a source sees them; the targets know AWS."""
+"""The interface for S3 objects as a data source. The targets implement it with AWS's API."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class StoredObject:
 
 
 class ObjectStore(Protocol):
-    """Reads objects with the credentials of the caller. Each method raises MlopsError if that fails."""
+    """Reads objects with the caller's credentials. Each method raises MlopsError if that fails."""
 
     def list_objects(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
-        """Yield the objects with keys that begin with the prefix, by key."""
+        """Yield the objects whose keys begin with the prefix, in the order of keys."""
 
     def download(self, bucket: str, key: str, path: Path) -> None:
         """Write an object to ``path``."""

@@ -18,10 +18,10 @@ PATIENCE_SECONDS = 2.0
 
 
 class SourceCheck:
-    """Compare a dataset's sources with their present state in the background of a command."""
+    """Compares a dataset's sources with their present state, in the background of a command."""
 
     def __init__(self, folder: Path, known_urls: Sequence[str], objects: ObjectStore | None = None) -> None:
-        """``known_urls``: addresses in the project itself; ``objects`` reads from S3."""
+        """``known_urls``: addresses in the project itself. ``objects``: reads from S3."""
         self._objects = objects
         self._changed: list[str] = []
         self.sources: list[str] = []
@@ -38,6 +38,6 @@ class SourceCheck:
                     self._changed.append(origin["shown"])
 
     def changed(self, seconds: float = PATIENCE_SECONDS) -> list[str]:
-        """Return the sources known to have changed, after a wait of at most ``seconds``."""
+        """Return the sources that have changed, after a wait of at most ``seconds``."""
         self._thread.join(seconds)
         return list(self._changed)

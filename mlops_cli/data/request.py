@@ -21,15 +21,16 @@ _VERSION = 2  # of the dataset's format: one of another version is downloaded ag
 
 @dataclass(frozen=True)
 class DataRequest:
-    """A request: sources are "kaggle", URLs, s3://, paths and scripts of the project; several are concatenated.
+    """A request. Sources are "kaggle", URLs, s3://, paths and scripts of the project; several are concatenated.
 
-    Without a ``schema`` the dataset is the files of the sources as they are; ``tables`` among them have their own.
+    Without a ``schema``, the dataset is the unchanged files of the sources; ``tables`` among them have schemas of their
+    own.
 
-    ``arguments`` are for the scripts among them, ``sha256`` for a single file, URL or Kaggle archive as downloaded.
-    ``competition`` and ``file`` select from Kaggle (``file`` also the CSV of an archive with several). ``folder`` is
-    the base of relative paths; ``most_bytes`` limits the download of one source; ``refresh`` asks servers again for
-    downloaded files. ``scripts`` have a name in usecase.toml, and a target's ``runner`` runs them; ``alternative`` is a
-    source that needs no account; ``objects`` reads from S3.
+    ``arguments``: for the scripts among the sources. ``sha256``: of a single file, URL or Kaggle archive as downloaded.
+    ``competition`` and ``file`` select from Kaggle; ``file`` also selects the CSV in an archive. ``folder``: the base
+    of relative paths. ``most_bytes``: the download limit of one source. ``refresh``: ask servers again for downloaded
+    files. ``scripts``: the scripts named in usecase.toml; the target's ``runner`` runs them. ``alternative``: a source
+    that needs no account. ``objects``: reads from S3.
     """
 
     sources: Sequence[str]
@@ -69,7 +70,7 @@ class DataRequest:
             source.validate()
 
     def _check_arguments(self) -> None:
-        """Raise ConfigurationError for an argument that no script among the sources knows."""
+        """Raise ConfigurationError for an argument that belongs to no script among the sources."""
         scripts = {name: self.scripts[name] for name in self.sources if name in self.scripts}
         arguments = {argument for script in scripts.values() for argument in script.arguments}
         for argument in sorted(self.arguments.keys() - arguments):
@@ -82,7 +83,7 @@ class DataRequest:
             )
 
     def key(self) -> str:
-        """The digest of all that determines the dataset, except changes on servers; contains no secret."""
+        """The digest of everything that determines the dataset, except changes on servers. It contains no secret."""
         parts: list[object] = [_VERSION, list(self.schema.columns.items()) if self.schema else []]
         for source in sources_of(self):
             parts += [source.name, source.identity()]
@@ -91,5 +92,5 @@ class DataRequest:
         return hashlib.sha256(json.dumps([*parts, self.sha256]).encode()).hexdigest()
 
     def shown(self) -> str:
-        """The sources for people: without secrets, and with a mark on synthetic data."""
+        """The sources for display: without secrets; synthetic data are marked."""
         return " + ".join(source.shown for source in sources_of(self))

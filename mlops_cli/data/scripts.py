@@ -1,4 +1,4 @@
-"""Scripts of the project that write data, as data, and the interface of their runner."""
+"""Descriptions of the project's scripts that write data, and the interface of their runner."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def is_script(name: str) -> bool:
 
 @dataclass(frozen=True)
 class DataScript:
-    """``file`` is relative to ``training/``; ``is_synthetic``: its rows are made up, so other data may replace them."""
+    """``file``: relative to ``training/``. ``is_synthetic``: its rows are invented, so other data may replace them."""
 
     file: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     is_synthetic: bool = False
 
     def with_arguments(self, arguments: Mapping[str, str]) -> DataScript:
-        """Return the script with these values for its own arguments."""
+        """Return the script with these values for its arguments."""
         own = {name: value for name, value in arguments.items() if name in self.arguments}
         return replace(self, arguments={**self.arguments, **own})
 
@@ -37,7 +37,7 @@ class DataScript:
 
 
 class ScriptRunner(Protocol):
-    """Runs the data scripts in one project's folder ``training``, on this machine."""
+    """Runs one project's data scripts in ``training`` on this machine."""
 
     @property
     def training(self) -> Path: ...
@@ -46,7 +46,7 @@ class ScriptRunner(Protocol):
         """Return the cache inputs: the script, the modules that it imports, packages, variables and arguments."""
 
     def run(self, name: str, script: DataScript, output: Path, report: Report) -> dict[str, str]:
-        """Let the script write into ``output``; return the digests of its modules and of the files that it has read.
+        """Let the script write into ``output``. Return the digests of its modules and of the files that it has read.
 
-        ``name`` is the source's. Raise MlopsError if it fails or takes too long.
+        ``name``: the source's name. Raise MlopsError if the script fails or takes too long.
         """

@@ -16,7 +16,7 @@ from mlops_cli.errors import MlopsError
 
 
 class Writer:
-    """Writes whole tables; ``finish`` raises if any row was invalid."""
+    """Writes whole tables. ``finish`` raises if any row was invalid."""
 
     def __init__(self, out: BinaryIO, schema: Schema) -> None:
         self._out, self._schema = out, schema

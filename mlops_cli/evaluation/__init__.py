@@ -1,1 +1,1 @@
-"""Evaluation of predictions, in numpy; imported only by the commands that need it."""
+"""Evaluate predictions with numpy. Only the commands that need it import this package."""

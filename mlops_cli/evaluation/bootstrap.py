@@ -1,7 +1,7 @@
 """Metrics under resampling: ``weights`` [rows, resamples] count each test row in each resample.
 
-A metric is built once from the truth and the predictions [rows]. It maps any weights to one value per resample, nan if
-undefined. It is matrix arithmetic: nothing is sorted per resample.
+A metric is built once from the truth and the predictions [rows]. It returns one value per resample for any weights; nan
+if undefined. It uses matrix arithmetic and sorts nothing for each resample.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Metric = Callable[[np.ndarray], np.ndarray]
 
 
 def weights(rows: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator[np.ndarray]:
-    """Yield resamples with replacement in batches, float32; the same ones for the same seed and number of rows."""
+    """Yield resamples with replacement in batches, float32. The seed and the number of rows determine them."""
     random = np.random.default_rng(seed)
     for start in range(0, resamples, TOGETHER):
         drawn = random.integers(0, rows, (min(TOGETHER, resamples - start), rows), np.int32)
@@ -34,7 +34,7 @@ def weights(rows: int, resamples: int = RESAMPLES, seed: int = SEED) -> Iterator
 
 
 def roc_auc(truth: np.ndarray, predicted: np.ndarray) -> Metric:
-    """Return ROC AUC: for each positive the weight of the negatives below it, and half of that of its ties."""
+    """Return ROC AUC: for each positive the weight of the negatives below it, and half the weight of its ties."""
     values, of_value = _sort_by_value(predicted, np.flatnonzero(truth == 1))
     negatives = np.flatnonzero(truth == 0)
     negatives = negatives[np.argsort(predicted[negatives])]
@@ -50,7 +50,7 @@ def roc_auc(truth: np.ndarray, predicted: np.ndarray) -> Metric:
 
 
 def average_precision(truth: np.ndarray, predicted: np.ndarray) -> Metric:
-    """Return the mean precision over the steps of recall; equal predictions are one step."""
+    """Return the mean precision over the steps of recall. Equal predictions are one step."""
     values, of_value = _sort_by_value(-predicted, np.flatnonzero(truth == 1))
     order = np.argsort(-predicted)
     before = _sums_before(order, np.searchsorted(-predicted[order], values, "right"))
@@ -64,16 +64,16 @@ def average_precision(truth: np.ndarray, predicted: np.ndarray) -> Metric:
 
 
 def _sort_by_value(predicted: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, Metric]:
-    """Return the sorted distinct predictions of some rows, and the function of their weights [distinct, resamples]."""
+    """Return the sorted distinct predictions of some rows, and a function of their weights [distinct, resamples]."""
     rows = rows[np.argsort(predicted[rows])]
     values, first = np.unique(predicted[rows], return_index=True)
     return values, lambda weights: np.add.reduceat(weights[rows], first, axis=0).astype(float)
 
 
 def _sums_before(rows: np.ndarray, positions: np.ndarray) -> Metric:
-    """Return the function that sums the weights of ``rows`` before each position and of all.
+    """Return a function that sums the weights of ``rows`` before each position, and of all rows.
 
-    [positions + 1, resamples].
+    Its result is [positions + 1, resamples].
     """
     ends, back = np.unique(np.concatenate([[0], positions, [len(rows)]]), return_inverse=True)
 
@@ -101,7 +101,7 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray, threshold: float) -> Metr
 
 
 def precision(truth: np.ndarray, predicted: np.ndarray, threshold: float) -> Metric:
-    """Return precision; 0 if no row is predicted positive."""
+    """Return the precision; 0 if no row is predicted positive."""
     return _share_of_hits(truth == 1, predicted >= threshold, 0.0)
 
 
@@ -152,7 +152,7 @@ def r2(truth: np.ndarray, predicted: np.ndarray) -> Metric:
 
 
 def _mean(values: np.ndarray) -> Metric:
-    """Return the mean. Values are scaled by the largest one, so that single precision is enough."""
+    """Return the mean. Values are divided by the largest one first, so that single precision is enough."""
     unit = float(np.abs(values).max()) or 1.0
     scaled = (values / unit).astype(np.float32)
     return lambda weights: (scaled @ weights).astype(float) / weights.sum(axis=0) * unit
@@ -169,7 +169,7 @@ OF_NUMBERS = {"mae": mae, "rmse": rmse, "mape": mape, "r2": r2}
 
 
 def metric_for(name: str, column: Column) -> Metric | None:
-    """Return the metric of this name for a column; None if it is not implemented."""
+    """Return the metric with this name for a column; None if it is not implemented."""
     if column.kind == NUMBER:
         return OF_NUMBERS[name](column.truth, column.predicted) if name in OF_NUMBERS else None
     if column.chosen is not None and column.hits is not None and name in AT_THRESHOLD:
@@ -191,8 +191,8 @@ def has_enough_rows(column: Column) -> bool:
 def resample(name: str, models: Sequence[Sequence[Column]]) -> np.ndarray:
     """Return the metric [models, 1 + RESAMPLES, columns + 1] of several models on the same rows.
 
-    Index 0 of the resamples is the value on the rows as they are; the last column is the mean over the defined ones.
-    The resamples are the same for all models, so that their differences are paired.
+    Resample 0 is the value on the unchanged rows. The last column is the mean over the defined columns. All models have
+    the same resamples, so their differences are paired.
     """
     rows = len(models[0][0].truth)
     metrics = [[metric_for(name, column) or _undefined for column in model] for model in models]
@@ -207,7 +207,7 @@ def resample(name: str, models: Sequence[Sequence[Column]]) -> np.ndarray:
 
 
 def resample_means(models: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the means [models, 1 + RESAMPLES] of values of the same rows; index 0 is that of the rows as they are."""
+    """Return the means [models, 1 + RESAMPLES] of values of the same rows. Index 0: the unchanged rows."""
     rows, metrics = len(models[0]), [_mean(values) for values in models]
     drawn = itertools.chain([np.ones((rows, 1), np.float32)], weights(rows))
     return np.concatenate([np.stack([metric(part) for metric in metrics]) for part in drawn], axis=1)

@@ -1,4 +1,4 @@
-"""Champion and challenger on the same rows: the fair rows, and the difference with its noise."""
+"""Compare champion and challenger: choose the fair rows, and compute the difference with its noise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ONCE_LIVE = "later models are compared once this one is live"
 
 
 def unknown_rows(new: Predictions, live: Predictions | None) -> np.ndarray:
-    """Return the positions in ``new`` of the rows that the live model neither learnt nor predicted."""
+    """Return the positions in ``new`` of rows that the live model neither was trained on nor predicted."""
     if live is None:
         return np.arange(len(new.rows))
     is_known = np.array([row in live.row_positions for row in new.rows])
@@ -37,7 +37,7 @@ def unknown_rows(new: Predictions, live: Predictions | None) -> np.ndarray:
 def with_predictions(
     new: Predictions, live: Predictions | None, positions: np.ndarray, answers: Sequence[Mapping[str, Any]]
 ) -> Predictions:
-    """Return the live model's predictions, completed by ``answers`` of its endpoint for the rows ``positions``.
+    """Return the live model's predictions, completed by its endpoint's ``answers`` for the rows ``positions``.
 
     Raise MlopsError if an answer is not a number for each column that both models have.
     """
@@ -67,9 +67,9 @@ def _joined(first: Column, second: Column) -> Column:
 
 
 def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 0) -> Comparison:
-    """Compare both models by ``metric`` on the rows that both predicted and the live one did not learn.
+    """Compare both models by ``metric`` on rows that both predicted and the live one was not trained on.
 
-    The truth is that of ``new``. ``asked_rows``: the number of rows that the endpoint predicted just now.
+    The truth is that of ``new``. ``asked_rows``: the number of rows that the endpoint has just predicted.
     """
     own, theirs = new.own_metrics.get(metric), live.own_metrics.get(metric)
     if own and (problem := _own_metric_problem(metric, own, theirs)):
@@ -100,7 +100,7 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
 
 
 def _unknown_metric(metric: str, new: Predictions) -> str:
-    """Return the reason why a metric is not compared: no function computes it from predictions."""
+    """Return why a metric is not compared: no function computes it from predictions."""
     own = new.own_metrics
     near = get_close_matches(metric, own, 1)
     advice = f"it has {', '.join(own)} instead" if own else "give it one"
@@ -112,7 +112,7 @@ def _unknown_metric(metric: str, new: Predictions) -> str:
 
 
 def _own_metric_problem(metric: str, own: RowMetric | TableMetric, theirs: RowMetric | TableMetric | None) -> str:
-    """Return the reason why the values of a metric of the project's own cannot be compared."""
+    """Return why the values of a metric of the project's own cannot be compared."""
     if theirs is None:
         return f"the training of the live model recorded no {metric}; {ONCE_LIVE}"
     if theirs.function != own.function or type(theirs) is not type(own):
@@ -123,7 +123,7 @@ def _own_metric_problem(metric: str, own: RowMetric | TableMetric, theirs: RowMe
 def _compare_row_metric(
     comparison: Comparison, new: Predictions, live: Predictions, positions: np.ndarray, live_positions: np.ndarray
 ) -> Comparison:
-    """Compare the values that both trainings recorded, of the rows whose truth is still the same."""
+    """Compare the values that both trainings recorded, on the rows whose truth is the same."""
     theirs = {column.name: column.truth for column in live.columns}
     truths = [
         (column.truth[positions], theirs[column.name][live_positions])
@@ -144,9 +144,9 @@ def _compare_row_metric(
 def _compare_table_metric(
     comparison: Comparison, new: Predictions, live: Predictions, own: TableMetric, theirs: TableMetric
 ) -> Comparison:
-    """Compare the values that both trainings recorded: a function of all rows has no value for the common ones alone.
+    """Compare the values that both trainings recorded, because such a metric has no value for some rows only.
 
-    Of other rows than the live model's, each value is that of the model's own test rows.
+    If the two models have different test rows, each value is measured on the model's own test rows.
     """
     truths = {column.name: column.truth for column in live.columns}
     if {column.name for column in new.columns} != truths.keys():
@@ -169,7 +169,7 @@ def _compare_table_metric(
 
 
 def _name_of(predictions: Predictions) -> str:
-    """Return the name of the row that the value of all columns belongs to."""
+    """Return the row's name for the value over all columns."""
     return predictions.columns[0].name if len(predictions.columns) == 1 else MACRO
 
 
@@ -187,7 +187,7 @@ def _nothing_common(comparison: Comparison) -> str:
 
 
 def _pairs(new: Predictions, live: Predictions) -> list[tuple[Column, Column]]:
-    """Return the columns that both predict, with the new model's truth for both."""
+    """Return the columns that both models predict, both with the new model's truth."""
     theirs = {(column.name, column.kind): column for column in live.columns}
     matches = [(column, theirs.get((column.name, column.kind))) for column in new.columns]
     pairs = [(mine, replace(live_column, truth=mine.truth)) for mine, live_column in matches if live_column is not None]

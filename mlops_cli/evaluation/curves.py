@@ -1,4 +1,4 @@
-"""The plots of one label: thinned curves, calibration bins, counts at a threshold."""
+"""The plots of one label: simplified curves, calibration bins, counts at a threshold."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _ratio(part: int, complement: int) -> float | None:
 
 @dataclass(frozen=True)
 class Confusion:
-    """Counts of rows at a threshold: true and false positives, false and true negatives."""
+    """Numbers of rows at a threshold: true and false positives, false and true negatives."""
 
     true_positives: int
     false_positives: int
@@ -43,7 +43,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows with similar predictions: mean, positive rate with its 95 % interval, count."""
+    """Rows with similar predictions: mean, rate of positives with its 95 % interval, number of rows."""
 
     predicted: float
     rate: float
@@ -53,20 +53,20 @@ class Bin:
 
 
 def roc(column: Column) -> Points:
-    """Return false positive rate against true positive rate."""
+    """Return the false positive rate and the true positive rate of each point."""
     hits, alarms = _counts(column)
     return _thin(alarms / max(alarms[-1], 1), hits / max(hits[-1], 1))
 
 
 def precision_recall(column: Column) -> Points:
-    """Return recall against precision, from the first true positive on."""
+    """Return recall and precision, from the first true positive on."""
     hits, alarms = _counts(column)
     has_hits = hits > 0
     return _thin((hits / max(hits[-1], 1))[has_hits], (hits / np.maximum(hits + alarms, 1))[has_hits])
 
 
 def _counts(column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """Return true and false positives for a falling threshold, from 0 on; equal predictions are one step."""
+    """Return true and false positives for falling thresholds, from 0 positives on. Equal predictions are one step."""
     order = np.argsort(-column.predicted, kind="stable")
     truth = column.truth[order]
     ends = np.append(np.flatnonzero(np.diff(column.predicted[order])), len(order) - 1)
@@ -75,7 +75,7 @@ def _counts(column: Column) -> tuple[np.ndarray, np.ndarray]:
 
 
 def precision_recall_by_threshold(column: Column) -> tuple[Points, Points]:
-    """Return precision and recall against the threshold; precision ends at the last positive prediction."""
+    """Return precision and recall by threshold. Precision ends at the last positive prediction."""
     thresholds = np.linspace(0, 1, MOST_POINTS + 1)
     ordered = np.sort(column.predicted)
     positives = np.sort(column.predicted[column.truth == 1])
@@ -112,7 +112,7 @@ def _bin(predicted: np.ndarray, truth: np.ndarray) -> Bin:
 
 
 def wilson_interval(rate: float, rows: int) -> tuple[float, float]:
-    """Return the 95 % interval of a rate of ``rows`` rows (Wilson)."""
+    """Return the 95 % interval of a rate over ``rows`` rows (Wilson)."""
     centre = (rate + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
     reach = Z / (1 + Z**2 / rows) * float(np.sqrt(rate * (1 - rate) / rows + Z**2 / (4 * rows**2)))
     return max(0.0, centre - reach), min(1.0, centre + reach)
@@ -125,7 +125,7 @@ def calibration_error(bins: list[Bin]) -> float:
 
 
 def _thin(x: np.ndarray, y: np.ndarray) -> Points:
-    """Return the points without those on the line between their neighbours, at a plot's resolution."""
+    """Return the points without those that lie on the line between their neighbours, at a plot's resolution."""
     if len(x) > MOST_POINTS:
         way = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
         steps = np.linspace(0, way[-1], MOST_POINTS)

@@ -1,4 +1,4 @@
-"""The reader of a training's predictions; training/evaluation/predictions.py describes the format."""
+"""The reader of a training's predictions. training/evaluation/predictions.py describes the format."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ DIGEST = re.compile("[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Column:
-    """One output of the model: ``truth`` and ``predicted`` are float64 [rows].
+    """One output of the model. ``truth`` and ``predicted`` are float64 [rows].
 
-    Of a class, bool [rows]: ``chosen`` where it is the likeliest, ``hits`` where the likeliest class is the truth.
+    For a class also, bool [rows]: ``chosen``, where it is the likeliest class; ``hits``, where the likeliest class is
+    true.
     """
 
     name: str
@@ -48,9 +49,9 @@ class RowMetric:
 
 @dataclass(frozen=True)
 class TableMetric:
-    """A metric of the project's own over all rows: its value, that in each resample (nan: not defined), its function.
+    """A metric of the project's own over all rows: its value, its values in resamples, and its function's digest.
 
-    ``resamples`` are float64 [resamples]. Models with the same rows have the same resamples.
+    ``resamples`` are float64 [resamples], nan where undefined. Models with the same rows have the same resamples.
     """
 
     value: float
@@ -60,9 +61,9 @@ class TableMetric:
 
 @dataclass(frozen=True)
 class Predictions:
-    """A model's predictions on (a sample of) its test rows; ``trained_on``: the hash prefixes of its training rows.
+    """A model's predictions on (a sample of) its test rows. ``trained_on``: hash prefixes of its training rows.
 
-    ``one_of``: the columns are classes, and each row has exactly one.
+    ``one_of``: the columns are classes, and exactly one is true in each row.
     """
 
     split: str
@@ -97,25 +98,25 @@ class Predictions:
 
     @cached_property
     def measured(self) -> tuple[Column, ...]:
-        """Return the columns as metrics need them: of classes, with the class that the model chooses."""
+        """Return the columns as metrics need them; for classes, with the class that the model chooses."""
         return with_choices(self.columns) if self.one_of else self.columns
 
     def confusion(self) -> list[list[int]]:
-        """Return the rows of each class, in the order of the columns, by the class that the model chooses."""
+        """Return the number of rows of each class by the class that the model chooses, in the columns' order."""
         columns = with_choices(self.columns)
         chosen = np.stack([np.asarray(column.chosen) for column in columns])
         return [[int(np.sum((column.truth == 1) & row)) for row in chosen] for column in columns]
 
 
 def with_choices(columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Return the classes with the model's choice; the first one of equally likely ones."""
+    """Return the classes with the model's choice. Of equally likely classes the first one is chosen."""
     best = np.stack([column.predicted for column in columns]).argmax(axis=0)
     hits = np.stack([column.truth for column in columns])[best, np.arange(len(best))] == 1
     return tuple(replace(column, chosen=best == position, hits=hits) for position, column in enumerate(columns))
 
 
 def read_predictions(content: bytes, name: str = "predictions.json") -> Predictions:
-    """Parse predictions. Raise MlopsError, with the problem, for another form."""
+    """Parse predictions. Raise MlopsError with the problem if they have another form."""
     try:
         document = parse_json(content)
         columns = tuple(_column(key, value) for key, value in document["columns"].items())

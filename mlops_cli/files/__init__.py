@@ -1,1 +1,1 @@
-"""Files and folders: atomic writes, hashes, archives."""
+"""Files and folders: atomic writes, digests, archives."""

@@ -1,4 +1,4 @@
-"""Atomic writes: after a kill the file is the old or the new one, complete."""
+"""Atomic writes: after a kill, the file is either the old or the new one, and complete."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mlops_cli.files.json_text import parse_json
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace the file, synced to disk. Raise OSError; then the old file is in place.
+    """Replace the file, synced to disk. Raise OSError; then the old file is unchanged.
 
-    A repetition of a killed write removes what that has left.
+    If a write is killed, its repetition removes the partial file.
     """
     with suppress(OSError):  # another user's, for example
         remove_partial_files(path.parent, glob.escape(path.name))
@@ -47,7 +47,7 @@ def remove_partial_files(folder: Path, pattern: str) -> None:
 
 
 def _is_locked(path: Path) -> bool:
-    """Return True if a process writes the file: one of another container has a number that means nothing here."""
+    """Return True if a process writes the file. A process number from another container means nothing here."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
@@ -72,7 +72,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in the file; None if the file is missing, unreadable or anything else."""
+    """Return the JSON object in the file; None if the file is missing, unreadable or contains anything else."""
     try:
         content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -81,12 +81,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 
 def open_unless_link(path: str, flags: int) -> int:
-    """Open a file, as ``open``'s opener, unless it is a link: its owner could redirect the write anywhere."""
+    """Open a file, as ``open``'s opener, unless it is a link: a link could redirect the write anywhere."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, a link or a folder with its content, read-only parts, too."""
+    """Remove a file, a link, or a folder with its content, including read-only parts."""
     with suppress(FileNotFoundError):
         if path.is_symlink() or not path.is_dir():
             path.unlink()

@@ -1,4 +1,4 @@
-"""SHA-256 digests of bytes, files and folders; and a cheap digest of their stat data."""
+"""SHA-256 digests of bytes, files and folders, and a cheap digest of stat data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def digest_folder(folder: Path, digest: Callable[[Path], str] = digest_file) -> 
 
 
 def stat_digest(folder: Path) -> str:
-    """Return one digest of the names, sizes, times and inodes of the files below ``folder``; contents are not read."""
+    """Return one digest of the names, sizes, times and inodes of the files below ``folder``. Read no content."""
     stats = [(name, path.stat()) for name, path in _files(folder)]
     return digest_bytes("\n".join(f"{name}:{_look(stat)}" for name, stat in stats).encode())
 
@@ -44,9 +44,9 @@ RACY_NANOSECONDS = 2 * 10**9
 
 
 class DigestCache:
-    """Digests of large files by path; ``entries`` keeps each with the file's stat data.
+    """Digests of large files by path. ``entries``: each digest with the file's stat data.
 
-    Size and modification time can be forged; the time of the inode's change cannot.
+    Size and modification time can be forged; the change time of the inode cannot.
     """
 
     def __init__(self, entries: MutableMapping[str, tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""JSON that others have written: files in .mlops/ and in buckets, outputs of scripts, answers of endpoints."""
+"""Parse JSON from outside: files in .mlops/ and in buckets, outputs of scripts, responses of endpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the content. Raise ValueError for anything else, also for lists in lists without end."""
+    """Return the content. Raise ValueError for anything else, also for endlessly nested lists."""
     try:
         return json.loads(text)
     except RecursionError:

@@ -26,8 +26,8 @@ UNPACKED_FILES = 100_000
 def pack(folder: Path, target: Path, names: Sequence[str] | None = None) -> str:
     """Write the files of ``folder`` to ``target`` (.tar.gz) and return the archive's SHA-256 in hex.
 
-    All files, or only ``names``. Equal files give equal bytes: names sorted, no times, owners or modes. The target
-    appears when it is complete. Raise MlopsError for anything but files and folders.
+    Pack all files, or only ``names``. Equal files give equal bytes: names are sorted; times, owners and modes are left
+    out. The target appears only when it is complete. Raise MlopsError for anything but files and folders.
     """
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
@@ -48,10 +48,10 @@ def pack(folder: Path, target: Path, names: Sequence[str] | None = None) -> str:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a .tar.gz into ``folder``, created here. Raise MlopsError; then a part may be unpacked.
+    """Unpack a .tar.gz into ``folder``, which is created. Raise MlopsError; then a part may be unpacked.
 
-    Only plain files and folders with names below ``folder`` are accepted: no links, no devices, no ``..``. Modes and
-    owners of the archive are ignored.
+    Accept only plain files and folders with names below ``folder``: no links, no devices, no ``..``. Ignore the modes
+    and owners in the archive.
     """
     try:
         with tarfile.open(archive, "r:gz") as opened:
@@ -61,7 +61,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def digest_contents(archive: Path) -> str:
-    """Return one digest of the names and contents of an archive's files, independent of packing."""
+    """Return one digest of the names and contents of an archive's files, however they are packed."""
     rows = []
     with tarfile.open(archive) as opened:
         for entry in opened:
@@ -75,7 +75,7 @@ def digest_contents(archive: Path) -> str:
 
 
 def copy_with_sha256(source: Path, target: Path) -> str:
-    """Copy a file and return the SHA-256, in hex, of the bytes written."""
+    """Copy a file and return the SHA-256, in hex, of the written bytes."""
     digest = hashlib.sha256()
     with source.open("rb") as reader, target.open("wb") as writer:
         for chunk in _chunks(reader):

@@ -1,4 +1,4 @@
-"""Identify a process beyond its number: numbers are reused, and each container counts its own."""
+"""Identify a process by more than its number: numbers are reused, and each container has its own numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ELSEWHERE = "in another container or on another machine"
 
 @dataclass(frozen=True)
 class Identity:
-    """A process: ``namespace`` is the PID namespace of its number; ``started`` its start time, with the boot's id."""
+    """A process. ``namespace``: the PID namespace of its number. ``started``: its start time, with the boot's id."""
 
     pid: int = 0
     namespace: str = ""
@@ -40,7 +40,7 @@ def identity_of(pid: int) -> Identity:
 
 
 def send(process: Identity, sign: signal.Signals) -> bool:
-    """Send the signal to this process and to no other; return False if its identity cannot be proven."""
+    """Send the signal to this process and to no other. Return False if its identity cannot be proven."""
     if not process.is_known:
         return False
     with contextlib.suppress(ProcessLookupError):
@@ -49,12 +49,12 @@ def send(process: Identity, sign: signal.Signals) -> bool:
 
 
 def parse_identity(note: Mapping[str, Any]) -> Identity:
-    """Return the identity in a note; raise KeyError, TypeError or ValueError for anything else."""
+    """Return the identity in a note. Raise KeyError, TypeError or ValueError for anything else."""
     return Identity(int(note["pid"]), str(note["namespace"]), str(note["started"]))
 
 
 def has_own_proc() -> bool:
-    """Return False if /proc lists the processes of another PID namespace: its numbers mean others here."""
+    """Return False if /proc lists another PID namespace: its numbers mean other processes here."""
     try:
         return sys.platform != "linux" or os.readlink("/proc/self") == str(os.getpid())  # noqa: PTH115 (no path)
     except OSError:
@@ -62,12 +62,12 @@ def has_own_proc() -> bool:
 
 
 def _namespace() -> str:
-    """Return the PID namespace; empty on systems with only one."""
+    """Return the PID namespace; empty on systems that have only one."""
     return str(Path("/proc/self/ns/pid").stat().st_ino) if sys.platform == "linux" else ""
 
 
 def _started(pid: int) -> str:
-    """Return the start time of the process; empty if there is none."""
+    """Return the start time of the process; empty if the process does not exist."""
     if sys.platform != "linux":
         listing = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
         return listing.stdout.strip()

@@ -1,7 +1,7 @@
-"""The exceptions of tarfile for a damaged or malicious archive: not only TarError.
+"""The exceptions of tarfile for a damaged or malicious archive: more than TarError.
 
-A number in a header that is none is a ValueError, one of many digits an OverflowError, a chain of headers about headers
-a RecursionError.
+An invalid number in a header is a ValueError, a number with many digits an OverflowError, a chain of headers about
+headers a RecursionError.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A framework as data: its packages, SageMaker's images for it, and how its serving container calls a model.
+"""A framework as data: its packages, its SageMaker images, and how its serving container calls a model.
 
 A framework is one file in this folder and one entry in FRAMEWORKS (see __init__.py).
 """
@@ -16,7 +16,7 @@ PROGRAM = "SAGEMAKER_PROGRAM"
 
 
 class Toolkit(str, Enum):
-    """The library in a serving container that calls the handlers of ``code/inference.py``; it sets the error codes."""
+    """The library in a serving container that calls the handlers in ``code/inference.py``. It sets the error codes."""
 
     TENSORFLOW_SERVING = "tensorflow-serving"  # input_handler, output_handler
     CONTAINERS = "sagemaker-containers"  # model_fn, input_fn, predict_fn, output_fn, transform_fn
@@ -25,7 +25,7 @@ class Toolkit(str, Enum):
 
 @dataclass(frozen=True)
 class Image:
-    """A container image by the names of SageMaker's SDK: it knows repository and registry account by region."""
+    """A container image by the names in SageMaker's SDK, which knows repository and registry account by region."""
 
     version: str
     python: str = ""
@@ -34,9 +34,10 @@ class Image:
 
 @dataclass(frozen=True)
 class Framework:
-    """``modules``: the packages that the extra ``extra`` of mlops installs for scripts and server on one machine.
+    """``modules``: the packages that the extra ``extra`` of mlops installs for scripts and the local server.
 
-    The functions are the container's defaults for a package that does not define its own; None: it must define one.
+    The functions are the container's defaults for functions that a package does not define. None: the package must
+    define the function.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Framework:
 
     @property
     def uses_handlers(self) -> bool:
-        """Return True if the package's functions load and run the model, not TensorFlow Serving."""
+        """Return True if the package's functions, not TensorFlow Serving, load and run the model."""
         return self.toolkit is not Toolkit.TENSORFLOW_SERVING
 
     def serves_with(self, image: str) -> bool:
@@ -69,12 +70,12 @@ class Framework:
 
     @property
     def answer_types(self) -> tuple[str, ...]:
-        """Return the content types of answers."""
+        """Return the content types of responses."""
         return self.content_types if self.uses_handlers else (JSON,)
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the variables that lead the serving container to the package's functions."""
+        """Return the variables that tell the serving container where the package's functions are."""
         if not self.uses_handlers:
             return {}
         return {PROGRAM: "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}

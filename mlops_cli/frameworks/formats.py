@@ -1,4 +1,4 @@
-"""Request and answer bodies of the serving containers: JSON, CSV and NPY to arrays and back.
+"""Convert request and response bodies of the serving containers between JSON, CSV or NPY and arrays.
 
 The two toolkits differ in CSV: sagemaker-inference reads with ``genfromtxt``, sagemaker-containers cell by cell.
 """
@@ -17,7 +17,7 @@ INDENT = 12 * " "  # the containers' message has it
 
 
 class UnsupportedFormatError(Exception):
-    """The content type is none that the default functions know."""
+    """The default functions do not support this content type."""
 
     def __init__(self, content_type: str) -> None:
         super().__init__(
@@ -44,12 +44,12 @@ def csv_cells(text: str) -> Any:
 
 
 def decode(body: Any, content_type: str) -> Any:
-    """Return the array as sagemaker-inference does; raise UnsupportedFormatError."""
+    """Return the array as sagemaker-inference does. Raise UnsupportedFormatError."""
     return _decode(body, content_type, csv_numbers)
 
 
 def decode_cells(body: Any, content_type: str) -> Any:
-    """Return the array as sagemaker-containers does; raise UnsupportedFormatError."""
+    """Return the array as sagemaker-containers does. Raise UnsupportedFormatError."""
     return _decode(body, content_type, csv_cells)
 
 
@@ -91,12 +91,12 @@ def to_json(array: Any) -> str:
 
 
 def encode_cells(array: Any, accept: str) -> tuple[str | bytes, str]:
-    """Return body and content type as sagemaker-containers does; raise UnsupportedFormatError."""
+    """Return body and content type as sagemaker-containers does. Raise UnsupportedFormatError."""
     return _encode(array, accept, to_csv_cells), accept
 
 
 def encode(array: Any, accept: str) -> tuple[str | bytes, str]:
-    """Return body and content type, the first that is known of the accepted ones, as sagemaker-inference does."""
+    """Return body and content type as sagemaker-inference does: the first accepted type that is supported."""
     for content_type in accept.replace(" ", "").split(","):
         if content_type in (JSON, CSV, NPY):
             return _encode(array, content_type, to_csv_numbers), content_type

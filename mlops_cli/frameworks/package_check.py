@@ -1,4 +1,4 @@
-"""Check, without running it, if the container of its framework can serve a model package."""
+"""Check, without running it, whether the container of its framework can serve a model package."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PARTS = ("input_fn", "predict_fn", "output_fn")
 
 
 def pickles(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the entry of a training's detail for files that may run code when they are loaded; {} without one."""
+    """Return the entry in a training's detail for files that may run code when loaded; {} if there are none."""
     unsafe = sorted(name for name in names if name.endswith(PICKLES))
     return {UNSAFE_FILES: unsafe} if unsafe else {}
 
 
 def obstacle(package: Path, framework: Framework) -> str:
-    """Return why the package (a model.tar.gz) cannot be served; empty if nothing speaks against it."""
+    """Return why the package (a model.tar.gz) cannot be served; empty if no reason is known."""
     try:
         with tarfile.open(package) as archive:
             members = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
@@ -51,7 +51,7 @@ def _required(framework: Framework, names: set[str]) -> list[str]:
 
 
 def _top_level_names(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a module binds, also under ``if`` and ``try``; "*" for an import of everything."""
+    """Yield the names that a module defines, also inside ``if`` and ``try``; "*" for an import of everything."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name

@@ -1,4 +1,4 @@
-"""PyTorch. The default model_fn of the container loads TorchScript; it is not a pickle of Python objects."""
+"""PyTorch. The container's default model_fn loads TorchScript, which is not a pickle of Python objects."""
 
 from __future__ import annotations
 

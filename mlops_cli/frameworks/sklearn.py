@@ -9,7 +9,7 @@ from mlops_cli.frameworks.base import CSV, JSON, Framework, Image, Toolkit
 
 
 def input_fn(body: Any, content_type: str) -> Any:
-    """Return an array; of text formats in single precision, as the container does."""
+    """Return an array. Text formats give single precision, as in the container."""
     array = formats.decode_cells(body, content_type)
     return array.astype("float32") if content_type in (JSON, CSV) else array
 

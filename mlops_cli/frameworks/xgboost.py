@@ -9,7 +9,10 @@ from mlops_cli.frameworks.base import CSV, JSON, NPY, Framework, Image, Toolkit
 
 
 def input_fn(body: Any, content_type: str) -> Any:
-    """Return a DMatrix of CSV rows; the container's other formats (libsvm, recordio) need an input_fn here."""
+    """Return a DMatrix from CSV rows.
+
+    The container's other formats (libsvm, recordio) need a package's own input_fn.
+    """
     import numpy as np
     import xgboost
 

@@ -1,4 +1,4 @@
-"""Drift of the requests from the training data, as far as their number allows a conclusion. No IO."""
+"""Drift between the requests and the training data, if the requests are enough for a conclusion. No IO."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class DriftStatus(str, Enum):
 
 @dataclass(frozen=True)
 class FeatureDrift:
-    """One feature: means, the stability index, and ``noise``, the level that chance alone does not exceed.
+    """One feature: its means, the stability index, and ``noise``, the highest index that chance alone explains.
 
     ``needed``: the number of single requests that a conclusion needs; None if the training has too few rows.
     """
@@ -42,7 +42,7 @@ class FeatureDrift:
 
 @dataclass(frozen=True)
 class Drift:
-    """The status is the worst one of the features; ``reason`` is its reason in a sentence."""
+    """The status is the worst one of the features. ``reason``: its reason in a sentence."""
 
     observed: RequestStatistics
     measures: list[FeatureDrift] = field(default_factory=list)
@@ -94,7 +94,7 @@ def _too_few(measures: list[FeatureDrift], requests: int) -> str:
 
 
 def compute_drift(observed: RequestStatistics) -> Drift:
-    """Compare every feature of the training reference."""
+    """Compare every feature of the training reference with the requests."""
     risk = RISK / max(1, len(observed.reference))
     counts = observed.counts
     return Drift(
@@ -131,7 +131,7 @@ def _feature_drift(
 
 
 def _status(index: float, chance: float, rows: float, enough: float, bins: int) -> DriftStatus:
-    """Return the status: a large difference needs fewer rows than its absence."""
+    """Return the status. To find a large difference takes fewer rows than to exclude one."""
     from mlops_cli.monitoring.psi import SHIFTED, STABLE
 
     if rows >= ROWS_PER_BIN * bins and index > chance and index >= STABLE:

@@ -1,4 +1,4 @@
-"""A client's check of an endpoint: some predictions, and the latency of single requests."""
+"""A check of an endpoint from a client's side: some predictions, and the latency of single requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Invoke = Callable[[bytes, str], InvocationResponse]
 
 @dataclass(frozen=True)
 class EndpointCheck:
-    """``rows``: inputs with named numbers, if the response has that form; ``raw``: the response's text."""
+    """``rows``: inputs with named numbers, if the response has this form. ``raw``: the response's text."""
 
     rows: list[tuple[str, dict[str, float]]]
     raw: str
@@ -29,9 +29,9 @@ class EndpointCheck:
 
 
 def check_endpoint(invoke: Invoke, instances: list[Any]) -> EndpointCheck:
-    """Send all instances in one request for the predictions, then single ones for the latency.
+    """Send all instances in one request for the predictions, then single requests for the latency.
 
-    Raise ConfigurationError without instances, MlopsError if the endpoint refuses them.
+    Raise ConfigurationError without instances, and MlopsError if the endpoint refuses them.
     """
     if not instances:
         raise ConfigurationError(
@@ -61,7 +61,10 @@ def _accepted(answer: InvocationResponse) -> InvocationResponse:
 
 
 def _reason(body: bytes) -> str:
-    """Return the innermost message of an error: SageMaker's wraps the container's, a JSON with a description."""
+    """Return the innermost message of an error.
+
+    SageMaker's error contains the container's, which is JSON with a message.
+    """
     text = body.decode("utf-8", "replace")
     try:
         document = parse_json(text)
@@ -75,13 +78,13 @@ def _reason(body: bytes) -> str:
 
 
 def _title_of_page(text: str) -> str:
-    """Return the title of an HTML page, as the containers send it; empty for any other text."""
+    """Return the title of an HTML page, which some containers send; empty for any other text."""
     title = re.search(r"<title>(.*?)</title>", text, re.S | re.I)
     return " ".join(title[1].split()) if title else ""
 
 
 def _rows(instances: list[Any], raw: str) -> list[tuple[str, dict[str, float]]]:
-    """Return inputs with their predictions, if each of these is an object of numbers by name."""
+    """Return inputs with their predictions, if each prediction is an object of numbers by name."""
     try:
         document = parse_json(raw)
     except ValueError:
@@ -94,20 +97,20 @@ def _rows(instances: list[Any], raw: str) -> list[tuple[str, dict[str, float]]]:
 
 
 def _by_label(prediction: Any) -> Any:
-    """Return a prediction by label: a model without handlers returns a number, or a list with one."""
+    """Return a prediction by label. A model without handlers returns a number, or a list with one number."""
     bare = prediction[0] if isinstance(prediction, list) and len(prediction) == 1 else prediction
     return {"prediction": bare} if isinstance(bare, (int, float)) else prediction
 
 
 def _is_scores(scores: Any, first: Any) -> bool:
-    """True if a prediction has a number for each name of the first one."""
+    """True if a prediction has the same names as the first one, each with a number."""
     if not isinstance(scores, dict) or scores.keys() != first.keys():
         return False
     return all(isinstance(value, (int, float)) for value in scores.values())
 
 
 def _as_text(instance: Any) -> str:
-    """Return an input as text: a table's row as its columns and values."""
+    """Return an input as text: of a table's row, its columns and values."""
     if isinstance(instance, dict):
         return ", ".join(f"{name} {value}" for name, value in instance.items())
     return ", ".join(map(str, instance)) if isinstance(instance, list) else str(instance)

@@ -10,7 +10,7 @@ TURN_ON = "set sample = 0.1 under [endpoint] in usecase.toml, then mlops run"
 
 
 def check_statistics_available(endpoint: Endpoint, sample: float, configured: float) -> None:
-    """Raise MlopsError unless the endpoint serves and measures; ``configured``: the sample share of usecase.toml."""
+    """Raise MlopsError unless the endpoint serves and measures. ``configured``: the share in usecase.toml."""
     if endpoint.state is EndpointState.ABSENT:
         raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
     if not endpoint.live_digest:

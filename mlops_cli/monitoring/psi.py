@@ -13,7 +13,7 @@ PRIOR = 0.5
 
 
 def population_stability_index(current: Mapping[float, float], before: Mapping[float, float]) -> float:
-    """Return the population stability index of two histograms (a count for each bin): 0 for the same shape."""
+    """Return the index for two histograms (a count for each bin): 0 for the same shape."""
     bins = [edge for edge in {*current, *before} if current.get(edge, 0) or before.get(edge, 0)]
     if not bins or not any(current.values()) or not any(before.values()):
         return 0.0
@@ -25,15 +25,15 @@ def population_stability_index(current: Mapping[float, float], before: Mapping[f
 def psi_noise_level(rows: float, reference_rows: float, bins: int, risk: float) -> float:
     """Return the index that two samples of one distribution exceed with the probability ``risk``.
 
-    It is then distributed as (1/rows + 1/reference_rows) times chi-squared with bins - 1 degrees of freedom (Yurdakul
-    and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model Validation 14(4),
-    2020).
+    The index is then distributed as (1/rows + 1/reference_rows) times chi-squared with bins - 1 degrees of freedom
+    (Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model Validation
+    14(4), 2020).
     """
     return (1 / rows + 1 / reference_rows) * chi_squared(bins - 1, risk) if rows and reference_rows else math.inf
 
 
 def rows_needed(reference_rows: float, bins: int, risk: float) -> float:
-    """Return the least number of rows that keeps noise below STABLE; infinite if ``reference_rows`` are too few."""
+    """Return the lowest number of rows with noise below STABLE; infinite if ``reference_rows`` are too few."""
     if not reference_rows:
         return math.inf
     if bins < 2:  # one bin: always equal

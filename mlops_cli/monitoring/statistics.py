@@ -1,7 +1,7 @@
-"""Request statistics of an endpoint, as counts, and the training's reference for them.
+"""An endpoint's request statistics, as counts, and the training reference to which they are compared.
 
-A model package with statistics (see mlops_scripts/observation.py) logs a line of counts every few seconds. Only
-numbers and the names of features are accepted: no text of a request comes through here, whatever a package logs.
+A model package with statistics (see mlops_scripts/observation.py) logs a line of counts every few seconds. This module
+accepts only numbers and the names of features. So no text of a request gets through, whatever a package logs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAME = re.compile(r"\w[\w .:/-]{0,63}")
 
 @dataclass
 class Histogram:
-    """Counts of values by bin, numbered from 0, and the sum of the values."""
+    """The number of values in each bin, numbered from 0, and the sum of the values."""
 
     total: float = 0.0
     counts: dict[int, float] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Histogram:
 
 @dataclass
 class Counts:
-    """Counts of the measured requests; ``squares`` is the sum of the squares of their rows."""
+    """Counts of the measured requests. ``squares``: the sum of the squares of their numbers of rows."""
 
     requests: int = 0
     rows: int = 0
@@ -60,7 +60,7 @@ class Counts:
 
     @property
     def independent(self) -> float:
-        """The effective share of independent rows, if the rows of one request are all alike (Kish)."""
+        """The effective share of independent rows, if all rows of one request are alike (Kish)."""
         return self.rows / self.squares if self.squares else 0.0
 
     def add(self, counts: Counts) -> None:
@@ -77,7 +77,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Reference:
-    """One feature of rows outside of the training split: the bounds between its bins, and their counts."""
+    """One feature in rows outside of the training split: the bounds of its bins, and their counts."""
 
     mean: float
     cuts: tuple[float, ...]
@@ -90,7 +90,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class RequestStatistics:
-    """The live model's requests of the last ``days``; ``sample``: the measured share."""
+    """The live model's requests in the last ``days``. ``sample``: the measured share."""
 
     endpoint: str
     model: str
@@ -101,7 +101,7 @@ class RequestStatistics:
 
 
 def parse_counts(content: Any) -> Counts | None:
-    """Return the Counts of a ``to_dict`` document; None for anything but numbers under names."""
+    """Return the Counts in a ``to_dict`` document; None for anything but numbers with names."""
     try:
         requests, rows, squares = (int(content[name]) for name in ("requests", "rows", "squares"))
         measures = {_name(name): _histogram(value) for name, value in content["measures"].items()}
@@ -112,7 +112,7 @@ def parse_counts(content: Any) -> Counts | None:
 
 
 def parse_log_line(line: str) -> tuple[str, Counts] | None:
-    """Return the model's digest and the counts of a log line; None for another line."""
+    """Return the model's digest and the counts in a log line; None for any other line."""
     _, marker, text = line.partition(f"{LINE} ")
     if not marker:
         return None
@@ -134,7 +134,7 @@ def parse_references(text: str | bytes) -> dict[str, Reference]:
 
 
 def recent_days(days: int) -> list[str]:
-    """Return the dates (UTC) of the last days, today's last."""
+    """Return the dates (UTC) of the last days, today's date last."""
     now = time.time()
     return [time.strftime("%Y-%m-%d", time.gmtime(now - 86_400 * back)) for back in reversed(range(days))]
 

@@ -1,4 +1,4 @@
-"""The install commands in hints: for the environment that runs mlops, and for no other."""
+"""The install commands in hints, for the environment that runs mlops and no other."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ UV_RECEIPT, PIPX_RECEIPT = "uv-receipt.toml", "pipx_metadata.json"
 
 
 def install_command(extra: str) -> str:
-    """Return the command that adds an extra's packages to the environment that runs.
+    """Return the command that adds an extra's packages to the environment of this process.
 
-    It installs mlops from its origin (PEP 610). Without a known origin it names only the packages: the name mlops-cli
-    on a package index is not ours.
+    It installs mlops from where it came from (PEP 610). If this is unknown, the command names only the packages,
+    because mlops-cli on a package index is another project.
     """
     source = _source(_origin(), extra)
     if not source:
@@ -35,14 +35,14 @@ def install_command(extra: str) -> str:
 
 
 def packages_command(*requirements: str) -> str:
-    """Return the command that adds packages to the environment that runs."""
+    """Return the command that adds packages to the environment of this process."""
     if _is_made_by(PIPX_RECEIPT):
         return _joined("pipx", "inject", DISTRIBUTION, *requirements)
     return f"{pip_install()} {_joined(*requirements)}"
 
 
 def pip_install() -> str:
-    """Return the install command of this environment; one made by uv has no pip of its own."""
+    """Return this environment's install command. An environment made by uv has no pip."""
     from importlib.util import find_spec
 
     if find_spec("pip") is None:
@@ -53,7 +53,7 @@ def pip_install() -> str:
 
 
 def install_arguments(extra: str) -> str:
-    """Return the arguments of ``pip`` that install the same mlops into another environment."""
+    """Return the arguments with which ``pip`` installs the same mlops into another environment."""
     return _joined("install", *(_source(_origin(), extra) or _requirements(extra)))
 
 
@@ -62,7 +62,7 @@ def _joined(*words: str) -> str:
 
 
 def _runner() -> tuple[str, ...]:
-    """Return the command that made this environment for one call only, as uvx and pipx run do; () for any other."""
+    """Return the command, such as uvx or pipx run, that made this environment for one call only; () for any other."""
     parts = Path(sys.prefix).parts
     if "uv" in parts and any(part.startswith(("archive-v", "environments-v")) for part in parts):
         return ("uvx", "--from")
@@ -80,7 +80,7 @@ def _is_made_by(receipt: str) -> bool:
 
 
 def _source(origin: dict[str, Any], extra: str) -> tuple[str, ...]:
-    """Return the arguments that name this mlops with an extra; () if it came from an index or its origin is unknown."""
+    """Return the arguments that name this mlops with an extra; () if it came from an index or an unknown place."""
     address = origin.get("url", "")
     extras = ",".join(sorted({extra, *_extras_in_receipt()}))
     if not address:
@@ -133,7 +133,7 @@ def _of_extra(lines: list[str], extra: str) -> Iterator[str]:
 
 
 def _origin() -> dict[str, Any]:
-    """Return {} for an installation from a package index, or for none."""
+    """Return pip's note on where mlops came from; {} for a package index or if mlops is not installed."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     try:

@@ -1,4 +1,4 @@
-"""The running mlops as a wheel, from the installed package's own files: AWS and CI run exactly this version."""
+"""Build a wheel of the running mlops from its installed files, so that AWS and CI run exactly this version."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def build(folder: Path) -> Path:
 
 
 def wheel_bytes() -> tuple[str, bytes]:
-    """Return the wheel's name and content; equal files give equal bytes. Raise MlopsError if mlops is not installed."""
+    """Return the wheel's name and content. Equal files give equal bytes. Raise MlopsError if mlops is not installed."""
     try:
         installed = distribution(DISTRIBUTION)
     except PackageNotFoundError:

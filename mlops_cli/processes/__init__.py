@@ -1,1 +1,1 @@
-"""Processes of this machine: children, their identity, the project's lock, interruption."""
+"""Processes of this machine: children, the project's lock, interruption."""

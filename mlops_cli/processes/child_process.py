@@ -1,4 +1,4 @@
-"""Run a script as a child that cannot outlive mlops; find and end the processes of a killed mlops."""
+"""Run a script as a child that cannot outlive mlops. Find and end the processes of a killed mlops."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ TOKENS = re.compile("[0-9a-f]+")
 
 
 class TimeLimitError(Exception):
-    """A process ran longer than it may, and was ended."""
+    """A process was ended because it ran longer than its limit."""
 
 
 class JobProcesses:
-    """The processes of stages and of the model server, and the folders of their temporary files.
+    """The processes of stages and of the model server, and the folders for their temporary files.
 
-    Each process and all its descendants carry a token in their environment. The token is the name of a folder under
-    ``folder``. The folder is their TMPDIR and stays while one of them may live. So orphans are identified with
-    certainty, and no other process is mistaken for one, even if process numbers are reused.
+    Each process and all its descendants have a token in their environment. The token is the name of a folder below
+    ``folder``: their TMPDIR, which stays while one of them may live. So orphans are identified with certainty, and no
+    other process is mistaken for one, even if process numbers are reused.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,7 +54,7 @@ class JobProcesses:
         on_line: Callable[[OutputLine], None],
         seconds: float = float("inf"),
     ) -> int:
-        """Run to the end and copy the output to ``log``; return the exit code (negative: the signal that ended it).
+        """Run to the end and copy the output to ``log``. Return the exit code (negative: the signal that ended it).
 
         Raise TimeLimitError after ``seconds``.
         """
@@ -63,9 +63,10 @@ class JobProcesses:
 
     @contextmanager
     def job(self) -> Iterator[Job]:
-        """Provide a job for the block; at the end kill its processes and remove its temporary files.
+        """Provide a job for the block. At the end, kill its processes and remove its temporary files.
 
-        What killed commands have left ends first: not every command that starts a process holds the project's lock.
+        First end the processes of killed commands, because not every command that starts a process holds the project's
+        lock.
         """
         self.kill_orphans()
         job = self.begin()
@@ -79,7 +80,7 @@ class JobProcesses:
                 self._remove_if_empty()
 
     def begin(self) -> Job:
-        """Create a token and own it; raise FileNotFoundError if the project's .mlops/ is gone."""
+        """Create a token and own it. Raise FileNotFoundError if the project's .mlops/ does not exist any more."""
         if self.folder.is_symlink() or self.folder.is_file():
             self.folder.unlink()
         job = Job(self.folder / os.urandom(6).hex())
@@ -94,7 +95,7 @@ class JobProcesses:
         return [pid for job in self._jobs() if not job.is_owned for pid in find_by_token(job.token)]
 
     def kill_orphans(self, owned: bool = False) -> None:
-        """End orphaned processes and wait until they are gone; with ``owned``, end running jobs, too, as cleanup does.
+        """End orphaned processes and wait until they are gone. With ``owned``, also end running jobs, as cleanup does.
 
         Raise MlopsError if a process does not end.
         """
@@ -130,13 +131,16 @@ class Job:
 
     @property
     def is_owned(self) -> bool:
-        """Return True if a living process owns the token: the kernel releases its lock however the owner ends."""
+        """Return True if a living process owns the token.
+
+        The kernel releases the owner's lock, however the owner ends.
+        """
         with self.held_if_orphaned() as is_orphaned:
             return not is_orphaned
 
     @contextmanager
     def held_if_orphaned(self) -> Iterator[bool]:
-        """Provide True if no living process owns the token; then nobody can own it within the block."""
+        """Provide True if no living process owns the token. Then nobody can own it during the block."""
         try:
             descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         except OSError:
@@ -148,7 +152,7 @@ class Job:
             os.close(descriptor)
 
     def own(self) -> None:
-        """Make the folder and own it; raise FileNotFoundError if another command has removed it meanwhile."""
+        """Create the folder and own it. Raise FileNotFoundError if another command has removed it."""
         self.folder.mkdir()
         self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         with contextlib.suppress(OSError):  # a file system may lock files only
@@ -158,7 +162,7 @@ class Job:
             raise FileNotFoundError(self.folder)
 
     def release_ownership(self) -> None:
-        """Give up ownership; a process that has inherited the descriptor keeps it."""
+        """Give up ownership. A process that has inherited the descriptor keeps it."""
         os.close(self.descriptor)
         self.descriptor = -1
 
@@ -189,7 +193,7 @@ class Job:
         return {"KERAS_HOME": f"{folder}/keras", **env, TOKEN: self.token, "TMPDIR": folder}
 
     def end(self) -> list[int]:
-        """Kill all processes of the job, then remove its folder; return the processes that do not end."""
+        """Kill all processes of the job, then remove its folder. Return the processes that do not end."""
         if not self.has_ended and (processes := kill_by_token(self.token)):
             return processes
         remove_link(self.token)
@@ -198,7 +202,7 @@ class Job:
 
 
 def _lock_at_once(descriptor: int) -> bool:
-    """Return False if another process holds the lock; a file system may lock files only."""
+    """Return False if another process holds the lock. Some file systems can lock only files, not folders."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -207,7 +211,7 @@ def _lock_at_once(descriptor: int) -> bool:
 
 
 def find_by_token(token: str) -> list[int]:
-    """Return the processes that carry the token in their environment, and their subreaper."""
+    """Return the processes with the token in their environment, and their subreaper."""
     mark = f"{TOKEN}={token}".encode()
     return [
         pid
@@ -217,9 +221,9 @@ def find_by_token(token: str) -> list[int]:
 
 
 def kill_by_token(token: str) -> list[int]:
-    """Kill these processes; return those that do not end.
+    """Kill these processes. Return those that do not end.
 
-    The subreaper is killed only if it does not end by itself: it ends those that do not carry the token.
+    Kill the subreaper only if it does not end by itself, because it ends the processes that have no token.
     """
     started = time.monotonic()
     while processes := find_by_token(token):
@@ -235,7 +239,7 @@ def kill_by_token(token: str) -> list[int]:
 
 
 def environments() -> Iterator[tuple[int, bytes]]:
-    """Yield the pid and environment of every readable process."""
+    """Yield the process number and the environment of every process that can be read."""
     if not LINUX:
         import subprocess
 
@@ -277,7 +281,7 @@ def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], token: str) -
 
 
 def _lines(child: subprocess.Popen[bytes], limit: float) -> Iterator[OutputLine]:
-    """Yield the lines of the child's output; raise TimeLimitError if it still runs at the time ``limit``."""
+    """Yield the lines of the child's output. Raise TimeLimitError if it still runs at the time ``limit``."""
     lines = OutputLines()
     for chunk in _chunks(child):
         yield from lines.feed(chunk, time.monotonic())
@@ -288,7 +292,7 @@ def _lines(child: subprocess.Popen[bytes], limit: float) -> Iterator[OutputLine]
 
 
 def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """Yield the child's output until it is closed, or DRAIN_SECONDS after the child has ended; b"" if there is none."""
+    """Yield the child's output until it is closed, or DRAIN_SECONDS after the child's end; b"" if there is none yet."""
     assert child.stdout is not None
     output, deadline = child.stdout.fileno(), float("inf")
     while time.monotonic() < deadline:
@@ -302,7 +306,7 @@ def _chunks(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End the child and all that it has started: SIGTERM first if it still runs, SIGKILL in any case."""
+    """End the child and everything that it has started: SIGTERM first if it still runs, then SIGKILL."""
 
     def end(seconds: float) -> None:
         if uninterrupted(child.poll) is None:
@@ -325,7 +329,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
 def _wait(child: subprocess.Popen[bytes], seconds: float = float("inf")) -> int | None:
     """Return the child's exit code, or None if it still runs after ``seconds``.
 
-    An interrupted ``Popen.wait`` may keep its lock, or lose the exit code that it has just received.
+    An interrupted ``Popen.wait`` may keep its lock, or lose the exit code.
     """
     deadline, pause = time.monotonic() + seconds, 0.0005
     while (code := uninterrupted(child.poll)) is None and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Signals that end a command: Ctrl-C, `kill`, a closed terminal. All of them unwind it in the same way."""
+"""Signals that end a command: Ctrl-C, `kill`, a closed terminal. All of them raise the same exception."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _is_deferred = False
 
 
 def interrupt_on_signals() -> None:
-    """Let each of these signals raise KeyboardInterrupt; a signal that the caller ignores (nohup) stays ignored."""
+    """Raise KeyboardInterrupt for each of these signals. A signal that the caller ignores (nohup) stays ignored."""
     _handle_signals(_interrupt)
 
 
 def exit_on_signals() -> None:
-    """Let each of these signals end the process at once: its command has ended already."""
+    """Let each of these signals end the process at once, because its command has finished."""
     _handle_signals(_exit)
 
 
 def uninterrupted(call: Callable[[], Result]) -> Result:
-    """Return the result of a call that takes no time; a signal during it raises KeyboardInterrupt after it.
+    """Return the result of a very short call. A signal during the call raises KeyboardInterrupt after it.
 
-    KeyboardInterrupt may be raised between any two steps of Python code. In code that holds a lock, it can leave the
-    lock held forever: the clean-up then waits for it without end. So it can in ``subprocess.Popen.poll``.
+    KeyboardInterrupt may be raised between any two steps of Python code. In code that holds a lock, the lock may then
+    stay locked, and the clean-up waits for it forever. ``subprocess.Popen.poll`` is such code.
     """
     global _is_deferring, _is_deferred
     if threading.current_thread() is not threading.main_thread():

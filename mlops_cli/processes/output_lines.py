@@ -1,4 +1,4 @@
-"""The lines of a child's output. A progress bar draws over its own line: only some of its frames become lines."""
+"""Cut a child's output into lines. A progress bar overwrites its own line, and only some of its frames become lines."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ LIBRARY_NOISE = re.compile(
 
 @dataclass(frozen=True)
 class OutputLine:
-    """``overwritten``: a frame of a progress bar that the next one replaces."""
+    """``overwritten``: a frame of a progress bar that the next frame replaces."""
 
     text: str
     overwritten: bool = False
 
 
 class OutputLines:
-    """Cuts output into lines. Of a bar, a frame in FRAME_SECONDS becomes a line, and the last one."""
+    """Cuts output into lines. Of a progress bar, one frame in FRAME_SECONDS and the last frame become lines."""
 
     def __init__(self) -> None:
         self._pending = b""
@@ -44,7 +44,7 @@ class OutputLines:
         self._last = float("-inf")
 
     def feed(self, chunk: bytes, now: float) -> Iterator[OutputLine]:
-        """Yield the lines that the chunk completes; an empty chunk stands for time that passes."""
+        """Yield the lines that the chunk completes. An empty chunk means that time has passed."""
         if chunk and not self._pending and not self._in_bar:
             self._last = now
         output, start = self._pending + chunk, 0
@@ -58,7 +58,7 @@ class OutputLines:
             self._pending, self._last = b"", now
 
     def close(self) -> Iterator[OutputLine]:
-        """Yield the text behind the last end of a line."""
+        """Yield the text after the last line end."""
         last = self._pending if self._pending.strip() else self._dropped
         if last:
             yield OutputLine(_plain(last))
@@ -80,7 +80,7 @@ class OutputLines:
 
 
 class LastLines:
-    """Keeps the last lines that are not empty nor a library's noise, each clipped; frames of one bar are one line."""
+    """Keeps the last lines, shortened, without empty lines and noise of libraries. Frames of one bar are one line."""
 
     def __init__(self, most: int) -> None:
         self._lines: deque[OutputLine] = deque(maxlen=most)

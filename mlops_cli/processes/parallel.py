@@ -1,4 +1,4 @@
-"""Calls in several threads, which a signal can end at any moment."""
+"""Call functions in several threads that a signal can end at any time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PAUSE_SECONDS = 0.005
 
 
 def call_in_threads(call: Callable[[Item], Result], items: Iterable[Item], most: int) -> list[Result]:
-    """Return the results in the order of the items; at most so many calls at once. Raise what the first failed one did.
+    """Return the results in the order of the items, with a limited number of calls at once. Raise the first failure.
 
-    After a signal no further call begins. This thread sleeps until the calls are done, and nothing else:
-    KeyboardInterrupt inside of a pool or a future leaves a lock held, or releases one that it does not hold.
+    After a signal no further call begins. This thread only sleeps until the calls are done: KeyboardInterrupt inside of
+    a pool or a future may leave a lock held, or release a lock that it does not hold.
     """
     waiting = list(items)
     pool = ThreadPoolExecutor(most)

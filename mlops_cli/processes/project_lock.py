@@ -1,4 +1,4 @@
-"""The project's lock. The kernel keeps it and releases it when its holder dies, however it dies."""
+"""The project's lock. The kernel keeps it, and releases it when its holder dies for any reason."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTLING_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class LockHolder:
-    """The command that holds the project; without a process number, the holder has not written its note yet."""
+    """The command that holds the lock. Without a process number, the holder has not written its note yet."""
 
     command: str
     since: float
@@ -40,7 +40,7 @@ class LockHolder:
 
     @property
     def hint(self) -> str:
-        """Return the next command: other commands can watch and stop a run only."""
+        """Return the next command. While the lock is held, other commands can only watch and stop a run."""
         if self.is_unreachable:
             return f"It runs {ELSEWHERE}: end it there (mlops stop), or wait until it has ended."
         if self.run_id:
@@ -55,7 +55,7 @@ class ProjectLockedError(MlopsError):
 
 
 class ProjectLock:
-    """An exclusive lock on a project, with a note of its holder. Forked children share it, executed ones do not."""
+    """An exclusive lock on a project, with a note of its holder. Forked children share it; executed programs do not."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,7 +63,7 @@ class ProjectLock:
 
     @contextmanager
     def held(self, command: str) -> Iterator[None]:
-        """Hold the lock during the block; raise ProjectLockedError if another command holds it."""
+        """Hold the lock during the block. Raise ProjectLockedError if another command holds it."""
         self.acquire(command)
         try:
             yield
@@ -71,7 +71,7 @@ class ProjectLock:
             self.release()
 
     def acquire(self, command: str) -> None:
-        """Take the lock; raise ProjectLockedError if it is held, FileNotFoundError if its folder is gone."""
+        """Take the lock. Raise ProjectLockedError if it is held, and FileNotFoundError if its folder is gone."""
         while self._file is None:
             file = _open(self.path, os.O_RDWR | os.O_CREAT)
             if not _try_lock(file):
@@ -85,7 +85,7 @@ class ProjectLock:
         self.write_holder(command)
 
     def write_holder(self, command: str, run_id: str = "") -> None:
-        """Write the holder's note, with its run; a forked child that continues alone writes its own."""
+        """Write the holder's note with its run. A forked child that continues alone writes its own note."""
         assert self._file is not None
         holder = LockHolder(command, time.time(), own_identity(), run_id)
         os.ftruncate(self._file, 0)
@@ -97,7 +97,7 @@ class ProjectLock:
             self._file = None
 
     def holder(self) -> LockHolder | None:
-        """Return the present holder, or None. Never waits for the lock, never takes it."""
+        """Return the present holder, or None. Never wait for the lock and never take it."""
         if self._file is not None:
             return _read(self._file)
         try:
@@ -111,7 +111,7 @@ class ProjectLock:
 
 
 def acquire_by_force(lock: ProjectLock, command: str) -> None:
-    """Take the lock, ending the mlops command that holds it."""
+    """Take the lock, and end the mlops command that holds it."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         try:
             return lock.acquire(command)
@@ -121,7 +121,7 @@ def acquire_by_force(lock: ProjectLock, command: str) -> None:
 
 
 def _terminate(lock: ProjectLock, how: signal.Signals) -> None:
-    """Signal each holder once (a second signal would disturb its clean-up); wait until the lock is free."""
+    """Signal each holder once, because a second signal would disturb its clean-up. Wait until the lock is free."""
     signalled = Identity()
     start = time.monotonic()
     deadline, settled = start + ENDING_SECONDS, start + SETTLING_SECONDS
@@ -138,7 +138,7 @@ def _terminate(lock: ProjectLock, how: signal.Signals) -> None:
 
 
 def _open(path: Path, flags: int) -> int:
-    """Open the file; raise MlopsError for a link, since a link in a copied project could make us write anywhere."""
+    """Open the file. Raise MlopsError for a link: a link in a copied project could redirect the write anywhere."""
     try:
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -176,7 +176,7 @@ def _flock(file: int, how: int) -> bool:
 
 
 def _read(file: int) -> LockHolder:
-    """Return the note in the lock. It is empty for milliseconds between taking the lock and writing it."""
+    """Return the note in the lock. It is empty for milliseconds between taking the lock and writing the note."""
     try:
         note = json.loads(os.pread(file, 4096, 0))
         return LockHolder(**{**note, "process": parse_identity(note["process"])})

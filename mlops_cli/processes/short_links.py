@@ -1,6 +1,7 @@
-"""A short link to a job's folder for temporary files: the path of a socket has some hundred characters at most.
+"""A short link to a job's folder for temporary files: the path of a socket can have only about a hundred characters.
 
-It is outside of the project, where no cleanup of a folder reaches it. So the command that ends a job removes its link.
+The link is outside of the project, so cleaning up a folder does not remove it. The command that ends a job removes the
+job's link.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ PREFIX = "mlops-"
 
 
 def short_path(folder: Path) -> str:
-    """Return a path of the folder that is short enough for sockets: its own, or that of a link."""
+    """Return a path of the folder that is short enough for sockets: its own path or a link to it."""
     if not _is_too_long(folder):
         return str(folder)
     link = _link(folder.name)
@@ -37,7 +38,7 @@ def remove_link(token: str) -> None:
 
 
 def remove_lost_links(folder: Path) -> None:
-    """Remove the links of jobs in ``folder`` that are gone: the folder was removed under them."""
+    """Remove the links of jobs in ``folder`` whose folders are gone."""
     if not _is_too_long(folder / "0123456789ab"):
         return
     jobs = folder.resolve()

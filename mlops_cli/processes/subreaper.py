@@ -1,7 +1,7 @@
-"""A process between mlops and a script that ends everything the script has started, wherever that has gone.
+"""A process between mlops and a script that ends everything that the script has started.
 
-Linux gives the descendants of a subreaper to it when their parent ends, even from sessions of their own and with an
-empty environment. So the subreaper knows all of them, and it ends only after them, however mlops or the script ends.
+Linux makes a subreaper the parent of every descendant whose own parent has ended, even in a new session and with an
+empty environment. So the subreaper knows all of them. It ends after them, however mlops or the script ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ HOUR = 3600.0
 
 
 def process_name(token: str) -> str:
-    """Return the name of a job's subreaper: its environment is that of mlops, without the token."""
+    """Return the process name of a job's subreaper. Its environment is that of mlops, without the token."""
     return f"mlops-{token}"[:NAME_CHARACTERS]
 
 
@@ -46,10 +46,10 @@ def _load_libc() -> ctypes.CDLL:
 
 @dataclass(frozen=True)
 class Subreaper:
-    """``parent``: the process to end with, 0 for none. ``closes``: it closes its descriptors.
+    """``parent``: the process with which it ends, 0 for none. ``closes``: it closes its descriptors.
 
-    SIGTERM is passed on, and the script has ``grace_seconds`` to end. What it leaves behind, such as a program of a
-    shell's pipe, has ``drain_seconds`` to write its last output.
+    It passes SIGTERM on, and the script has ``grace_seconds`` to end. Remaining processes, such as a program in a
+    shell's pipe, have ``drain_seconds`` to write their last output.
     """
 
     token: str
@@ -60,7 +60,7 @@ class Subreaper:
     libc: ctypes.CDLL = field(default_factory=_load_libc)  # loaded before the fork
 
     def fork(self) -> None:
-        """Fork; return in the child, to become the script. The parent stays and exits as the script does."""
+        """Fork. Return in the child, which becomes the script. The parent stays, and exits as the script does."""
         libc, own = self.libc, os.getpid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -93,7 +93,7 @@ class Subreaper:
             os._exit(1)  # not reached
 
     def _wait(self, script: int) -> tuple[int, bool]:
-        """Pass SIGTERM on to the script, a second one as SIGKILL; return its status, and True if one came."""
+        """Pass the first SIGTERM on to the script, a second one as SIGKILL; return its status, and True if one came."""
         deadline = float("inf")
         while (status := _reap(script)) is None:
             if _next_signal(min(deadline - time.monotonic(), HOUR)) is signal.SIGTERM:
@@ -105,7 +105,7 @@ class Subreaper:
         return status, deadline < float("inf")
 
     def _end_descendants(self, output: str, drain_seconds: float) -> bool:
-        """Kill the remaining descendants until there are none; return False if a process does not end even so."""
+        """Kill the remaining descendants until there are none. Return False if a process does not end."""
         patience = time.monotonic() + drain_seconds
         while _has_children():
             if time.monotonic() >= patience + KILL_SECONDS:
@@ -157,7 +157,7 @@ def _next_signal(seconds: float) -> signal.Signals | None:
 
 
 def _reap(script: int) -> int | None:
-    """Collect the children that have ended; return the status of the script if it is among them."""
+    """Collect the children that have ended. Return the status of the script if it is among them."""
     status = None
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -179,7 +179,7 @@ def _has_children() -> bool:
 
 
 def _close_descriptors() -> None:
-    """Release the locks and pipes of mlops: they must end with mlops."""
+    """Release the locks and pipes of mlops, which must end with mlops."""
     try:
         descriptors = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 (no module in a fork)
     except OSError:
@@ -190,7 +190,7 @@ def _close_descriptors() -> None:
 
 
 def _exit_like(status: int) -> NoReturn:
-    """End by the same code or the same signal, without a second core dump."""
+    """End with the same code or signal, without a second core dump."""
     if os.WIFSIGNALED(status):
         sign = os.WTERMSIG(status)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

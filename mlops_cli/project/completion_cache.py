@@ -1,7 +1,7 @@
-"""The runs and models of an AWS target that commands have listed, so that a Tab need not wait for the network.
+"""The runs and models on AWS that commands have listed, so that Tab completion need not wait for the network.
 
-A small file in .mlops/, written by commands that have just listed runs or models, and read only by the shell's
-completion. It may be old; nothing is decided by it. A missing or damaged file is an empty one.
+It is a small file in .mlops/. Commands that have just listed runs or models write it, and only the shell's completion
+reads it. It may be outdated; no command uses it for a decision. A missing or damaged file counts as empty.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_TARGETS = 10
 
 
 class CachedRun(NamedTuple):
-    """``created_at`` in seconds since the epoch."""
+    """``created_at``: seconds since the epoch."""
 
     id: str
     status: str
@@ -32,7 +32,7 @@ class CachedRun(NamedTuple):
 
 
 class CachedVersion(NamedTuple):
-    """``trained_at`` in seconds since the epoch; ``said``: the decision."""
+    """``trained_at``: seconds since the epoch. ``said``: the decision."""
 
     name: str
     decision: str
@@ -85,7 +85,7 @@ class CompletionCache:
         self._save("versions", cached_versions(models))
 
     def clear(self) -> None:
-        """Remove the rows of this environment, after its cleanup."""
+        """Remove the rows of this environment after its cleanup."""
         document = self._document()
         if document.pop(self._target_key, None) is not None:
             self._write(document)
@@ -106,7 +106,7 @@ class CompletionCache:
         self._write(dict(list(document.items())[-MAX_TARGETS:]))
 
     def _write(self, document: dict[str, Any]) -> None:
-        """Write the file; ignore OSError, because a command must not fail for the sake of Tab completion."""
+        """Write the file. Ignore OSError, because no command may fail because of Tab completion."""
         if not (self._file.parent / "project.json").is_file():
             return
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The environment of this process, for others: children, jobs, gates; and its hints at the caller."""
+"""The environment variables that this process passes to others: children, jobs, gates; and hints about them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def child_environment() -> dict[str, str]:
 
 
 def server_environment() -> dict[str, str]:
-    """Return the environment of the model server: the scripts' part without the use case's additions, as on AWS."""
+    """Return the model server's environment: that of scripts without the use case's additions, as on AWS."""
     environ = child_environment()
     listed = {"PYTHONPATH": environ["PYTHONPATH"]} if "PYTHONPATH" in environ else {}
     return {**inherited_environment(environ), **listed}
@@ -44,7 +44,7 @@ def withheld_variables(passed: PassedVariables) -> list[str]:
 
 
 def unpassed_variables(text: str, passed: PassedVariables) -> list[str]:
-    """Return the variables of this process that a script has named in its output, and did not get."""
+    """Return this process's variables that a script has named in its output but did not get."""
     words = set(re.findall(r"\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|(?<=KeyError: ')\w+", text))
     environment = job_environment({}, Path(), passed)
     passed_on = {*environment, *passed.secrets}
@@ -52,13 +52,13 @@ def unpassed_variables(text: str, passed: PassedVariables) -> list[str]:
 
 
 def job_environment(extra: Mapping[str, str], training: Path, passed: PassedVariables) -> dict[str, str]:
-    """Return the environment of a job or a gate with scripts in ``training``."""
+    """Return the environment of a job or a gate whose scripts are in ``training``."""
     environment = script_environment(child_environment() | _parse_list(passed), passed)
     return with_paths({**environment, **extra}, training, passed.code)
 
 
 def compile_bootstrap() -> None:
-    """Compile the module that scripts load at Python's start, once: they themselves write no __pycache__."""
+    """Compile the module that Python loads at the start of scripts: scripts write no __pycache__ themselves."""
     SourceFileLoader("sitecustomize", str(BOOTSTRAP / "sitecustomize.py")).get_code("sitecustomize")
 
 
@@ -68,23 +68,23 @@ def job_environment_inputs(passed: PassedVariables) -> dict[str, str]:
 
 
 def _parse_list(passed: PassedVariables) -> dict[str, str]:
-    """Return the variables that the use case passes on, even if a name looks like a secret's, and the proxies.
+    """Return the variables that the use case passes on, even with a secret's name, and the proxies.
 
-    A proxy's address may hold a password, and without it there is no network.
+    A proxy's address may contain a password, but without the address there is no network.
     """
     return {name: os.environ[name] for name in (*passed.names, *PROXIES) if name in os.environ}
 
 
 def local_environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a process that keeps to this machine: no secrets, no AWS, files below ``folder``."""
+    """Return the environment for a process that stays on this machine: no secrets, no AWS, files below ``folder``."""
     kept = {name: value for name, value in child_environment().items() if not _leads_out(name)}
     return {**kept, "HOME": str(folder), "TMPDIR": str(folder), "NO_PROXY": "*", "no_proxy": "*"}
 
 
 def meet_only(aws: Mapping[str, str], folder: Path) -> None:
-    """Let this process know no AWS but the one of these variables, no proxy, and no folder for its files but this one.
+    """Restrict this process to the AWS in these variables, to no proxy, and to this folder for its files.
 
-    ``aws`` names files with credentials: neither those of the environment nor those of the home folder are read.
+    ``aws`` names files with credentials, so credentials in the environment or in the home folder are not read.
     """
     for name in [name for name in os.environ if _leads_out(name)]:
         del os.environ[name]
@@ -105,5 +105,5 @@ def step_variables() -> dict[str, str]:
 
 
 def claimed_names() -> list[str]:
-    """Return the user names in the environment: unverified, any caller may set them."""
+    """Return the user names in the environment. They are unverified: every caller can set them."""
     return [os.environ.get(name, "") for name in ("LOGNAME", "USER", "USERNAME")]

@@ -24,7 +24,7 @@ def machine() -> dict[str, Any]:
 
 
 def _system() -> str:
-    """Return platform.platform(), which on Linux starts the program uname for a name that it does not show."""
+    """Return the same as platform.platform(), which on Linux starts the program uname for an unused name."""
     if sys.platform != "linux":
         return platform.platform()
     kernel = os.uname()

@@ -1,4 +1,4 @@
-"""The paths of a project: a folder with usecase.toml and scripts; mlops keeps everything for it in .mlops/."""
+"""The paths of a project: a folder with usecase.toml and scripts; .mlops/ in it has all files of mlops."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Project:
 
     @property
     def marker(self) -> Path:
-        """The file that marks .mlops/ as created, and so removable, by mlops."""
+        """The file that shows that mlops created .mlops/ and may remove it."""
         return self.state / "project.json"
 
     @property
@@ -70,7 +70,7 @@ class Project:
 
 
 def named_project(folder: Path) -> Project:
-    """Return the project in exactly this folder: a mistyped name must never lead to another project."""
+    """Return the project in exactly this folder: a mistyped name must never select another project."""
     if folder.is_file():
         raise ConfigurationError(
             f"--project names a file, {folder}, and not the project's folder.",
@@ -116,7 +116,7 @@ def is_project(folder: Path) -> bool:
 
 
 def _unfinished(folder: Path) -> str:
-    """Return a remark on a usecase.toml in the folder that does not say where its scripts are."""
+    """Return a remark on a usecase.toml in the folder that does not name the scripts' folder."""
     return f', and {FILE} in it has no {KEY} = "FOLDER" in [code]' if (folder / FILE).is_file() else ""
 
 

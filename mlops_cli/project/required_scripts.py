@@ -1,4 +1,4 @@
-"""The scripts of the stages: a run without one would end in the middle."""
+"""Check that the scripts of all stages exist, before a run starts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlops_cli.errors import ConfigurationError
 
 
 def require_scripts(training: Path, from_stage: str = "") -> None:
-    """Raise ConfigurationError if a script of the stages from this one on is missing."""
+    """Raise ConfigurationError if a script of this stage or of a later one is missing."""
     stages = STAGES[position(from_stage) if from_stage else 0 :]
     missing = [
         str(training / stage.script) for stage in stages if stage.script and not (training / stage.script).is_file()

@@ -1,4 +1,4 @@
-"""The folder of the scripts: training/, or the one that usecase.toml in the project's root names."""
+"""The folder of the scripts: training/, or the folder that a usecase.toml in the project's root names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CACHE = "__pycache__"
 
 
 def named_in(file: Path) -> str | None:
-    """Return [code] scripts_dir of a usecase.toml, which so says that it is in the project's root; None without it."""
+    """Return [code] scripts_dir of a usecase.toml, which then belongs in the project's root; None without the key."""
     if not file.is_file():
         return None
     text = file.read_text(encoding="utf-8-sig", errors="replace")
@@ -39,7 +39,7 @@ def named_in(file: Path) -> str | None:
 
 
 def form_problem(value: object) -> str:
-    """Return the problem of a folder's name, "" if there is none."""
+    """Return the problem of a folder's name; "" if there is none."""
     expected = f"is {value!r}, expected a folder of the project, such as"
     if not isinstance(value, str):
         return f'{expected} "ml"'
@@ -56,7 +56,7 @@ def form_problem(value: object) -> str:
 
 
 def folder_problem(root: Path, value: str) -> str:
-    """Return the problem of the folder itself, "" if there is none."""
+    """Return the problem of the folder itself; "" if there is none."""
     folder = root / value
     if folder.resolve() != root.resolve() / value.removesuffix("/"):
         return f"is {value!r}, which is a link or below one, expected a folder"
@@ -66,6 +66,6 @@ def folder_problem(root: Path, value: str) -> str:
 
 
 def scripts_dir(root: Path) -> str:
-    """Return the folder of a project's scripts, relative to ``root``; one that is not valid is never used."""
+    """Return the folder of a project's scripts, relative to ``root``. Never return an invalid one."""
     value = named_in(root / FILE)
     return PurePosixPath(value).as_posix() if value and not form_problem(value) else DEFAULT

@@ -32,7 +32,7 @@ TRIES = 50
 
 @contextmanager
 def hold_state_dir(project: Project, lock: ProjectLock, command: str) -> Iterator[None]:
-    """Hold the project's lock during the block; create .mlops/ if missing. Raise ProjectLockedError."""
+    """Hold the project's lock during the block. Create .mlops/ if it is missing. Raise ProjectLockedError."""
     for _ in range(TRIES):
         create_state_dir(project)
         with contextlib.suppress(FileNotFoundError):  # a cleanup has finished meanwhile
@@ -47,7 +47,7 @@ def hold_state_dir(project: Project, lock: ProjectLock, command: str) -> Iterato
 
 
 def create_state_dir(project: Project) -> None:
-    """Create .mlops/ with the marker; safe to repeat."""
+    """Create .mlops/ with the marker. Safe to repeat."""
     check_state_dir_owner(project)
     project.state.mkdir(PRIVATE, exist_ok=True)
     if project.state.stat().st_mode & ~PRIVATE & 0o777:
@@ -63,7 +63,7 @@ def create_state_dir(project: Project) -> None:
 
 
 def is_state_dir(project: Project) -> bool:
-    """True if mlops created .mlops/; an empty marker is an interrupted write."""
+    """True if mlops created .mlops/. An empty marker means that its writing was interrupted."""
     if project.state.is_symlink() or project.marker.is_symlink() or not project.marker.is_file():
         return False
     try:
@@ -75,7 +75,7 @@ def is_state_dir(project: Project) -> bool:
 
 
 def check_state_dir_owner(project: Project) -> None:
-    """Raise MlopsError if mlops did not create .mlops/ (the marker is the first file in it), or something in it."""
+    """Raise MlopsError if mlops did not create .mlops/ or a file in it. The marker is the first file."""
     check_no_links(project)
     state = project.state
     if state.exists() and not state.is_dir():
@@ -87,7 +87,7 @@ def check_state_dir_owner(project: Project) -> None:
 
 
 def check_no_links(project: Project) -> None:
-    """Raise MlopsError for a link, or the wrong kind of file, where mlops writes and deletes: it follows none."""
+    """Raise MlopsError for a link, or the wrong kind of file, where mlops writes and deletes."""
     state = project.state
     modes = {path: _mode(path) for path in (state, *(state / name for name in (*FOLDERS, *FILES)))}
     at_names = [path for path, mode in modes.items() if S_ISLNK(mode)]
@@ -107,7 +107,7 @@ def check_no_links(project: Project) -> None:
 
 
 def _mode(path: Path) -> int:
-    """Return the mode of a file, a folder or a link itself; 0 if there is none."""
+    """Return the mode of a file, a folder or the link itself; 0 if it does not exist."""
     try:
         return os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -123,7 +123,7 @@ def _folders_in(folder: Path) -> list[Path]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder; nothing while a cleanup removes it."""
+    """Return the entries of a folder; none if cleanup has removed it."""
     try:
         return list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):

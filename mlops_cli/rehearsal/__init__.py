@@ -1,1 +1,1 @@
-"""A rehearsal: a project's lifecycle against a simulated AWS on this machine, and its findings about the real one."""
+"""A rehearsal: the lifecycle of a project on a simulated AWS on this machine, and findings about the real AWS."""

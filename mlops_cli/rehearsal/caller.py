@@ -1,4 +1,4 @@
-"""The permissions of the caller of the commands in a rehearsal: exactly those that `mlops doctor` checks."""
+"""The permissions of the caller in a rehearsal: exactly those that `mlops doctor` checks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACCOUNT = "123456789012"
 def caller_policy(
     settings: Mapping[str, str], use_case: str, endpoint: str, has_secrets: bool, region: str
 ) -> dict[str, Any]:
-    """Return the policy for a project with these settings in the simulated account, where a named bucket exists."""
+    """Return the policy for a project with these settings in the simulated account. A named bucket exists there."""
     names = ResourceNames(use_case, settings["STAGE"])
     return policy(
         required_permissions(

@@ -1,4 +1,4 @@
-"""A company's account in a rehearsal: the resources that its settings name are created in the simulated account."""
+"""A company's account in a rehearsal: create the resources that its settings name in the simulated account."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CREDENTIAL = "rehearsal:made-up-by-the-rehearsal"
 
 
 def simulated_settings(aws: SimulatedAws, settings: Mapping[str, str], use_case: UseCase) -> dict[str, str]:
-    """Return the settings with the ARNs, IDs and addresses of the simulated account, where everything was made.
+    """Return the settings with the ARNs, IDs and addresses of the simulated account, after creating everything.
 
-    Raise ConfigurationError for settings that do not go together.
+    Raise ConfigurationError for inconsistent settings.
     """
     checked = resolve(dict(settings), {}, {})
     parameters(checked)
@@ -61,7 +61,7 @@ def _images(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _secret(aws: SimulatedAws, address: str) -> dict[str, str]:
-    """Return where the made-up credential of the package index is stored."""
+    """Return the address of the invented credential of the package index."""
     if not address:
         return {}
     name = address if is_parameter(address) else secret_name(address)

@@ -1,4 +1,4 @@
-"""The findings of a rehearsal, like those of `doctor`: problem, reason, remedy."""
+"""The findings of a rehearsal, like those of `doctor`: problem, reason, fix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 
 def problem(step: str, error: MlopsError) -> Finding:
-    """Return the failure of a command: its first line, the rest as the reason."""
+    """Return the failure of a command: its first line as the problem, the other lines as the reason."""
     first, _, rest = error.message.partition("\n")
     lines = [line.strip() for line in rest.splitlines() if not line.startswith("Log: ")]
     reason = " ".join(lines[-3:]) or "The same command on AWS would fail so, too."
@@ -32,7 +32,7 @@ def problem(step: str, error: MlopsError) -> Finding:
 
 
 def missing_modules(texts: Iterable[str], project: Project) -> Iterator[Finding]:
-    """Yield the modules that scripts have imported in vain, by the texts of errors and logs."""
+    """Yield the modules that scripts could not import, by the texts of errors and logs."""
     folder = project.scripts_dir
     for module in sorted({match for text in texts for match in MISSING_MODULE.findall(text)}):
         present = [name for name in (JOB_LIST, GATE_LIST) if (project.training / name).is_file()] or [JOB_LIST]
@@ -47,7 +47,7 @@ def missing_modules(texts: Iterable[str], project: Project) -> Iterator[Finding]
 
 
 def refusals(decisions: Iterable[AccessDecision], project: Project, has_failed: bool) -> Iterator[Finding]:
-    """Yield the refused actions of roles; a warning if the run went on without it."""
+    """Yield the denied actions of roles, as a warning if the run continued without them."""
     refused = sorted((each for each in decisions if not each.allowed), key=lambda each: (each.principal, each.action))
     for (role, action), group in groupby(refused, key=lambda each: (each.principal, each.action)):
         resources = sorted({decision.resource for decision in group})

@@ -1,4 +1,4 @@
-"""The content of the images on AWS: their packages, from the lists in images/, and those of the builds."""
+"""The packages of the images on AWS, from the lists in images/, and the packages of the builds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JOB_LIST, GATE_LIST = "requirements.txt", "tests/requirements.txt"
 
 
 def image_packages(use_case: UseCase) -> dict[str, str]:
-    """Return the training image's packages with their versions, "" for an unknown one; nothing if none are known."""
+    """Return the training image's packages with their versions, "" for an unknown one; nothing if all are unknown."""
     own_version = use_case.framework_version
     path = FOLDER / f"{use_case.framework.training_repository}.txt"
     if not path.is_file() or own_version not in ("", use_case.framework.training.version):
@@ -30,7 +30,7 @@ def image_packages(use_case: UseCase) -> dict[str, str]:
 
 
 def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
-    """Return the names of packages that builds and jobs can import, by repository; no entry if unknown."""
+    """Return the names of packages that builds and jobs can import, by repository. Unknown ones have no entry."""
     from aws_simulator.packages import requirements_in
 
     gates = next(
@@ -46,7 +46,7 @@ def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
 
 
 def other_versions(use_case: UseCase) -> dict[str, tuple[str, str]]:
-    """Return the version here and that in the image of the framework's packages, where they differ."""
+    """Return the framework's packages whose versions differ, with the version here and in the image."""
     from importlib.metadata import PackageNotFoundError, version
 
     def installed_version(name: str) -> str:
@@ -67,7 +67,7 @@ def other_versions(use_case: UseCase) -> dict[str, tuple[str, str]]:
 
 
 def require_installed(project: Project) -> None:
-    """Raise MlopsError if the project's requirements are not installed here: a rehearsal has no network."""
+    """Raise MlopsError if the project's requirements are not installed: a rehearsal downloads nothing."""
     from aws_simulator.packages import is_installed, requirements_in
 
     for name in (JOB_LIST, GATE_LIST):

@@ -1,4 +1,4 @@
-"""A simulated AWS that a rehearsal has kept: the note in its folder, and its end."""
+"""A simulated AWS that a rehearsal has kept: the note in its folder, and the command that ends it."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ END_SECONDS = 60.0
 
 
 def write_note(folder: Path, pid: int) -> None:
-    """Write in the folder which process holds it, and which folder it is: a copy is the user's own."""
+    """Write into the folder which process holds it, and the folder's number: a copied folder belongs to the user."""
     write_atomically(folder / NOTE, json.dumps({**asdict(identity_of(pid)), "folder": _number_of(folder)}))
 
 
 def _number_of(folder: Path) -> str:
-    """Return the number of a folder in its file system, which no copy has."""
+    """Return the number of a folder in its file system. A copy has another one."""
     status = folder.stat()
     return f"{status.st_dev}:{status.st_ino}"
 
 
 def end_kept(folder: Path) -> bool:
-    """End the simulated AWS in the folder, and return when all of it is gone; return False if it was gone already.
+    """End the simulated AWS in the folder and wait until it is gone. Return False if it was gone already.
 
-    Raise ConfigurationError for any other folder, MlopsError if it does not end.
+    Raise ConfigurationError for any other folder, and MlopsError if the simulated AWS does not end.
     """
     if not os.path.lexists(folder):
         return False
@@ -49,7 +49,7 @@ def end_kept(folder: Path) -> bool:
 
 
 def _process(folder: Path) -> Identity:
-    """Return the process of the note; only the user who made the folder could have written it."""
+    """Return the process in the note. Only the user who owns the folder can have written the note."""
     note = None if folder.is_symlink() or folder.stat().st_uid != os.geteuid() else read_json(folder / NOTE)
     try:
         process = parse_identity(note or {})
@@ -73,7 +73,7 @@ def _wait_until(condition: Callable[[], bool]) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Remove the folder, because the process that removes it was killed."""
+    """Remove the folder, because the process that should remove it was killed."""
     from aws_simulator.processes import remove_links
 
     remove_links(str(folder.resolve()))

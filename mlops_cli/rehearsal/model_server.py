@@ -44,7 +44,7 @@ class ModelServer:
 
 
 def _framework(container: Container) -> Framework:
-    """Return the framework that the image is of. Raise StartError where its container would not start."""
+    """Return the framework of the image. Raise StartError if its container would not start."""
     framework = next((each for each in FRAMEWORKS if each.serves_with(container.image)), None)
     if framework is None:  # an image of the use case's own: by the variables that its container reads
         names = {name for each in FRAMEWORKS for name in each.environment}
@@ -62,6 +62,6 @@ def _framework(container: Container) -> Framework:
 
 
 def _free_port() -> int:
-    """Far from the ports of the tests' local endpoints."""
+    """Return a free port, far from the ports of the tests' local endpoints."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

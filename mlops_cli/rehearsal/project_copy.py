@@ -1,4 +1,4 @@
-"""The project as AWS would get it: a copy of exactly the files that would be sent, and the settings for AWS."""
+"""A copy of exactly the files of a project that would be sent to AWS, and the settings for the simulated AWS."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def has_templates(project: Project) -> bool:
 
 
 def copy_project(project: Project, folder: Path, settings: dict[str, str]) -> Project:
-    """Copy the files that would be sent into ``folder``, a project without templates with those of mlops.
+    """Copy the files that would be sent into ``folder``. Add mlops' templates if the project has none.
 
-    Raise MlopsError if something that AWS needs would not be sent.
+    Raise MlopsError if a file that AWS needs would not be sent.
     """
     folders = load_use_case(project.use_case_file).passed.code
     top = source_root(project.root, folders)
@@ -77,7 +77,7 @@ def _files(project: Project, top: Path, folders: Sequence[Path]) -> list[str]:
 
 
 def rehearsed_settings(settings: Settings) -> dict[str, str]:
-    """Return every setting for the copy: nothing comes from the environment of this process."""
+    """Return every setting for the copy. No setting comes from the environment of this process."""
     values = {setting.name: setting.default for setting in SETTINGS}
     values |= {name: settings[name] for name in REHEARSED}
     if values["SOURCE"] == CONNECTION:
@@ -86,9 +86,10 @@ def rehearsed_settings(settings: Settings) -> dict[str, str]:
 
 
 def rehearsed_data(project: Project, use_case: UseCase, sources: Sequence[str]) -> DataRequest:
-    """Return a request for the named data, the project's own dataset, a file that usecase.toml names, or the sample.
+    """Return a request for data on this machine.
 
-    Raise ConfigurationError if the data is elsewhere: a rehearsal has no network.
+    The data are the named ones, the project's own dataset, a file that usecase.toml names, or the sample. Raise
+    ConfigurationError if the data are elsewhere, because a rehearsal has no network.
     """
     if sources:
         return data_request(use_case, sources)

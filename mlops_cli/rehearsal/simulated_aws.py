@@ -1,4 +1,4 @@
-"""The simulated AWS of a rehearsal: a process on 127.0.0.1 that ends with this one and takes its files along."""
+"""The simulated AWS of a rehearsal: a process on 127.0.0.1 that ends with this process and removes its files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SimulatedAws:
         self._process = process
 
     def control(self, name: str, /, **arguments: Any) -> Any:
-        """Return the answer of one of the simulator's switches."""
+        """Return the response of one of the simulator's control requests."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=CONTROL_SECONDS)
         try:
@@ -56,14 +56,14 @@ class SimulatedAws:
         return body
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that point mlops, the AWS CLI and boto3 at it: they name a file with a user's keys."""
+        """Return the variables and the credentials file that point mlops, the AWS CLI and boto3 at the simulator."""
         keys = {**self.control("administrator", name=USER), "region": REGION, "endpoint_url": self.url}
         file = self.folder / "aws.ini"
         file.write_text("[default]\n" + "".join(f"{name} = {value}\n" for name, value in keys.items()))
         return {"AWS_CONFIG_FILE": str(file), "AWS_SHARED_CREDENTIALS_FILE": str(file)}
 
     def limit_caller(self, policy: Mapping[str, Any]) -> None:
-        """Let the user of the environment do what the policy allows, and no more."""
+        """Allow the user exactly what the policy allows."""
         self.control("user-policy", name=USER, policy=dict(policy))
 
     def set_images(self, images: Mapping[str, Sequence[str]]) -> None:
@@ -71,7 +71,7 @@ class SimulatedAws:
         self.control("images", **{name: list(requirements) for name, requirements in images.items()})
 
     def decisions(self) -> list[AccessDecision]:
-        """Return every decision about roles and about the user."""
+        """Return every IAM decision about roles and about the user."""
         listed = [(entry, entry["role"]) for entry in self.control("permissions")]
         listed += [(entry, entry["user"]) for entry in self.control("people")]
         return [
@@ -80,7 +80,7 @@ class SimulatedAws:
         ]
 
     def unused(self) -> list[Grant]:
-        """Return the permissions of the roles at work that nothing has needed."""
+        """Return the permissions that no request of the roles has used."""
         return [Grant(entry["role"], entry["action"]) for entry in self.control("unused-permissions")]
 
     def resources(self) -> list[UsedResource]:
@@ -88,11 +88,11 @@ class SimulatedAws:
         return [UsedResource(**entry) for entry in self.control("resources")]
 
     def drift(self) -> list[str]:
-        """Return the answers that the real AWS would not have given."""
+        """Return the responses that the real AWS would not have given."""
         return list(self.control("drift"))
 
     def keep(self) -> None:
-        """Let it run after this process ends; its user may then read everything."""
+        """Let the simulated AWS run after this process ends. From then on, its user may read everything."""
         self.limit_caller(EVERYTHING)
         write_note(self.folder, self.pid)
         assert self._process.stdin is not None
@@ -101,7 +101,7 @@ class SimulatedAws:
         self.is_kept = True
 
     def end(self) -> None:
-        """End it with all that it has started; its folder is gone afterwards."""
+        """End the simulated AWS with everything that it has started, and wait until its folder is removed."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         try:
@@ -122,9 +122,9 @@ def require_simulator() -> None:
 
 @contextmanager
 def simulated_aws() -> Iterator[SimulatedAws]:
-    """Provide a simulated AWS; end it unless it was kept.
+    """Provide a simulated AWS. End it after the block unless it is kept.
 
-    It holds the folder, and removes it also if this process is killed.
+    Its process holds its folder, and removes it even if this process is killed.
     """
     aws = _start(Path(tempfile.mkdtemp(prefix="mlops-rehearsal-")).resolve())
     try:

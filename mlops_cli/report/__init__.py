@@ -1,6 +1,6 @@
-"""A run's evidence as one self-contained HTML page: a pure function of the run's records.
+"""A run's evidence as one HTML page without external files: a pure function of the run's records.
 
-It needs numpy, so it is imported only by the code that makes a report. Both targets call the same function.
+It needs numpy, so only code that makes a report imports it. Both targets call the same function.
 """
 
 from mlops_cli.report.context import ReportContext, gather

@@ -1,4 +1,4 @@
-"""The inputs of a report, the same on every target."""
+"""The inputs of a report, the same for every target."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class ReportedUseCase(Protocol):
 
 @dataclass(frozen=True)
 class ReportContext:
-    """``intervals``: confidence intervals of the primary metric by row; ``problem``: the reason of missing ones.
+    """``intervals``: confidence intervals of the primary metric by row; ``problem``: why some are missing.
 
-    ``instances``: the inputs of the predicted rows; ``live_profile``: profile.json of the live model's data;
-    ``files``: the training's own files, None for one that is too large.
+    ``instances``: the inputs of the predicted rows. ``live_profile``: profile.json of the live model's data. ``files``:
+    the training's own files, None for one that is too large.
     """
 
     use_case: ReportedUseCase
@@ -72,9 +72,9 @@ def gather(
     live_profile: Mapping[str, Any],
     files: Mapping[str, bytes | None] | None = None,
 ) -> ReportContext:
-    """Return the inputs of a run's report; ``predictions`` and ``instances`` are the contents of the training's files.
+    """Return the inputs of a run's report. ``predictions`` and ``instances`` are the contents of these files.
 
-    A missing or malformed file shortens the report and never fails it; ``problem`` names it.
+    A missing or malformed file only shortens the report; ``problem`` names the file.
     """
     predicted, problem = _predictions(predictions, evidence.split)
     inputs = _instances(instances, predicted) if predicted else ()
@@ -97,7 +97,7 @@ def _predictions(content: bytes | None, split: str) -> tuple[Predictions | None,
 
 
 def _instances(content: bytes | None, predicted: Predictions) -> tuple[Any, ...]:
-    """Return the inputs of the rows; () unless there is one for each."""
+    """Return the inputs of the rows; () unless there is one for each row."""
     try:
         inputs = parse_json(content or b"[]")
     except ValueError:

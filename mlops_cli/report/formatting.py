@@ -1,4 +1,4 @@
-"""Values in the report; text from data or from a person passes through ``escape``."""
+"""Values in the report. Text from data or from a person passes through ``escape``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HALVES = re.compile("[\ud800-\udfff]")
 
 
 def escape(value: Any) -> str:
-    """Return text that is safe in HTML, also inside a quoted attribute, and cannot disturb its surroundings."""
+    """Return text that is safe in HTML, also inside a quoted attribute, and cannot affect the text around it."""
     text = _HALVES.sub("\ufffd", without_secrets(str(value)))
     text = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     return html.escape(_MARKS.sub(r"\1", text), quote=True)
@@ -32,7 +32,7 @@ def shorten(text: str, most: int) -> str:
 
 
 def number(value: Any) -> str:
-    """Return a metric with three decimals, or more digits for a large or small one."""
+    """Return a metric with three decimals, or with more digits if it is large or small."""
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return "–" if value is None else escape(value)
     if not math.isfinite(value):
@@ -41,7 +41,7 @@ def number(value: Any) -> str:
 
 
 def signed(value: float | None) -> str:
-    """Return a difference; a true minus, and no sign at zero."""
+    """Return a difference with a real minus sign; zero has no sign."""
     if value is None:
         return "–"
     text = number(abs(value))
@@ -49,7 +49,7 @@ def signed(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """Return a share of rows, with enough digits to distinguish it from similar shares."""
+    """Return a share of rows with enough digits to distinguish it from similar shares."""
     if value is None:
         return "–"
     return f"{value:.0%}" if value in (0, 1) else f"{value:.2%}" if value < 0.1 else f"{value:.1%}"
@@ -72,5 +72,5 @@ def duration(seconds: float | None) -> str:
 
 
 def title(name: str) -> str:
-    """Return a name from the data, with positions for line breaks."""
+    """Return a name from the data in which lines may break."""
     return escape(name).replace("_", "_<wbr>")

@@ -1,4 +1,4 @@
-"""The page: its sections in the order of a decision, its style, its content security policy."""
+"""The report's page: its sections in the order of a decision, its style, its content security policy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = {
 
 
 def report_html(context: ReportContext) -> str:
-    """Return the whole report of one run as a page that loads nothing."""
+    """Return the whole report of one run. The page loads no other file."""
     sections = "".join(
         make(context)
         for make in (

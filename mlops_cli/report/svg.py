@@ -1,4 +1,4 @@
-"""Small plots as inline SVG. No meaning is in the colour alone: lines differ by dashes, points by shape."""
+"""Small plots as inline SVG. Colour alone carries no meaning: lines differ by dashes, points by shape."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass
 class Plot:
-    """A plot: its parts are drawn in the order of their addition, in units of the data.
+    """A plot. Its parts are drawn in the order of their addition, in units of the data.
 
-    ``x`` and ``y`` are the ranges of the axes. Sizes are in CSS pixels at the plot's natural width; it shrinks and
+    ``x`` and ``y``: the ranges of the axes. Sizes are CSS pixels at the plot's natural width; the plot shrinks and
     grows with its space.
     """
 
@@ -52,7 +52,7 @@ class Plot:
         self._draw(f'<polyline class="{kind}" points="{coordinates}"/>')
 
     def bar(self, low: float, high: float, start: float, end: float, kind: str, about: str = "") -> None:
-        """Draw a bar from ``start`` to ``end`` upward, between ``low`` and ``high`` sideways."""
+        """Draw a vertical bar from ``start`` to ``end``, between ``low`` and ``high`` on the other axis."""
         x, y = self.at_x(low), self.at_y(max(start, end))
         size = f'width="{_px(self.at_x(high) - x)}" height="{_px(abs(self.at_y(start) - self.at_y(end)))}"'
         self._draw(f'<rect class="{kind}" x="{_px(x)}" y="{_px(y)}" {size}>{_tooltip(about)}</rect>')
@@ -74,7 +74,7 @@ class Plot:
         self._draw(f'<polygon class="{kind}" points="{points}">{_tooltip(about)}</polygon>')
 
     def text(self, x: float, y: float, words: str, kind: str = "") -> None:
-        """Draw text at pixels, not at values of the data."""
+        """Draw text at a position in pixels, not at values of the data."""
         self._draw(f'<text class="{kind}" x="{_px(x)}" y="{_px(y)}">{escape(words)}</text>')
 
     def note(self, x: float, y: float, words: str, kind: str = "") -> None:

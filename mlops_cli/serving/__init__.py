@@ -1,1 +1,1 @@
-"""The local model server: a supervisor that owns the socket, and workers that serve one model each."""
+"""The local model server: a supervisor that owns the socket, and workers that each serve one model."""

@@ -1,4 +1,4 @@
-"""HTTP client of a local server. It uses the standard library only, so that commands start quickly."""
+"""An HTTP client for local servers. It uses only the standard library, so that commands start quickly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlops_cli.serving.control_files import Service
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP answer; header names are lower case; ``seconds`` is the time of the whole exchange."""
+    """An HTTP response. Header names are in lower case. ``seconds``: the time of the whole exchange."""
 
     status: int
     headers: Mapping[str, str]
@@ -27,7 +27,7 @@ def request(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Send one request; raise OSError if there is no answer, or none in HTTP."""
+    """Send one request. Raise OSError if there is no response, or none in HTTP."""
     import http.client
 
     connection = http.client.HTTPConnection(_reachable(service.deployment.host), service.port, timeout=timeout)

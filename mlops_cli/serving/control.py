@@ -1,4 +1,4 @@
-"""Control of the local endpoint from the commands: deploy, status, stop, invoke."""
+"""Control the local endpoint from the commands: deploy, status, stop, invoke."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STOP_SECONDS = 15.0
 
 
 class ServerState(str, Enum):
-    """ABSENT: never deployed or removed. FAILED: deployed and not running."""
+    """ABSENT: never deployed, or removed. FAILED: deployed, but not running."""
 
     ABSENT = "absent"
     UPDATING = "updating"
@@ -52,7 +52,7 @@ class ServerState(str, Enum):
 
 @dataclass(frozen=True)
 class EndpointStatus:
-    """The endpoint's present state; the running server itself reports ``model_digest``."""
+    """The endpoint's present state. ``model_digest``: reported by the running server itself."""
 
     name: str
     state: ServerState
@@ -70,17 +70,17 @@ class EndpointStatus:
 
 
 class ServerProcesses(Protocol):
-    """How the server's processes are started, found again and ended, and their environment."""
+    """Starts, finds and ends the server's processes, and provides their environment."""
 
     def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start a process that outlives this one, with its output in ``log``."""
+        """Start a process that continues after this one, with its output in ``log``."""
 
     def end_all(self) -> None:
         """End all processes of the endpoint's servers. Raise MlopsError if one does not end."""
 
 
 class LocalEndpoint:
-    """One endpoint: its folder, and a supervisor process that outlives this one."""
+    """One endpoint: its folder, and a supervisor process that continues after this process."""
 
     def __init__(
         self,
@@ -95,9 +95,10 @@ class LocalEndpoint:
         examples: str = "",
         hosts: tuple[str, ...] = (),
     ) -> None:
-        """``sample`` is the share of requests that is measured; ``environment`` is added to the server's own.
+        """``sample``: the share of requests that is measured. ``environment``: is added to the server's own.
 
-        ``examples`` is the body of a request for the model's first call; callers may use the host names ``hosts``, too.
+        ``examples``: the body of a request for the model's first call. ``hosts``: host names that callers may use in
+        addition.
         """
         self._folder = EndpointDirectory(folder)
         self.name = name
@@ -112,9 +113,9 @@ class LocalEndpoint:
         self._examples = examples if len(examples.encode()) <= EXAMPLES_BYTES else ""
 
     def deploy(self, model: Path, digest: str, timeout: float, framework: str = "tensorflow") -> EndpointStatus:
-        """Serve the model package with the sha256 ``digest``; a running server loses no request.
+        """Serve the model package with the SHA-256 ``digest``. A running server loses no request.
 
-        Do nothing if it is in service already. Raise MlopsError on failure; the model in service then stays.
+        Do nothing if this package is in service. Raise MlopsError on failure; then the previous model stays in service.
         """
         current = self.status()
         if current.state is ServerState.IN_SERVICE and self._is_serving(digest, current):
@@ -143,7 +144,7 @@ class LocalEndpoint:
         return self.status()
 
     def status(self) -> EndpointStatus:
-        """Ask the kernel if the server lives, and the server for its model; wait some seconds at most."""
+        """Ask the kernel whether the server lives, and the server which model it serves. Wait some seconds at most."""
         service = self._folder.read_service()
         note = supervision(self._folder.supervisor_lock)
         supervisor = note.process.pid if note else None
@@ -164,7 +165,7 @@ class LocalEndpoint:
         return self._status(ServerState.IN_SERVICE, service, supervisor, digest)
 
     def stop(self, timeout: float) -> None:
-        """End the server and its workers and forget the model; return when all of them are gone.
+        """End the server and its workers, and remove the deployment. Return when all of them are gone.
 
         Safe to repeat. Raise MlopsError if a process does not end.
         """
@@ -179,7 +180,7 @@ class LocalEndpoint:
         shutil.rmtree(self._folder.models, ignore_errors=True)
 
     def invoke(self, body: bytes, content_type: str) -> Response:
-        """Send one POST to the endpoint, excluded from statistics; raise MlopsError if there is no answer."""
+        """Send one POST to the endpoint, excluded from statistics. Raise MlopsError if there is no response."""
         service = self._folder.read_service()
         if service is None:
             raise MlopsError(f"The endpoint {self.name} does not exist.", "Deploy a model first: mlops run")
@@ -202,14 +203,14 @@ class LocalEndpoint:
             ) from error
 
     def read_statistics(self, digest: str, days: int) -> Counts:
-        """Return the request statistics of a model for the last days."""
+        """Return a model's request statistics of the last days."""
         from mlops_cli.serving.supervision.request_statistics import read_counts
 
         return read_counts(self._folder.observed, digest, days)
 
     @property
     def invocations_url(self) -> str:
-        """Return the full URL to POST to; with port 0 and no deployment yet the port is a guess."""
+        """Return the full URL for POST requests. With port 0 and before a deployment, the port is a guess."""
         service = self._folder.read_service()
         host = service.deployment.host if service else self.host
         port = service.port if service else self.port or 8080
@@ -250,7 +251,7 @@ class LocalEndpoint:
             )
 
     def _call_supervisor(self, timeout: float) -> subprocess.Popen[bytes] | None:
-        """Signal the running supervisor, or start one and return it."""
+        """Signal the running supervisor, or start one. Return it."""
         self._folder.outcome.unlink(missing_ok=True)
         deadline = time.monotonic() + min(timeout, 5)
         while is_locked(self._folder.supervisor_lock) and time.monotonic() < deadline:
@@ -286,7 +287,7 @@ class LocalEndpoint:
             time.sleep(0.01)
 
     def _failure(self, error: str, hint: str, mark: int) -> MlopsError:
-        """Return the error with the last lines that this attempt left in the log."""
+        """Return the error with the last lines of this attempt in the log."""
         lines = []
         if self._folder.log.exists():
             with self._folder.log.open("rb") as log:
@@ -301,7 +302,7 @@ class LocalEndpoint:
         return self._folder.log.stat().st_size if self._folder.log.exists() else 0
 
     def _kill_orphans(self) -> None:
-        """Wait for workers to end with their supervisor, then kill hanging workers and their children."""
+        """Wait for workers to end with their supervisor. Then kill workers that hang, and their children."""
         _wait_until_unlocked(self._folder.workers_lock, 2, shared=True)
         self._processes.end_all()
         if not _wait_until_unlocked(self._folder.workers_lock, 5, shared=True):
@@ -311,7 +312,7 @@ class LocalEndpoint:
             )
 
     def _signal(self, supervisor: Supervision, sign: signal.Signals) -> None:
-        """Send the signal; raise MlopsError instead if the process cannot be proven to be the supervisor."""
+        """Send the signal. Raise MlopsError if it cannot be proven that the process is the supervisor."""
         if not send(supervisor.process, sign) and is_locked(self._folder.supervisor_lock):
             raise MlopsError(
                 f"The server of the endpoint {self.name} (process {supervisor.process.pid}) runs {ELSEWHERE}: "
@@ -320,12 +321,12 @@ class LocalEndpoint:
             )
 
     def _was_moved(self) -> bool:
-        """Return True if the project was moved after the server's start: it looks for its files at the old path."""
+        """Return True if the project was moved after the server's start: the server then looks at the old path."""
         supervisor = supervision(self._folder.supervisor_lock)
         return supervisor is not None and supervisor.folder != str(self._folder.root.resolve())
 
     def _ping(self, service: Service) -> tuple[str | None, str]:
-        """Return the digest that the healthy server reports, or the reason why it is not healthy."""
+        """Return the digest that the healthy server reports, or why it is not healthy."""
         no_answer = f"The server does not answer within {PING_SECONDS:g} s."
         if service.worker is None:
             return None, service.reason or no_answer
@@ -368,20 +369,20 @@ class LocalEndpoint:
 
 
 def _reason(answer: Response) -> str:
-    """Return the reason in the answer of a server that is not healthy."""
+    """Return the reason in the response of an unhealthy server."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         return str(parse_json(answer.body)["error"])
     return ""
 
 
 def _await_end(supervisor: subprocess.Popen[bytes]) -> None:
-    """Wait for a supervisor to leave after its failed first deployment: until then the status would be "starting"."""
+    """Wait until a supervisor has ended after its failed first deployment: until then the status is "starting"."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         supervisor.wait(LEAVE_SECONDS)
 
 
 def _wait_until_unlocked(lock: Path, seconds: float, shared: bool = False) -> bool:
-    """Wait until all holders of the lock are gone; return False if they are not in time."""
+    """Wait until all holders of the lock are gone. Return False if they do not end in time."""
     deadline = time.monotonic() + seconds
     while is_locked(lock, shared):
         if time.monotonic() > deadline:

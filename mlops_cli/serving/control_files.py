@@ -19,7 +19,7 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one server. Seconds, bytes, counts."""
+    """The limits of one server, in seconds, bytes and counts."""
 
     body_bytes: int = 6_291_456  # SageMaker's for a real-time invocation
     read_seconds: float = 30.0
@@ -54,7 +54,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of the deployment ``id``; ``error`` is empty on success; in progress until ``done``."""
+    """The result of the deployment ``id``. ``error``: empty on success. It is in progress until ``done``."""
 
     id: str
     error: str = ""
@@ -64,7 +64,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Service:
-    """The deployment that is, or should be, in service. The supervisor writes it; it outlives the supervisor."""
+    """The deployment that is or should be in service. The supervisor writes it; the file stays after its end."""
 
     deployment: Deployment
     port: int
@@ -93,7 +93,7 @@ class EndpointDirectory:
         return self.models / f"{deployment_id}.tar.gz"
 
     def unpacked(self, deployment_id: str, worker: int) -> Path:
-        """Return the folder of the package's files for one worker."""
+        """Return the folder with one worker's unpacked files of the package."""
         return self.models / f"{deployment_id}-{worker}"
 
     def read_deployment(self) -> Deployment | None:
@@ -119,7 +119,7 @@ def service_of(content: dict[str, Any]) -> Service:
 
 
 def _from_document(build: Callable[[dict[str, Any]], Record], content: dict[str, Any]) -> Record | None:
-    """Return the record, or None if the file holds anything else: an unreadable file counts as absent."""
+    """Return the record; None if the file contains anything else. An unreadable file counts as missing."""
     try:
         return build(content)
     except (KeyError, TypeError):
@@ -127,14 +127,14 @@ def _from_document(build: Callable[[dict[str, Any]], Record], content: dict[str,
 
 
 def write_json(path: Path, record: Deployment | Outcome | Service) -> None:
-    """Replace the record; raise OSError with the old record in place."""
+    """Replace the record. Raise OSError; then the old record is unchanged."""
     write_atomically(path, json.dumps(asdict(record), indent=1))
 
 
 def is_locked(path: Path, shared: bool = False) -> bool:
-    """Return True if a living process holds the lock; ``shared`` if its holders share it.
+    """Return True if a living process holds the lock. ``shared``: its holders share it.
 
-    The kernel releases a lock however its holder dies.
+    The kernel releases a lock, however its holder dies.
     """
     try:
         stream = path.open("rb")
@@ -146,7 +146,7 @@ def is_locked(path: Path, shared: bool = False) -> bool:
 
 @dataclass(frozen=True)
 class Supervision:
-    """The supervisor that holds a folder's lock, and the folder's path when it started."""
+    """The supervisor that holds a folder's lock, and the folder's path at its start."""
 
     process: Identity
     folder: str
@@ -161,7 +161,7 @@ def supervision(path: Path) -> Supervision | None:
 
 
 def note_supervision(path: Path) -> None:
-    """Write the note of this process into the lock file; it stays the same file."""
+    """Write the note of this process into the existing lock file."""
     note = Supervision(own_identity(), str(path.parent))
     with open(path, "r+", encoding="utf-8", opener=open_unless_link) as stream:
         stream.truncate()
@@ -170,7 +170,7 @@ def note_supervision(path: Path) -> None:
 
 @contextmanager
 def hold_lock(path: Path, exclusive: bool, seconds: float) -> Iterator[IO[bytes]]:
-    """Hold the lock during the block; raise TimeoutError. Checks by ``is_locked`` are waited out."""
+    """Hold the lock during the block. Raise TimeoutError. Wait for checks by ``is_locked`` to end."""
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     deadline = time.monotonic() + seconds
     with open(path, "ab", opener=open_unless_link) as stream:

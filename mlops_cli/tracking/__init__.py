@@ -1,4 +1,4 @@
-"""Runs in MLflow, if MLFLOW_TRACKING_URI is set; a failure never fails the run."""
+"""Runs in MLflow, if MLFLOW_TRACKING_URI is set. A failure here never fails the run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RunList(Protocol):
 
 
 def track(run: Run, runs: RunList, settings: Settings, use_case: UseCase, say: Callable[[str], None]) -> None:
-    """Log the run as it is, if a server is set; report a failure in one line."""
+    """Log the run in its present state, if a server is set. Report a failure in one line."""
     if not settings["MLFLOW_TRACKING_URI"]:
         return
     import tempfile

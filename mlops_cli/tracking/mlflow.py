@@ -1,4 +1,4 @@
-"""The MLflow client: one MLflow run per run, updated at each call."""
+"""The MLflow client: one MLflow run for each run, updated with each call."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 
 
 class Tracker:
-    """One experiment of one tracking server; ``uri`` in any form of MLflow, paths relative to ``root``."""
+    """One experiment on one tracking server. ``uri``: any form that MLflow accepts; paths are relative to ``root``."""
 
     def __init__(self, uri: str, experiment: str, root: Path) -> None:
         self.uri = _anchored(uri, root)
         self.experiment = experiment
 
     def check(self) -> None:
-        """Raise MlopsError, quickly, for errors that need no import of MLflow."""
+        """Raise MlopsError, quickly, for errors that can be found without importing MLflow."""
         if find_spec("mlflow") is None:
             raise MlopsError("MLflow is not installed", f"Install it: {install_command('mlflow')}")
         if self.uri.startswith("arn:") and find_spec("sagemaker_mlflow") is None:
@@ -58,12 +58,12 @@ class Tracker:
         if self.uri.startswith(DATABASES) and find_spec("sqlalchemy") is None:
             raise MlopsError("a database needs the whole of MLflow", f"Install it: {packages_command('mlflow')}")
         if self.uri.startswith(("http://", "https://")):
-            _find_run(self.uri)
+            _require_reachable(self.uri)
 
     def send(self, record: RunRecord, runs: Iterable[Run], files: Callable[[], Path | None] = lambda: None) -> str:
-        """Update the run's MLflow run, and those of ``runs`` that no longer wait; return its page.
+        """Update the MLflow run of the run, and those of ``runs`` that do not wait any more. Return its page.
 
-        ``files`` fetches the folder of the training's own files, which MLflow keeps once.
+        ``files`` downloads the folder of the training's own files, which MLflow stores once.
         """
         from mlflow import MlflowClient  # its import sets up its logging
 
@@ -85,15 +85,18 @@ class Tracker:
 
 
 def _anchored(uri: str, root: Path) -> str:
-    """Return the address, a relative path as one in the project, not in the current folder."""
+    """Return the address. A relative path is relative to the project, not to the current folder."""
     if uri.startswith("sqlite:///") and not uri.startswith("sqlite:////"):
         return f"sqlite:///{root / uri.removeprefix('sqlite:///')}"
     is_path = ":" not in uri and uri != "databricks"
     return (root / uri).as_uri() if is_path else uri
 
 
-def _find_run(uri: str) -> None:
-    """Raise MlopsError if the server is unreachable: MLflow would retry for minutes. Any HTTP status is good enough."""
+def _require_reachable(uri: str) -> None:
+    """Raise MlopsError if the server is unreachable.
+
+    MLflow itself would retry for minutes. Any HTTP status proves that the server is reachable.
+    """
     bare = re.sub("//[^/@]*@", "//", uri)
     try:
         urllib.request.urlopen(f"{bare.rstrip('/')}/health", timeout=LOOK_SECONDS).close()  # noqa: S310 (http, see above)
@@ -106,7 +109,7 @@ def _find_run(uri: str) -> None:
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Silence MLflow's messages and warnings; errors are exceptions."""
+    """Silence MLflow's messages and warnings. Errors are exceptions."""
     loud = [logging.getLogger(name) for name in ("mlflow", "alembic", "urllib3")]
     levels = [logger.level for logger in loud]
     for logger in loud:
@@ -124,7 +127,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
 
 
 def _search(client: MlflowClient, experiment: str, record: RunRecord) -> Logged | None:
-    """Return the MLflow run of this run. One with other parameters is left as it is: MLflow cannot change them."""
+    """Return the MLflow run of this run. Ignore one with other parameters, because MLflow cannot change them."""
     logged = client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{record.run.id}'")
     return next((candidate for candidate in logged if _is_same(candidate.data.params, record.parameters)), None)
 
@@ -157,7 +160,7 @@ def _log(client: MlflowClient, logged: Logged, record: RunRecord) -> None:
 
 
 def _new_metrics(measures: Sequence[TrackedMetric], logged_values: dict[str, float]) -> list[TrackedMetric]:
-    """Return the metrics with a new last value: MLflow would show a repeated point twice."""
+    """Return the metrics whose last value is new: MLflow would show a repeated point twice."""
     last = {measure.name: measure.value for measure in measures}
     unchanged = {name for name, value in last.items() if logged_values.get(name) == value}
     return [measure for measure in measures if measure.name not in unchanged]
@@ -179,7 +182,7 @@ def _set_state(client: MlflowClient, logged: Logged, run: Run) -> None:
 
 
 def _update_superseded(client: MlflowClient, experiment: str, runs: dict[str, Run]) -> None:
-    """Update the superseded runs, so that none keeps waiting in MLflow."""
+    """Update the superseded runs, so that none waits in MLflow any more."""
     for logged in client.search_runs([experiment], f"tags.`{STATUS_TAG}` = '{Status.WAITING.value}'"):
         run = runs.get(logged.data.tags[RUN_TAG])
         if run and run.status is not Status.WAITING:

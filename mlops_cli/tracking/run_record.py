@@ -1,4 +1,4 @@
-"""The parameters, metrics and tags of a run, by the names of a tracking server. No IO."""
+"""The parameters, metrics and tags of a run, with the names of a tracking server. No IO."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INVALID = re.compile(r"[^\w\-. :/]", re.ASCII)
 
 
 class TrackedMetric(NamedTuple):
-    """One value of a metric; ``at`` in seconds since the epoch."""
+    """One value of a metric. ``at``: seconds since the epoch."""
 
     name: str
     value: float
@@ -38,7 +38,7 @@ class RunRecord:
 
 
 def run_record(run: Run, use_case: UseCase, target: str, environment: str) -> RunRecord:
-    """Return the record of the run so far; stages without output add nothing."""
+    """Return the present record of the run. A stage without output adds nothing."""
     finished = {stage.name: stage for stage in run.stages if stage.status.has_output}
     trained = finished.get(TRAINING.name)
     measures = [
@@ -57,7 +57,7 @@ def run_record(run: Run, use_case: UseCase, target: str, environment: str) -> Ru
 
 
 def _hyperparameters(finished: dict[str, StageRun], use_case: UseCase) -> dict[str, str]:
-    """Return the hyperparameters that the stages ran with; usecase.toml may have changed since."""
+    """Return the hyperparameters with which the stages ran. usecase.toml may have changed since."""
     return {
         f"{stage}.{name}": finished[stage].cache_inputs[name]
         for stage, values in use_case.hyperparameters.items()
@@ -72,7 +72,7 @@ def _data(finished: dict[str, StageRun]) -> dict[str, str]:
 
 
 def _metrics(trained: StageRun) -> Iterator[TrackedMetric]:
-    """Yield metrics.json as ``split/row/metric``, and ``history/curve`` by epoch; without NaN and infinity."""
+    """Yield metrics.json as ``split/row/metric``, and ``history/curve`` by epoch, without NaN and infinity."""
     at = _end_time(trained)
     splits = trained.detail.get("metrics")
     for split, rows in splits.items() if isinstance(splits, dict) else ():
@@ -88,7 +88,7 @@ def _metrics(trained: StageRun) -> Iterator[TrackedMetric]:
 
 
 def _name(*parts: str) -> str:
-    """Return a metric's name in MLflow's character set."""
+    """Return a metric's name in characters that MLflow accepts."""
     return INVALID.sub("_", "/".join(parts))
 
 

@@ -1,7 +1,7 @@
 """A pytest plugin: write the outcome of each test of a gate to the file in MLOPS_GATE_REPORT, as JSON.
 
-It runs in the gate's process and imports nothing of mlops. A test counts once, with any number of failed phases or
-subtests, so that the counts add up. Collection errors and exits of pytest are reported, too.
+It runs in the gate's process and imports nothing of mlops. A test counts once, even if several phases or subtests fail,
+so that the counts add up. Collection errors and exits of pytest are reported, too.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Outcomes:
     def _fail(self, report: Any) -> None:
         """Record a failure.
 
-        pytest reports a test with failed subtests once more itself: the subtests' reasons are enough.
+        pytest also reports a test with failed subtests itself: the subtests' reasons are enough.
         """
         is_repeated = self.outcomes.get(report.nodeid) == FAILED and not _is_subtest(report)
         self.outcomes[report.nodeid] = FAILED
@@ -86,8 +86,9 @@ def _short(nodeid: str) -> str:
 
 
 def _skip_reason(report: Any) -> str:
-    """Return the reason that was given. Only a skip's longrepr is a file, a line and a text; an expected failure is a
-    skip to pytest, too.
+    """Return the reason of a skip.
+
+    Only a skip's longrepr is a file, a line and a text. An expected failure is a skip to pytest, too.
     """
     if hasattr(report, "wasxfail"):
         return f"expected to fail: {report.wasxfail}"

@@ -1,7 +1,8 @@
-"""Loaded by Python at its start, in scripts, gates and their Python subprocesses. Imports nothing of mlops.
+"""Python loads this module when it starts scripts, gates and their Python subprocesses. Imports nothing of mlops.
 
-It records in the file MLOPS_READS each path that is opened, looked for, listed or written, once. And it compiles the
-project's modules from their sources: Python detects a stale __pycache__ by size and time only, and both can be equal.
+It records in the file MLOPS_READS each path that is opened, looked for, listed or written, once. It also compiles the
+project's modules from their sources: Python detects an outdated __pycache__ only by size and time, and both can be
+equal.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ PACKAGES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 def _installed_folders() -> tuple[str, ...]:
-    """Return the folders of Python and of installed packages; not a whole prefix, because projects may lie below it."""
+    """Return the folders of Python and of installed packages, not whole prefixes: projects may lie in a prefix."""
     system = ("/proc/", "/sys/", "/dev/", FOLDER + os.sep)
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     return (*(path for prefix in prefixes for path in _installed_below(prefix)), *system)
 
 
 def _installed_below(prefix: str) -> list[str]:
-    """Return the beginnings of installed paths; a virtual environment may lie in the project's own folder."""
+    """Return the beginnings of installed paths. A virtual environment may be in the project's own folder."""
     if not os.path.exists(os.path.join(prefix, "pyvenv.cfg")):
         return [os.path.join(prefix, name, "") for name in ("lib", "lib64", "bin", "include", "share", "etc")]
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -53,7 +54,7 @@ def _compile_from_sources(folders: tuple[str, ...]) -> None:
 
 
 def _watch(log: str, folders: tuple[str, ...]) -> None:
-    """Record each path once per use: "r" read, "m" missing, "w" written, "l" listed, "a" a program's argument."""
+    """Record each path once for each use: "r" read, "m" missing, "w" written, "l" listed, "a" a program's argument."""
     recorded: set[tuple[str, str]] = set()
     events = {
         "open", "os.listdir", "os.scandir", "os.rename", "os.link", "os.symlink", "sqlite3.connect",
@@ -118,7 +119,7 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
 
 
 def _named_files(event: str, arguments: tuple[Any, ...]) -> tuple[str, list[str]]:
-    """Return a program's folder, and the words of its command line: what it reads itself is not seen."""
+    """Return a program's folder and the words of its command line. The files that it reads itself are not recorded."""
     line = arguments[0 if event == "os.system" else 1]
     folder = os.fsdecode(arguments[2] or "") if event == "subprocess.Popen" else ""
     parts = [line] if isinstance(line, (str, bytes, os.PathLike)) else list(line)
@@ -132,7 +133,7 @@ def _named_files(event: str, arguments: tuple[Any, ...]) -> tuple[str, list[str]
 
 
 def _give_way() -> None:
-    """Load the module that this one shadows, if there is one."""
+    """Load the other sitecustomize module that this one hides, if there is one."""
     sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != FOLDER]
     own = sys.modules.pop("sitecustomize", None)
     try:

@@ -1,4 +1,4 @@
-"""The environment of scripts and gates: a short list, and the use case's additions. No IO.
+"""The environment variables of scripts and gates: a short list, and the use case's additions. No IO.
 
 PYTHON* is not on the list: these variables switch assertions off, load other modules or hide the scripts' folder.
 """
@@ -40,9 +40,9 @@ LIBRARY = BOOTSTRAP / "mlops_scripts"
 
 @dataclass(frozen=True)
 class PassedVariables:
-    """The additions of usecase.toml: names to pass on, variables with values, folders of code on Python's path.
+    """The additions of usecase.toml: names to pass on, variables with values, and code folders for Python's path.
 
-    ``secrets``: names of secrets, with their address on AWS, or nothing.
+    ``secrets``: the names of secrets, with their address on AWS or nothing.
     """
 
     names: tuple[str, ...] = ()
@@ -56,40 +56,40 @@ def is_own(name: str) -> bool:
 
 
 def is_inherited(name: str) -> bool:
-    """Return True for a variable that every script gets if the caller has it."""
+    """Return True for a variable that every script gets from its caller."""
     return _matches(name, (*LOCATIONS, *BEHAVIOUR))
 
 
 def script_environment(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
-    """Return the scripts' part of ``environ``, and the use case's own variables."""
+    """Return the part of ``environ`` for scripts, and the use case's own variables."""
     listed = {name: environ[name] for name in passed.names if name in environ}
     return {**inherited_environment(environ), **listed, **passed.fixed, **STEADY}
 
 
 def inherited_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the short list; requests to this machine take no proxy."""
+    """Return the variables of the short list. Requests to this machine use no proxy."""
     inherited = {name: value for name, value in environ.items() if is_inherited(name)}
     without_proxy = _hosts_without_proxy(environ)
     return {**inherited, "NO_PROXY": without_proxy, "no_proxy": without_proxy}
 
 
 def _hosts_without_proxy(environ: Mapping[str, str]) -> str:
-    """Return the user's own list and this machine; "*" stands alone."""
+    """Return the user's own list and this machine. "*" stands alone."""
     own = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").strip(" ,")
     return own if own == "*" else ",".join((own, LOOPBACK)) if own else LOOPBACK
 
 
 def with_paths(environment: Mapping[str, str], training: Path, code: Sequence[Path] = ()) -> dict[str, str]:
-    """Return the environment with the scripts' folder and ``code`` on Python's path, for any way to start a script."""
+    """Return the environment with the scripts' folder and ``code`` on Python's path, however a script is started."""
     listed = environment.get("PYTHONPATH")
     folders = [str(BOOTSTRAP), str(training), *map(str, code), *([listed] if listed else [])]
     return {**environment, "PYTHONPATH": os.pathsep.join(folders)}
 
 
 def environment_inputs(environ: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
-    """Return the variables that can change a result, by the digest of their values: a value may be a secret.
+    """Return the variables that can change a result, by the digest of their values, which may be secret.
 
-    A secret counts by its name only: a new password is no reason to train again.
+    A secret counts only by its name, because a new password is no reason to train again.
     """
     counted = {name: value for name, value in environ.items() if _matches(name, BEHAVIOUR) and name not in LOCATIONS}
     listed = {name: environ[name] for name in passed.names if name in environ}

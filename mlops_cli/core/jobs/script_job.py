@@ -1,7 +1,7 @@
-"""A job as data: one script, its hyperparameters and folders, and the process they mean. No IO.
+"""A job as data: one script, its hyperparameters and folders, and the process that runs it. No IO.
 
-The contract is SageMaker's script mode: hyperparameters on the command line sorted by name, SM_* in the environment of
-a training job (script_mode.py), only folders for a processing job.
+The contract is SageMaker's script mode: hyperparameters on the command line, sorted by name; SM_* in the environment of
+a training job (script_mode.py); only folders for a processing job.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROGRESS = re.compile(r"(?:^|(?<=[^\s\w-])|(?<=\d))progress (\d+)/(\d+)(?: (.*))
 
 @dataclass(frozen=True)
 class ScriptJob:
-    """``channels``: the input folders by name; ``output``: the folder of everything that the job writes."""
+    """``channels``: the input folders by name. ``output``: the folder of everything that the job writes."""
 
     name: str
     kind: Kind
@@ -37,7 +37,7 @@ class ScriptJob:
 
     @property
     def arguments(self) -> list[str]:
-        """The hyperparameters on the command line."""
+        """The hyperparameters as command-line arguments."""
         return named_arguments(self.hyperparameters)
 
     @property
@@ -50,18 +50,18 @@ class ScriptJob:
 
 
 def named_arguments(values: Mapping[str, Any]) -> list[str]:
-    """Return values as options of a script, sorted by name; a name of one letter has one dash."""
+    """Return values as options of a script, sorted by name. A name of one letter has one dash."""
     pairs = [(name, str(value)) for name, value in sorted(values.items())]
     return [part for name, text in pairs for part in (f"--{name}" if len(name) > 1 else f"-{name}", text)]
 
 
 def describe_exit(code: int) -> str:
-    """Return the end of a process in words."""
+    """Return in words how a process ended."""
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
 def command_line(job: ScriptJob, python: str) -> list[str]:
-    """Return the argv that runs the job as a plain process."""
+    """Return the command line that runs the job as a plain process."""
     argv = [python, job.script.name]
     if job.kind is Kind.PROCESSING:
         for name, folder in job.channels.items():
@@ -73,7 +73,7 @@ def command_line(job: ScriptJob, python: str) -> list[str]:
 def input_channels(stage: Stage, folders_of: Callable[[str], Iterable[str]]) -> dict[str, tuple[str, str]]:
     """Return a job's channels: the source of each, and the folder in it ("" for the whole source).
 
-    A training gets a channel for each folder of its first input, if that is a stage's output; any other input is one
+    If the first input of a training is a stage's output, each folder in it is a channel. Any other input is one
     channel. Raise MlopsError if two channels have one name.
     """
     channels: dict[str, tuple[str, str]] = {}

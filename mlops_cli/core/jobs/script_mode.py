@@ -1,6 +1,6 @@
-"""SageMaker's script mode, on this machine: what a training script finds on its command line, around it and in files.
+"""SageMaker's script mode on this machine: the command line, the variables and the files of a training script.
 
-As sagemaker-training 5.1 has it (``mapping.py``, ``environment.py``); a contract test compares the two. No IO.
+It follows sagemaker-training 5.1 (``mapping.py``, ``environment.py``); a contract test compares the two. No IO.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ TRUTH = {"True": True, "true": True, "False": False, "false": False}
 
 
 def typed(text: str) -> Hyperparameter:
-    """Return the number or truth value that a text spells, or the text."""
+    """Return the number or boolean that a text spells, or the text."""
     return TRUTH[text] if text in TRUTH else json.loads(text) if NUMBER.fullmatch(text) else text
 
 
 def input_folder(job: ScriptJob) -> Path:
-    """Return the folder of the configuration files and the channels, for scripts that look there."""
+    """Return the folder of the configuration files and the channels, for scripts that read it."""
     return job.output / "input"
 
 
 def config_files(job: ScriptJob) -> dict[str, str]:
-    """Return the files below input/config/ by name; all hyperparameters are texts there, as the API has them."""
+    """Return the files below input/config/ by name. All hyperparameters in them are texts, as in the API."""
     contents = {
         "hyperparameters": {name: json.dumps(value) for name, value in job.hyperparameters.items()},
         "resourceconfig": _resource_config(),

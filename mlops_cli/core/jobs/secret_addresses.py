@@ -1,6 +1,6 @@
-"""Where AWS keeps the secrets of [secrets] in usecase.toml. No IO.
+"""The addresses on AWS of the secrets in [secrets] of usecase.toml. No IO.
 
-An address is a path of Parameter Store, or the ARN of a secret in Secrets Manager. No address is itself secret.
+An address is a path of Parameter Store, or the ARN of a secret in Secrets Manager. The address itself is not secret.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def is_parameter(address: str) -> bool:
 
 
 def addresses(secrets: Mapping[str, str], endpoint: str) -> dict[str, str]:
-    """Return the address of every secret by its name; without one in usecase.toml it is /mlops/ENDPOINT/NAME."""
+    """Return the address of every secret by its name. The default is /mlops/ENDPOINT/NAME."""
     return {name: address or f"/mlops/{endpoint}/{name}" for name, address in sorted(secrets.items())}
 
 
 def arns(known: Iterable[str], partition: str, region: str, account: str) -> list[str]:
-    """Return what a role must be allowed to read."""
+    """Return the ARNs that a role must be allowed to read."""
     parameters = f"arn:{partition}:ssm:{region}:{account}:parameter"
     return sorted({f"{parameters}{address}" if is_parameter(address) else address for address in known})
 
 
 def address_of(arn: str) -> str:
-    """Return the address that ``arns`` has made this of."""
+    """Return the address from which ``arns`` has built this ARN."""
     return arn.partition(":parameter")[2] or arn
 
 

@@ -1,4 +1,4 @@
-"""How long a stage may run. No IO."""
+"""The longest run time of a stage. No IO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 28 * 24 * 60
 
 @dataclass(frozen=True)
 class TimeLimits:
-    """``minutes``: the limits of [time_limits] in usecase.toml, by stage."""
+    """``minutes``: the limits in [time_limits] of usecase.toml, by stage."""
 
     minutes: Mapping[str, int] = field(default_factory=dict)
 

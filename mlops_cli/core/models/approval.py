@@ -1,4 +1,4 @@
-"""The approvals of a model that hold now, and the shortfalls that they accept. No IO."""
+"""The valid approvals of a model, and the shortfalls that they accept. No IO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
 
 
 def latest_decision(decisions: Iterable[Decision], digest: str) -> Decision | None:
-    """Return the last decision about a model, in any run; ``decisions`` come the newest first."""
+    """Return the last decision about a model, in any run. ``decisions``: the newest first."""
     return next((decision for decision in decisions if decision.model_digest == digest), None)
 
 
@@ -25,7 +25,7 @@ def approvals_since_rejection(decisions: Iterable[Decision], digest: str) -> lis
 
 
 def accepts(decision: Decision, shortfalls: Sequence[str]) -> bool:
-    """True if the approval accepts each of the shortfalls, with a reason."""
+    """True if the approval accepts each of the shortfalls with a reason."""
     return not shortfalls or (has_reason(decision.comment) and set(shortfalls) <= set(decision.shortfalls))
 
 

@@ -10,7 +10,7 @@ CONFIDENCE = 0.95
 
 
 class ComparisonResult(str, Enum):
-    """The new model against the live one; beyond noise: the whole interval is on one side of zero."""
+    """The new model against the live one. Beyond noise: the whole interval is on one side of zero."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -20,7 +20,7 @@ class ComparisonResult(str, Enum):
 
 @dataclass(frozen=True)
 class MetricDelta:
-    """Both models' values in one row of metrics; ``low`` and ``high`` bound the new value minus the live one."""
+    """Both models' values in one row of metrics. ``low`` and ``high``: bounds of the new value minus the live one."""
 
     name: str
     now: float | None
@@ -41,12 +41,12 @@ class MetricDelta:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The comparison of two models by one metric on the same rows; the last of several ``differences`` is the mean's.
+    """The comparison of two models by one metric on the same rows. The last of several ``differences`` is the mean's.
 
-    Of the ``of`` test rows of the new model, ``rows`` were compared: rows with a recorded prediction of the live model
-    and ``asked`` rows sent to its endpoint, without the ``learnt`` rows of its training (None if unknown). With
-    ``live_rows`` each model was measured on its own test rows, the live one on so many. ``problem`` is the reason for a
-    missing comparison.
+    ``of``: the number of test rows of the new model. ``rows``: the number of compared rows; for these there is a
+    recorded prediction of the live model, or (``asked``) its endpoint has predicted them. ``learnt``: the left-out rows
+    that the live model was trained on; None if unknown. With ``live_rows``, each model was measured on its own test
+    rows, the live one on this number. ``problem``: why there is no comparison.
     """
 
     metric: str
@@ -70,7 +70,7 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Return True if the new model beats the live one: on other rows that cannot be known."""
+        """Return True if the new model beats the live one. On different rows this cannot be known."""
         return not self.live_rows and self.result is ComparisonResult.BETTER
 
     def result_for(self, difference: MetricDelta) -> ComparisonResult:

@@ -14,7 +14,7 @@ from mlops_cli.plain_text import one_line
 
 
 class DecisionKind(str, Enum):
-    """A person's approval or rejection, a person's rollback, or an automatic rollback."""
+    """A person's approval, rejection or rollback, or an automatic rollback."""
 
     APPROVAL = "approval"
     ROLLBACK = "rollback"
@@ -23,10 +23,10 @@ class DecisionKind(str, Enum):
 
 @dataclass(frozen=True)
 class Actor:
-    """The identity of the actor, each part with its own strength.
+    """The identity of the person or program that decides; the fields are proved in different ways.
 
-    ``system_user``: the process's user. ``claimed_name``: another name, from the environment, unverified. ``arn``:
-    authenticated by AWS. ``automatic``: mlops itself, without a person.
+    ``system_user``: the user of the process. ``claimed_name``: another name, from an environment variable, unverified.
+    ``arn``: authenticated by AWS. ``automatic``: mlops itself, without a person.
     """
 
     system_user: str = ""
@@ -36,7 +36,7 @@ class Actor:
 
     @property
     def name(self) -> str:
-        """The name to show: only verified parts stand outside of the brackets."""
+        """The name to show. Only verified parts stand outside of the brackets."""
         if self.automatic:
             return "mlops"
         if self.arn:
@@ -49,12 +49,12 @@ AUTOMATIC = Actor(automatic=True)
 
 
 def arn_name(arn: str) -> str:
-    """Return the name in the ARN of a user, or of a role's session."""
+    """Return the name in the ARN of a user or of a role's session."""
     return re.split("[:/]", arn)[-1] or "unknown"
 
 
 def person(*claims: str) -> Actor:
-    """Return the user of this process; the first name that differs from the system's is the claimed one."""
+    """Return the user of this process. The claimed name is the first one that differs from the system's."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -73,10 +73,10 @@ class NamedModel:
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision about the model of one run, by its exact digest.
+    """A decision about the model of one run, identified by its digest.
 
-    ``rollback_to`` and ``rolled_back_from`` are a rollback's models. ``forwarded_from`` is the run with the original
-    approval. An approval accepts the ``shortfalls``, measured by ``limits``: the minimum and maximum values and
+    ``rollback_to`` and ``rolled_back_from``: the models of a rollback. ``forwarded_from``: the run with the original
+    approval. An approval accepts the ``shortfalls``, measured by ``limits``: minimum values, maximum values and
     demands, by name.
     """
 
@@ -112,7 +112,7 @@ class Decision:
         return self.describe("")
 
     def describe(self, moment: str) -> str:
-        """Return the actor, occasion and comment with the formatted time ``moment``."""
+        """Return the actor, the occasion, the comment, and the formatted time ``moment``."""
         occasion = f" ({self.occasion})" if self.occasion else ""
         when = f", {moment}" if moment else ""
         return f"by {self.actor.name}{occasion}{when}" + (f": {one_line(self.comment)}" if self.comment else "")
@@ -122,7 +122,7 @@ class Decision:
         return self.kind is not DecisionKind.APPROVAL
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON document, with the actor's name for display."""
+        """Return a JSON document, including the actor's name to show."""
         actor = {**asdict(self.actor), "name": self.actor.name}
         return {**asdict(self), "actor": actor, "kind": self.kind.value, "shortfalls": list(self.shortfalls)}
 

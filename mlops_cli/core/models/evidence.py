@@ -1,4 +1,4 @@
-"""Evidence: the basis of an approval, as data, from the records of the run."""
+"""The evidence for an approval, as data, from the records of the run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONGEST = 40  # characters of a value that is not a number
 class MetricRow:
     """One row of the metrics (a label, or the mean over all) with its limits and the live model's value.
 
-    ``not_numbers``: values of a script that are no numbers, for example Infinity or true.
+    ``not_numbers``: values in metrics.json that are no numbers, for example Infinity or true.
     """
 
     name: str
@@ -39,31 +39,31 @@ class MetricRow:
 
     @property
     def below(self) -> list[str]:
-        """The metrics with a value under their minimum."""
+        """The metrics with a value below their minimum."""
         return [
             name for name, value in self._values(self.minimum) if value is not None and not value >= self.minimum[name]
         ]
 
     @property
     def above(self) -> list[str]:
-        """The metrics with a value over their maximum."""
+        """The metrics with a value above their maximum."""
         return [
             name for name, value in self._values(self.maximum) if value is not None and not value <= self.maximum[name]
         ]
 
     @property
     def absent(self) -> list[str]:
-        """The metrics with a limit and without a value, which cannot meet it."""
+        """The metrics that have a limit but no value."""
         return [name for name, value in self._values({**self.minimum, **self.maximum}) if value is None]
 
     @property
     def violations(self) -> dict[str, str]:
-        """The metrics that violate a limit, each with how: under, over, missing, not a number."""
+        """The metrics that violate a limit, each with the kind: under, over, missing, not a number."""
         violations = {**dict.fromkeys(self.below, "under"), **dict.fromkeys(self.above, "over")}
         return violations | {name: "not a number" if name in self.not_numbers else "missing" for name in self.absent}
 
     def limits(self, name: str) -> dict[str, float]:
-        """Return a metric's minimum and maximum, those that are set."""
+        """Return a metric's minimum and maximum, if they are set."""
         sides = (("minimum", self.minimum), ("maximum", self.maximum))
         return {side_name: side[name] for side_name, side in sides if name in side}
 
@@ -98,9 +98,9 @@ class GateResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence. ``comparison``: with the live model, if that is another one; ``report``: the HTML report's address.
+    """The evidence. ``comparison``: with the live model, if it is another one; ``report``: the HTML report's address.
 
-    ``before``: the shortfalls at the time of the request, if the limits have changed since. ``splits``: those of
+    ``before``: the shortfalls at the time of the request, if the limits have changed since. ``splits``: the splits in
     metrics.json.
     """
 
@@ -125,7 +125,7 @@ class Evidence:
 
     @property
     def comment_reasons(self) -> list[str]:
-        """The reasons why an approval needs a comment: present shortfalls, and those at the time of the request."""
+        """The reasons why an approval needs a comment: the present shortfalls, and those at the time of the request."""
         return [*self.shortfalls, *self.before]
 
     @property
@@ -145,7 +145,7 @@ class Evidence:
         return [*problems, *self._not_better()]
 
     def _other_splits(self) -> str:
-        """Return what metrics.json has instead of the split's rows, as the end of a sentence."""
+        """Return the splits that metrics.json has instead, as the end of a sentence."""
         if self.rows or self.split in self.splits:
             return ""
         if not self.splits:
@@ -154,7 +154,7 @@ class Evidence:
 
     @property
     def metric_names(self) -> list[str]:
-        """The metrics of the rows, and those that only a limit names."""
+        """The metrics of the rows, and those for which there is only a limit."""
         return list(dict.fromkeys(name for row in self.rows for name in (*row.metrics, *row.absent)))
 
     @property
@@ -205,7 +205,7 @@ def make_evidence(
     comparison: Comparison | None = None,
     report: str = "",
 ) -> Evidence:
-    """Combine the records of the run's model; ``live`` is the training of the live model."""
+    """Combine the records of the run's model. ``live``: the training of the live model."""
     trained = run.training
     rows = _metric_rows(trained.detail, metrics, live.detail if live else {})
     return Evidence(
@@ -260,7 +260,7 @@ def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any])
 
 
 def _rows(report: dict[str, Any], split: str) -> Rows:
-    """Return the rows of a split with their numbers; a malformed row or value counts as missing."""
+    """Return the rows of a split with their numbers. A malformed row or value counts as missing."""
     splits = report.get("metrics")
     rows = splits.get(split) if isinstance(splits, dict) else None
     if not isinstance(rows, dict):
@@ -281,7 +281,7 @@ def _not_numbers(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _similar(name: str, names: Iterable[str]) -> str:
-    """Return the name that is probably meant, as the end of a sentence; empty if there is none."""
+    """Return a similar name as the end of a sentence; empty if there is none."""
     near = get_close_matches(name, [other for other in names if other != name], 1, NEAR)
     return f" (did you mean {near[0]}?)" if near else ""
 
@@ -296,7 +296,7 @@ def _gate_result(stage: StageRun) -> GateResult:
 
 
 def require_reason(evidence: Evidence, comment: str) -> None:
-    """Raise ConfigurationError for the approval of a model with shortfalls and without a reason."""
+    """Raise ConfigurationError if a model with shortfalls is approved without a reason."""
     if evidence.comment_reasons and not has_reason(comment):
         raise ConfigurationError(
             f"The model has a shortfall ({'; '.join(evidence.comment_reasons)}): its approval needs a reason.",

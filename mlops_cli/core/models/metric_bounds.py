@@ -1,4 +1,4 @@
-"""The metrics of a use case: the split, the primary metric, minimum and maximum by row."""
+"""The metrics of a use case: the split, the primary metric, the minimum and maximum values by row."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ERRORS = ("log_loss", "brier", "mae", "rmse", "mape")
 class Metrics:
     """The split and the primary metric, with the minimum and maximum values of its rows by metric.
 
-    ``minimum`` and ``maximum`` are by row: "macro" for the mean, "label" for every row without its own. ``direction``
-    of the primary metric's better values: "higher", "lower", or "" (see below). With ``must_beat_live`` a model not
-    better than the live one, beyond noise, needs a reason, too.
+    ``minimum`` and ``maximum`` are by row: "macro" for the mean, "label" for every row without its own. ``direction``:
+    the better values of the primary metric, "higher" or "lower"; "" for the default (see below). With
+    ``must_beat_live``, a model that is not better than the live one beyond noise needs a reason, too.
     """
 
     split: str
@@ -42,14 +42,14 @@ class Metrics:
 
     @property
     def rows(self) -> list[str]:
-        """The rows with their own limits; metrics.json must have them."""
+        """The rows with limits of their own. metrics.json must have them."""
         return [row for row in dict.fromkeys([*self.minimum, *self.maximum]) if row != LABEL]
 
     @property
     def lower_is_better(self) -> bool:
         """True if a lower primary metric is better.
 
-        Without ``direction``, for common errors and a metric with a maximum only.
+        Without ``direction``, this is true for common error metrics and for a metric that has only a maximum.
         """
         if self.direction:
             return self.direction == "lower"
@@ -73,5 +73,5 @@ class Metrics:
 
 
 def bounds_for(tables: dict[str, Bounds], row: str) -> Bounds:
-    """Return a row's own limits, else those of every label; the mean is not a label."""
+    """Return the limits of a row, or else those of every label. The mean is not a label."""
     return tables.get(row, tables.get(LABEL, {}) if row != MACRO else {})

@@ -1,6 +1,6 @@
-"""Model versions: every trained model with its origin, its decision and its live intervals.
+"""Model versions: every trained model with its origin, its decision, and the times when it was live.
 
-Computed from the runs and decisions on record; nothing else is stored. No IO.
+They are computed from the recorded runs and decisions; nothing else is stored. No IO.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROLLED_BACK_TO = "returned"
 
 @dataclass(frozen=True)
 class Interval:
-    """A time span of a live model, in seconds since the epoch; ``until`` is None for the present one."""
+    """A time span in which a model was live, in seconds since the epoch. ``until``: None if it is still live."""
 
     since: float
     until: float | None
@@ -30,9 +30,9 @@ class Interval:
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """``version`` counts from 1 in the order of training; ``decision`` is the last one about this model.
+    """``version``: counts from 1 in the order of training. ``decision``: the last one about this model.
 
-    ``failed_in``: the run whose endpoint gate failed since the model's last deployment.
+    ``failed_in``: the run in which the gate on the endpoint failed after the model's last deployment.
     """
 
     version: int
@@ -53,12 +53,12 @@ class ModelVersion:
 
     @property
     def is_deployed(self) -> bool:
-        """True for the model that the endpoint should serve by the record, even if its process has died."""
+        """True for the model that the endpoint should serve by the run store, even if its process has died."""
         return bool(self.live) and self.live[-1].until is None
 
     @property
     def objection(self) -> str:
-        """The reason why the model should not be live; "" for an approved model without a failed gate."""
+        """The reason why the model should not be live; "" for an approved model that has failed no gate."""
         if self.decision is None:
             return "was never approved"
         if not self.decision.approved:
@@ -75,10 +75,9 @@ class ModelVersion:
 
 
 def versions_of(runs: Sequence[Run], decisions: Iterable[Decision], served: str = "") -> list[ModelVersion]:
-    """Return the models that the runs have trained, the newest first; ``decisions`` come the newest first.
+    """Return the models that the runs have trained, the newest first. ``decisions``: the newest first.
 
-    ``served`` is the digest that the endpoint answers with, if it answers: a deployment that was killed may have
-    completed.
+    ``served``: the digest by the endpoint, if it answers. A deployment whose command was killed may have completed.
     """
     oldest_first = sorted(runs, key=lambda run: run.created_at)
     last_decisions = {decision.model_digest: decision for decision in reversed(list(decisions))}
@@ -137,7 +136,7 @@ def _is_hyperparameter(name: str) -> bool:
 
 
 def _intervals(runs: Sequence[Run], served: str) -> dict[str, list[Interval]]:
-    """Return each model's live intervals: from its deployment or its rollback to the next model's."""
+    """Return the intervals of each live model: from its deployment or rollback to the next model's."""
     deployed = sorted(change for run in runs for change in _deployments(run, served))
     intervals: dict[str, list[Interval]] = {}
     changes = [change for number, change in enumerate(deployed) if not number or deployed[number - 1][1] != change[1]]
@@ -159,7 +158,7 @@ def _deployments(run: Run, served: str) -> Iterator[tuple[float, str]]:
 
 
 def find_version(versions: Sequence[ModelVersion], name: str) -> ModelVersion:
-    """Return the version with this number (``3`` or ``v3``) or this prefix of its digest."""
+    """Return the version with this number (``3`` or ``v3``), or with a digest that begins with this prefix."""
     number = re.fullmatch(r"v?([0-9]{1,6})", name)
     if number:
         matches = [version for version in versions if version.version == int(number[1])]
@@ -182,7 +181,7 @@ def earlier_version(versions: Sequence[ModelVersion], deployed_digest: str) -> M
 
 
 def previously_live(versions: Sequence[ModelVersion], deployed_digest: str) -> list[ModelVersion]:
-    """Return the earlier live models without an objection, the last one first."""
+    """Return the models that were live before and may be live again, the last one first."""
     served = [
         version for version in versions if version.live and not version.objection and version.digest != deployed_digest
     ]
@@ -190,7 +189,7 @@ def previously_live(versions: Sequence[ModelVersion], deployed_digest: str) -> l
 
 
 def rollback_target(versions: Sequence[ModelVersion], deployed_digest: str, name: str = "") -> ModelVersion:
-    """Return the version to roll back to. Raise MlopsError, with the reason, if there is none."""
+    """Return the version for a rollback. Raise MlopsError with the reason if there is none."""
     if not name:
         earlier = earlier_version(versions, deployed_digest)
         if earlier is None:
@@ -211,7 +210,7 @@ def rollback_target(versions: Sequence[ModelVersion], deployed_digest: str, name
 
 
 def named_model(versions: Sequence[ModelVersion], digest: str) -> NamedModel | None:
-    """Return the version with this digest; without a number if no run on record has trained it."""
+    """Return the version with this digest. It has no number if no recorded run has trained it."""
     version = next((candidate.name for candidate in versions if candidate.digest == digest), digest[:12])
     return NamedModel(version, digest) if digest else None
 
@@ -222,13 +221,13 @@ def rollback_message(version: str, digest: str) -> str:
 
 
 def needs_rollback(run: Run) -> bool:
-    """True if the run has deployed a model that then failed its gate; a rollback is not rolled back itself."""
+    """True if the run has deployed a model that then failed its gate. A rollback is not rolled back itself."""
     failed = run.endpoint_gate.status is Status.FAILED
     return failed and run.deployment.status is Status.DONE and not run.is_rollback
 
 
 def approved_run(runs: Sequence[Run], digest: str) -> Run:
-    """Return the newest run that can deploy the model again; ``runs`` come the newest first."""
+    """Return the newest run that can deploy the model again. ``runs``: the newest first."""
     for run in runs:
         if has_all_before(DEPLOYMENT.name, run) and run.approval.output == digest:
             return run

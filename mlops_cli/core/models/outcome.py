@@ -1,4 +1,4 @@
-"""The end of a run in its report: that is written before the deployment."""
+"""The last sentence in a run's report, which is written before the deployment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OUTCOME = "<!--outcome-->"
 
 
 def with_outcome(html: str, run: Run) -> str:
-    """Return the report of a finished run with a sentence that its model is live; the evidence stays as it was."""
+    """Return the report of a finished run with a sentence that its model is live. The evidence stays unchanged."""
     if not run.endpoint_gate.status.has_output or run.deployment.finished_at is None:
         return html
     at = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(run.deployment.finished_at))

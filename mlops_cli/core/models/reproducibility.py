@@ -1,4 +1,4 @@
-"""The inputs of a run, and the comparison with its repetition. No IO."""
+"""The inputs of a run, and the comparison with its reproduction. No IO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPRODUCED = tuple(stage.name for stage in JOBS)
 
 
 def manifest(run: Run, where: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all that a repetition needs; code, data, packages and hyperparameters are in its stages' cache inputs."""
+    """Return everything that a reproduction needs. The cache inputs have code, data, packages and hyperparameters."""
     stages = {stage.name: {"cache_inputs": stage.cache_inputs, "output": stage.output} for stage in run.stages}
     return {"run": run.id, "created_at": run.created_at, "overrides": run.overrides, **where, "stages": stages}
 
@@ -36,7 +36,7 @@ class InputChange:
 
 @dataclass(frozen=True)
 class StageComparison:
-    """A stage of a run and of its repetition."""
+    """A stage of a run and of its reproduction."""
 
     name: str
     input_changes: tuple[InputChange, ...]
@@ -63,9 +63,9 @@ class Reproduction:
 
 
 def compare(before: Run, after: Run, split: str = "") -> Reproduction:
-    """Return the differences between a run and its repetition: inputs, outputs, metrics.
+    """Return the differences between a run and its reproduction: inputs, outputs, metrics.
 
-    Of the metrics only ``split`` counts, if it exists: other values may be durations.
+    If metrics.json has ``split``, only its metrics count: other values may be durations.
     """
     pairs = [(before.stage(name), after.stage(name)) for name in REPRODUCED]
     stages = tuple(
@@ -83,7 +83,7 @@ def _stage_metrics(stage: StageRun, split: str) -> dict[str, Any]:
 
 
 def _stage_inputs(before: StageRun, after: StageRun) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the cache inputs of both, with the machines if both are on record: other machines round differently."""
+    """Return the cache inputs of both. Include the machines if both are known: they may round differently."""
     machines = [flatten(stage.detail.get("machine", {}), "machine") for stage in (before, after)]
     recorded = [
         machine_values if all("machine" in stage.detail for stage in (before, after)) else {}

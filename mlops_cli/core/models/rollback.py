@@ -1,4 +1,4 @@
-"""The choice of a rollback, for both targets: its version, and the unfinished one that a repeated command completes.
+"""The choice of a rollback for both targets: its version, and the unfinished one that a repeated command completes.
 
 No IO.
 """
@@ -27,9 +27,9 @@ class LastRollback:
     is_newest: bool
 
     def is_unfinished(self, deployed: str) -> bool:
-        """Return True if a repeated command completes it, even with no work left after its last record.
+        """Return True if a repeated command must complete the rollback, even if only its last record is missing.
 
-        It no longer counts once a third model is deployed.
+        It does not count any more once a third model is deployed.
         """
         if self.run.status in UNDER_WAY:
             return deployed in ("", self.target, self.replaced)
@@ -38,7 +38,7 @@ class LastRollback:
 
 @dataclass(frozen=True)
 class RollbackChoice:
-    """The version to deploy and the digest of the model to reject; ``unfinished`` is the rollback to complete."""
+    """The version to deploy, and the digest of the model to reject. ``unfinished``: the rollback to complete."""
 
     target: ModelVersion
     replaced: str
@@ -46,16 +46,16 @@ class RollbackChoice:
 
     @property
     def is_done(self) -> bool:
-        """Return True if the rollback has finished, and a repeated command only verifies it."""
+        """Return True if the rollback has finished, so that a repeated command only verifies it."""
         return self.unfinished is not None and self.unfinished.status is Status.DONE
 
 
 def choose_rollback(
     models: Sequence[ModelVersion], deployed: str, version: str, last: LastRollback | None
 ) -> RollbackChoice:
-    """Return the unfinished rollback to this version (or to any, if empty), or else the choice of a new one.
+    """Return the unfinished rollback to this version (or to any, if empty), or else a new one.
 
-    Raise MlopsError, with the reason, if the version is unknown.
+    Raise MlopsError with the reason if the version is unknown.
     """
     if last and last.is_unfinished(deployed) and (not version or find_version(models, version).digest == last.target):
         return RollbackChoice(find_version(models, last.target), last.replaced, last.run)

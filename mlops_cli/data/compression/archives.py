@@ -52,7 +52,7 @@ def _unpack_zip(path: Path, source: str, collector: FileCollector) -> None:
 
 
 class _ShortHeaders(tarfile.TarInfo):
-    """Headers of a plausible length only: tarfile reads them into memory."""
+    """Refuses headers of an implausible length, because tarfile reads headers into memory."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _LONG_HEADERS and self.size > _LONGEST_HEADER:

@@ -48,8 +48,8 @@ class SizeLimitedStream(io.RawIOBase):
 class CsvSource:
     """One table, mostly a CSV: its name for messages, its size on disk in bytes, and a function that opens it.
 
-    ``open`` returns the bytes of the file and a function with the number of bytes of ``size`` used so far. ``remarks``
-    say what beside it is not read.
+    ``open`` returns the bytes of the file, and a function that returns how many bytes of ``size`` were used so far.
+    ``remarks``: other content of the file that is not read.
     """
 
     source: str
@@ -104,7 +104,7 @@ class ClosingReader(io.BufferedReader):
 
 
 def max_unpacked(packed: int) -> int:
-    """Return the limit of unpacked bytes for ``packed`` ones."""
+    """Return the limit of unpacked bytes for ``packed`` bytes."""
     return min(MAX_UNPACKED, max(_RATIO_MATTERS_FROM, packed * MAX_RATIO))
 
 
@@ -122,7 +122,7 @@ _DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, str
 
 @contextmanager
 def translate_archive_errors(source: str) -> Iterator[None]:
-    """Raise MlopsError for the unpackers' exceptions."""
+    """Raise MlopsError instead of the unpackers' exceptions."""
     try:
         yield
     except _DAMAGE as error:

@@ -1,4 +1,4 @@
-"""Unpack gzip and deflate as a stream, to the last byte: a missing or foreign part is an error."""
+"""Unpack gzip and deflate as a stream, to the last byte. A missing or extra part is an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PADDING = b"\0\r\n\x1a"
 
 
 class Inflated(io.RawIOBase):
-    """The unpacked ``stream``, by default gzip, perhaps of several members."""
+    """The unpacked ``stream``, by default gzip; it may have several members."""
 
     def __init__(self, stream: BinaryIO | io.RawIOBase, wbits: int = _GZIP) -> None:
         self._stream, self._wbits = stream, wbits
@@ -38,7 +38,7 @@ class Inflated(io.RawIOBase):
                 raise EOFError("it ends before its end marker")
 
     def _next_member(self) -> bool:
-        """Return True if another member follows. Raise BadGzipFile for anything else."""
+        """Return True if another member follows. Raise BadGzipFile for any other data."""
         remainder = self._unpacker.unused_data.lstrip(_PADDING)
         while not remainder:
             more = self._stream.read(_CHUNK)

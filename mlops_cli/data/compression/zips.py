@@ -1,4 +1,4 @@
-"""Choose the one table of an untrusted zip archive, nested ones included."""
+"""Find the one table in an untrusted zip archive and in the archives inside it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class Entry:
-    """A file in the archive; ``path`` has slashes, also for an archive from Windows with backslashes."""
+    """A file in the archive. ``path`` has slashes, even if the archive from Windows has backslashes."""
 
     info: zipfile.ZipInfo
     path: PurePosixPath
@@ -62,10 +62,10 @@ class Entry:
 
 
 def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: int = 0) -> CsvSource:
-    """Return the table named ``member_name``, or the only one.
+    """Return the table with the name ``member_name``, or the only table.
 
-    Archives inside archives are unpacked to ``scratch``, under names of our own. Raise MlopsError if there is no table,
-    if there are several and none is named ``member_name``, or if the archive is damaged or dangerous.
+    Archives inside archives are unpacked to ``scratch`` under new names. Raise MlopsError if there is no table, if
+    there are several and ``member_name`` names none of them, or if the archive is damaged or dangerous.
     """
     with translate_archive_errors(source), zipfile.ZipFile(path) as archive:
         _require_one_archive(path, archive, source)
@@ -90,9 +90,9 @@ def zip_table(path: Path, source: str, member_name: str, scratch: Path, depth: i
 
 
 def _require_one_archive(path: Path, archive: zipfile.ZipFile, source: str) -> None:
-    """Raise MlopsError if files come before those that the archive lists, as in two archives one after the other.
+    """Raise MlopsError for unlisted files before the listed ones, as in two joined archives.
 
-    A program before an archive unpacks itself; it is no loss.
+    A program in front of a self-extracting archive may be ignored.
     """
     with path.open("rb") as stream:
         begins_with_file = stream.read(4) == LOCAL_HEADER
@@ -104,7 +104,7 @@ def _require_one_archive(path: Path, archive: zipfile.ZipFile, source: str) -> N
 
 
 def _chosen(entries: Sequence[Entry], source: str, member_name: str) -> Entry:
-    """Return the entry by name, then by name in a packed form, then the only table of all."""
+    """Return the entry with this name, or with this name in compressed form, or the only table."""
     packed = {member_name, PurePosixPath(member_name).stem}
     choices = (
         [entry for entry in entries if member_name and str(entry.path) == member_name],
@@ -152,7 +152,7 @@ def _inner_table(path: Path, source: str, entry: Entry, member_name: str, scratc
 
 
 def _unpacked(path: Path, source: str, entry: Entry, scratch: Path, depth: int) -> Path:
-    """Return a copy of the entry in ``scratch``, under a name of our own."""
+    """Return a copy of the entry in ``scratch``, under a new name."""
     copy = scratch / f"inner-{depth}-{zlib.crc32(str(entry.path).encode()):08x}"
     scratch.mkdir(parents=True, exist_ok=True)
     member = _member_table(path, source, entry)
@@ -184,7 +184,7 @@ def _member_table(path: Path, source: str, entry: Entry) -> CsvSource:
 
 
 def checked_entries(archive: zipfile.ZipFile, source: str) -> list[Entry]:
-    """Return the archive's files. Raise MlopsError if any entry is outside of it or unpacks to an absurd size."""
+    """Return the archive's files. Raise MlopsError if an entry is outside of it or unpacks to an absurd size."""
     entries = []
     for info in archive.infolist():
         path = PurePosixPath(info.filename.replace("\\", "/"))

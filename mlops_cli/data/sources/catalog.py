@@ -1,4 +1,4 @@
-"""The kinds of data sources: the first one that accepts a name is its kind."""
+"""The kinds of data sources. The first kind that accepts a source's name is used."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SOURCES: tuple[type[Source], ...] = (KaggleSource, S3Source, UrlSource, ScriptSo
 
 
 def kind_of(name: str, scripts: Mapping[str, DataScript]) -> type[Source]:
-    """Return the kind of a source; ``scripts``: those that usecase.toml gives a name."""
+    """Return the kind of a source. ``scripts``: the scripts with names in usecase.toml."""
     return ScriptSource if name in scripts else next(kind for kind in SOURCES if kind.accepts(name))
 
 
@@ -30,7 +30,7 @@ def sources_of(request: DataRequest) -> list[Source]:
 
 
 def state_of(origin: Origin, known_urls: Iterable[str], seconds: float, objects: ObjectStore | None = None) -> State:
-    """Return the present state of a downloaded source. Raise MlopsError if it is unreachable."""
+    """Return the present state of a downloaded source. Raise MlopsError if it cannot be reached."""
     if origin["kind"] == S3Source.kind:
         return objects_state(origin, objects)
     kind = next((kind for kind in SOURCES if kind.kind == origin["kind"]), None)

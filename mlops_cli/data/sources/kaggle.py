@@ -1,4 +1,4 @@
-"""A competition's files from Kaggle, through the ``kaggle`` package, with one message per kind of failure."""
+"""The files of a Kaggle competition or dataset, with the ``kaggle`` package; each kind of failure has a message."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def download(reference: str, folder: Path, report: Report, most: int = MOST_BYTE
 
 
 def list_files(reference: str, seconds: float) -> list[list[Any]]:
-    """Return the name, size and time of each file, by one request. Raise MlopsError."""
+    """Return the name, size and time of each file, with one request. Raise MlopsError."""
     try:
         from kagglesdk.kaggle_http_client import KaggleHttpClient
     except ImportError:
@@ -56,7 +56,7 @@ def list_files(reference: str, seconds: float) -> list[list[Any]]:
 
 
 def is_dataset(reference: str) -> bool:
-    """Return True for OWNER/DATASET; a competition has one name."""
+    """Return True for OWNER/DATASET. A competition's name has one part."""
     return "/" in reference
 
 
@@ -82,7 +82,7 @@ def _list(client: Any, reference: str) -> list[Any]:
 
 
 def _api() -> type[_KaggleApi]:
-    """Return the library's client class. Its import authenticates once, so the caller must only silence it."""
+    """Return the library's client class. Its import authenticates once, so the caller only has to silence it."""
     try:
         from kaggle.api.kaggle_api_extended import KaggleApi
     except ImportError as error:
@@ -108,7 +108,7 @@ def _authenticated(reference: str) -> _KaggleApi:
 
 
 def _no_credentials() -> MlopsError:
-    """Return the error for a missing or an invalid token: the library exits the same way for both."""
+    """Return the error for a missing or invalid token: the library exits in the same way for both."""
     from kagglesdk.kaggle_env import get_access_token_from_env
 
     token, location = get_access_token_from_env()
@@ -123,7 +123,7 @@ def _wrong_token(which: str) -> MlopsError:
 
 
 def _translate_errors(api: _KaggleApi, reference: str) -> tuple[requests.Response, Remote | None]:
-    """Return Kaggle's response, and the address of its redirect, if any."""
+    """Return Kaggle's response, and the address of its redirect if it has one."""
 
     def ask() -> requests.Response:
         with api.build_kaggle_client() as client:
@@ -152,7 +152,7 @@ def _ask(client: Any, reference: str) -> Any:
 
 
 def _save(response: requests.Response, reference: str, folder: Path, report: Report, most: int) -> Path:
-    """Save a response that is the archive itself: it cannot be resumed."""
+    """Save a response that is the archive itself. Such a download cannot be resumed."""
     from urllib3.exceptions import HTTPError
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +179,7 @@ def _save(response: requests.Response, reference: str, folder: Path, report: Rep
 
 
 def _guarded(reference: str, call: Callable[[], _T]) -> _T:
-    """Call, and raise MlopsError for the exceptions of the library's HTTP client."""
+    """Call a function. Raise MlopsError instead of the exceptions of the library's HTTP client."""
     try:
         import requests
     except ImportError:  # then the kaggle package, which requires it, is missing, too
@@ -236,7 +236,7 @@ def _network_problem(error: Exception) -> MlopsError:
 
 @contextlib.contextmanager
 def _time_limit(seconds: float | None = None) -> Iterator[None]:
-    """Add a timeout to every request of the library: it sets none."""
+    """Add a timeout to every request of the library, which sets none."""
     limits = (seconds or CONNECT_SECONDS, seconds or READ_SECONDS)
     try:
         from requests import Session

@@ -1,4 +1,4 @@
-"""A Kaggle competition, kaggle or kaggle:NAME; or a dataset, kaggle:OWNER/NAME."""
+"""Kaggle as a source: a competition, kaggle or kaggle:NAME; or a dataset, kaggle:OWNER/NAME."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class KaggleSource(Source):
 
 
 def kaggle_origin(competition: str, shown: str = "kaggle") -> dict[str, Any]:
-    """Return the competition's files by name, size and time; without them if Kaggle does not list them."""
+    """Return the competition's files by name, size and time; without files if Kaggle does not list them."""
     from mlops_cli.data.sources.http.client import CONNECT_SECONDS
     from mlops_cli.data.sources.kaggle import list_files
 

@@ -1,4 +1,4 @@
-"""Paths as sources: a file, or the tables in a folder."""
+"""Files and folders as sources: find, list and verify them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARQUET, JSON_LINES = (".parquet",), (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson
 
 
 def expanded(source: str) -> Path:
-    """Return a path with a user's folder for the ~ at its beginning; as it is if there is no such user."""
+    """Return a path in which ~ is replaced by the user's folder; the path unchanged if there is no such user."""
     return Path(os.path.expanduser(source))  # noqa: PTH111 (pathlib's raises for an unknown user)
 
 
@@ -28,7 +28,10 @@ def is_table(name: str) -> bool:
 
 
 def path_files(source: str, folder: Path, of_tables: bool = True) -> list[Path]:
-    """Return the files at a path relative to ``folder``: its tables or, in a folder, all. Raise MlopsError without."""
+    """Return the files at a path: tables, or all files without ``of_tables``. Raise MlopsError if there are none.
+
+    The path is relative to ``folder``.
+    """
     path = folder / expanded(source)
     if path.is_dir():
         return folder_tables(path, source) if of_tables else [file for _, file in plain_files(path)]
@@ -40,7 +43,7 @@ def path_files(source: str, folder: Path, of_tables: bool = True) -> list[Path]:
 
 
 def _similar(path: Path) -> str:
-    """Return a question about a file beside the missing one with almost its name; empty without one."""
+    """Return a question about a file that has almost the same name as the missing one; empty if there is none."""
     names = [child.name for child in path.parent.iterdir()] if path.parent.is_dir() else []
     near = get_close_matches(path.name, names, 1)
     return f"; did you mean {near[0]}?" if near else ""

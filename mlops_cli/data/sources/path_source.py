@@ -1,4 +1,4 @@
-"""A path: a file, or the tables in a folder."""
+"""A path as a source: a file, or the tables in a folder."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PathSource(Source):
 
 
 def path_origin(source: str, folder: Path, of_tables: bool = True) -> dict[str, Any]:
-    """Return the stat data and digests of a path's files, taken before they are read."""
+    """Return the stat data and digests of a path's files, taken before the files are read."""
     return {
         "kind": "path",
         "shown": source,
@@ -67,7 +67,7 @@ def path_origin(source: str, folder: Path, of_tables: bool = True) -> dict[str, 
 
 
 def _look(path: Path) -> dict[str, Any]:
-    """Return the stat data. Size and mtime can be forged, the time of the inode's change cannot."""
+    """Return the stat data. Size and mtime can be forged; the change time of the inode cannot."""
     stat = path.stat()
     return {
         "path": str(path.resolve()),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def verify_download(request: DataRequest, path: Path, name: str, scratch: Path) -> None:
-    """Raise MlopsError unless the downloaded file has the requested digest, if there is one."""
+    """Raise MlopsError if the downloaded file does not have the requested digest."""
     if request.sha256 is None:
         return
     received = scratch / "content"  # the body as sent, perhaps encoded: the user may know either digest

@@ -1,4 +1,4 @@
-"""Objects in S3: one, or all below a prefix."""
+"""S3 objects as a source: one object, or all objects below a prefix."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _versions(objects: list[StoredObject]) -> list[list[object]]:
 
 
 def _objects(store: ObjectStore, name: str) -> list[StoredObject]:
-    """Return the object of this name, else all below it as a folder. Raise MlopsError if there are none."""
+    """Return the object with this name, or else all objects below it. Raise MlopsError if there are none."""
     bucket, key = _parts(name)
     below = key if not key or key.endswith("/") else f"{key}/"
     candidates = list(store.list_objects(bucket, key))
@@ -89,7 +89,7 @@ def _objects(store: ObjectStore, name: str) -> list[StoredObject]:
 
 
 def _relative(key: str, source: str) -> PurePosixPath:
-    """Return an object's path below the source. Raise MlopsError for one that would lead out of a folder."""
+    """Return an object's path below the source. Raise MlopsError for a path that leads out of the folder."""
     text = PurePosixPath(key).name if key == source else key.removeprefix(source).lstrip("/")
     path = PurePosixPath(text)
     if not is_inside(text) or not path.parts:

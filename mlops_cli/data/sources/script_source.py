@@ -1,4 +1,4 @@
-"""A script of the project that writes the data."""
+"""A script of the project as a source: the script writes the data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_cli.files.hashing import digest_file
 
 
 class ScriptSource(Source):
-    """``accepts`` paths of Python files; [data.scripts] in usecase.toml gives scripts names, and arguments."""
+    """``accepts`` paths of Python files. [data.scripts] in usecase.toml gives scripts names and arguments."""
 
     kind = "script"
     is_state_local = True
@@ -31,7 +31,7 @@ class ScriptSource(Source):
 
     @property
     def _file(self) -> str:
-        """The path of an unnamed script relative to training/. Raise ConfigurationError if it is not there."""
+        """The path of an unnamed script relative to training/. Raise ConfigurationError if it does not exist."""
         path = (self.request.folder / expanded(self.name)).resolve()
         training = self._runner.training.resolve()
         if not path.is_relative_to(training):
@@ -73,7 +73,10 @@ class ScriptSource(Source):
 
     @staticmethod
     def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:  # noqa: ARG004
-        """Return CHANGED if a file of the script, or one that it has read, has changed; else only the script knows."""
+        """Return CHANGED if a file of the script, or a file that it has read, has changed.
+
+        Otherwise only the script itself knows.
+        """
         paths = {Path(path): digest for path, digest in origin["files"].items()}
         changed = any(path.is_file() and digest_file(path) != digest for path, digest in paths.items())
         return State.CHANGED if changed else State.UNKNOWN

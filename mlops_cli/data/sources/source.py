@@ -35,7 +35,7 @@ class FetchedSource:
 
 
 class Source(ABC):
-    """One source of a request. The heavy imports of a kind are in its methods: `mlops run` asks for states only."""
+    """One source of a request. Import heavy packages inside the methods: `mlops run` only needs states."""
 
     kind: ClassVar[str]
     # The state is known without a server: then `download-data` always asks for it.
@@ -53,21 +53,21 @@ class Source(ABC):
         """Return True for the names of this kind."""
 
     def validate(self) -> None:
-        """Raise ConfigurationError if something is missing that the source needs."""
+        """Raise ConfigurationError if something that the source needs is missing."""
         return
 
     @property
     def is_synthetic(self) -> bool:
-        """Return True if the rows are made up: other data may replace them."""
+        """Return True if the rows are invented, so that other data may replace them."""
         return False
 
     @abstractmethod
     def identity(self) -> list[object]:
-        """Return what determines the source's content besides its name, except changes on servers; no secret."""
+        """Return all that determines the source's content besides its name and changes on servers. No secret."""
 
     @property
     def shown(self) -> str:
-        """The source for people: without secrets."""
+        """The source for display, without secrets."""
         return self.name
 
     @abstractmethod
@@ -76,5 +76,5 @@ class Source(ABC):
 
     @staticmethod
     def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:  # noqa: ARG004
-        """Return the present state of a source with this origin. Raise MlopsError if it is unreachable."""
+        """Return the present state of a source with this origin. Raise MlopsError if it cannot be reached."""
         return State.UNKNOWN

@@ -1,4 +1,4 @@
-"""A URL: a file that a web server sends."""
+"""A URL as a source: a file on a web server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class UrlSource(Source):
 
 
 def url_origin(url: str, answer: Answer | None) -> dict[str, Any]:
-    """Return the identity of a URL's content. A secret address is stored as a digest only."""
+    """Return the identity of a URL's content. A secret address is stored only as a digest."""
     remote = Remote.from_url(url)
     is_public = remote.url == url and "?" not in url
     version = {} if answer is None else {
@@ -69,7 +69,7 @@ def _digest(url: str) -> str:
 
 
 def _url_state(origin: dict[str, Any], url: str, seconds: float) -> State:
-    """Return the state by a HEAD request; by a GET without its body if the server has no HEAD."""
+    """Return the state with a HEAD request, or with a GET without its body if the server does not support HEAD."""
     from mlops_cli.data.sources.http.client import Client
     from mlops_cli.data.sources.http.response_head import Answer
 
@@ -104,5 +104,5 @@ def _same(is_same: bool) -> State:
 
 
 def _opaque(etag: str) -> str:
-    """Return an ETag without its weakness mark: a compressing proxy adds it to the same content."""
+    """Return an ETag without its weakness mark, because a compressing proxy adds this mark to the same content."""
     return etag.removeprefix("W/")

@@ -1,4 +1,4 @@
-"""The permitted content of a column: its kind, a list of values, and whether a cell may be empty."""
+"""The permitted content of a column: its type, a list of values, and whether a cell may be empty."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Column:
         return _CHECKS[self.kind](cells)
 
     def problem(self, cell: str, shown: str) -> str:
-        """Return the reason why the cell, ``shown`` in a message, is invalid; "" if it is valid."""
+        """Return why the cell, ``shown`` in a message, is invalid; "" if it is valid."""
         if self.allows([cell]):
             return ""
         if self.values:
@@ -42,7 +42,7 @@ class Column:
 
 
 def column_text(spec: Any) -> str:
-    """Return a column of usecase.toml as one text: a kind, a kind that may be empty, or a list of values.
+    """Return a column of usecase.toml as one text: a type, a type that may be empty, or a list of values.
 
     Raise ValueError if it is none of these.
     """
@@ -56,7 +56,7 @@ def column_text(spec: Any) -> str:
 
 
 def column(text: str) -> Column:
-    """Return the column that ``written`` gave as a text."""
+    """Return the column from the text in ``written``."""
     if text.startswith("["):
         values = frozenset(json.loads(text))
         return Column("category", values - {""}, "" in values)
@@ -64,7 +64,7 @@ def column(text: str) -> Column:
 
 
 def is_number(cell: str) -> bool:
-    """True for a number in any language: Python alone accepts 1_000 and other alphabets' digits, too."""
+    """True for a number in any program. Python alone also accepts 1_000 and the digits of other alphabets."""
     try:
         return math.isfinite(float(cell)) and cell.isascii() and "_" not in cell
     except ValueError:
@@ -72,7 +72,7 @@ def is_number(cell: str) -> bool:
 
 
 def _is_date(cell: str) -> bool:
-    """True for a date of ISO 8601, 2026-11-29, perhaps with a time."""
+    """True for a date in ISO 8601, such as 2026-11-29, with or without a time."""
     text = cell.strip()
     try:
         date.fromisoformat(text[:10])

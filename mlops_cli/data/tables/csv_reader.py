@@ -1,4 +1,4 @@
-"""Read a CSV in blocks of rows, in the order of the schema, with the line of each record."""
+"""Read a CSV in blocks of rows, with the columns in the order of the schema, and the line of each record."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONGEST_CELL = 16 * 2**20
 
 @dataclass(frozen=True)
 class Block:
-    """The same rows twice: as read, and in the schema's order."""
+    """The same rows twice: as read, and with the columns in the schema's order."""
 
     location: str
     first_line: int
@@ -49,7 +49,7 @@ class Block:
 
 
 class TableReader:
-    """One CSV; ``ignored`` are its columns outside of the schema."""
+    """One CSV. ``ignored``: its columns outside of the schema."""
 
     def __init__(self, source: str, stream: BinaryIO, schema: Schema, findings: Problems) -> None:
         self._source, self._findings, self._title = source, findings, schema.title
@@ -65,7 +65,7 @@ class TableReader:
         self._ordered = itemgetter(*positions) if len(positions) > 1 else lambda row: (row[positions[0]],)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield all rows with the right number of cells; add the others to the findings."""
+        """Yield all rows that have the right number of cells. Add the other rows to the problems."""
         done = False
         while not done:
             first_line = self._reader.line_num + 1
@@ -93,7 +93,7 @@ class TableReader:
         return block, True
 
     def _even_blocks(self, first_line: int, block: list[list[str]]) -> Iterator[Block]:
-        """Yield the rows of the right width one by one: only they can be reordered."""
+        """Yield the rows with the right number of cells one by one: only they can be reordered."""
         line = first_line
         for row in block:
             if len(row) == len(self._header):
@@ -128,7 +128,7 @@ class TableReader:
         return header
 
     def _require_csv(self) -> None:
-        """Raise MlopsError if the file's beginning shows another format."""
+        """Raise MlopsError if the beginning of the file shows another format."""
         described = foreign(self._head)
         if described:
             raise MlopsError(f"{self._source} {described[0]}", described[1])
@@ -149,7 +149,7 @@ class TableReader:
 
 
 def _head(stream: BinaryIO) -> bytes:
-    """Return the stream's first bytes, without taking them from it."""
+    """Return the stream's first bytes without consuming them."""
     return stream.peek(HEAD_BYTES)[:HEAD_BYTES] if isinstance(stream, io.BufferedReader) else b""
 
 
@@ -183,7 +183,7 @@ def _csv_reason(error: csv.Error) -> str:
 def formatted(rows: Iterable[Sequence[str]], schema: Schema) -> str:
     """Return lines of a CSV.
 
-    All text is quoted, as in Kaggle's own file: several times faster than csv. Numbers are bare.
+    All texts are quoted, as in Kaggle's file, because that is several times faster than csv. Numbers are not quoted.
     """
     writers = [_writer(each) for each in schema.parsed.values()]
     columns = [write(cells) for write, cells in zip(writers, zip(*rows, strict=True), strict=True)]
@@ -206,7 +206,7 @@ def _quoted(cells: Sequence[str]) -> Sequence[str]:
 
 
 def _quoted_if_needed(cells: Sequence[str]) -> Sequence[str]:
-    """Quote only cells with a comma, quote or line break, so that readers see numbers and empty cells."""
+    """Quote only cells with a comma, quote or line break, so that readers recognize numbers and empty cells."""
     return [f'"{doubled}"' if set(doubled) & _SPECIAL else doubled for doubled in _doubled(cells)]
 
 
@@ -223,7 +223,7 @@ _WRITTEN: dict[str, Callable[[Sequence[str]], Sequence[str]]] = {
 
 
 def _writer(each: Column) -> Callable[[Sequence[str]], Sequence[str]]:
-    """Return the function that writes a column; an empty cell has no quotes, so that readers see it as missing."""
+    """Return the function that writes a column. An empty cell has no quotes, so that readers see it as missing."""
     is_bare = each.kind in ("label", "number", "date")
     return (_stripped if is_bare else _quoted_if_needed) if each.may_be_empty else _WRITTEN[each.kind]
 

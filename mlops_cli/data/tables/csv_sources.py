@@ -1,4 +1,4 @@
-"""Find the table in a file, plain, .gz or .zip, and in each file of a folder."""
+"""Find the table in a plain, .gz or .zip file, and in each file of a folder."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MOST_NAMED = 10
 
 
 def tables(path: Path, source: str, member_name: str, scratch: Path) -> list[CsvSource]:
-    """Return the one table in a file; of several in an archive, the one named ``member_name``.
+    """Return the one table in a file; of several in an archive, the one with the name ``member_name``.
 
-    Archives inside archives are unpacked to ``scratch``, under names of our own. Raise MlopsError if there is no table,
-    if there are several and none is named ``member_name``, or if the archive is damaged or dangerous.
+    Archives inside archives are unpacked to ``scratch`` under new names. Raise MlopsError if there is no table, if
+    there are several and ``member_name`` names none of them, or if the archive is damaged or dangerous.
     """
     if source.lower().endswith(PARQUET):
         return [replace(plain_table(path, source), format="parquet", path=path)]
@@ -42,7 +42,7 @@ def tables(path: Path, source: str, member_name: str, scratch: Path) -> list[Csv
 
 
 def _tar_tables(path: Path, source: str, member_name: str, scratch: Path) -> list[CsvSource]:
-    """Return the table of a tar archive named ``member_name``, else the only one."""
+    """Return the table with the name ``member_name`` in a tar archive, or else the only table."""
     folder = scratch / "tar"
     shutil.rmtree(folder, ignore_errors=True)
     unpack(path, source, FileCollector(folder, no_report))
@@ -59,7 +59,7 @@ def _tar_tables(path: Path, source: str, member_name: str, scratch: Path) -> lis
 
 
 def path_tables(path: Path, source: str, member_name: str, scratch: Path) -> list[CsvSource]:
-    """Return the tables of a file, or of all files in a folder in the order of their names."""
+    """Return the tables of a file, or of all files in a folder, by name."""
     if not path.is_dir():
         return tables(path, source, member_name, scratch)
     return [

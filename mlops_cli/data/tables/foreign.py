@@ -1,4 +1,4 @@
-"""Recognize files that are not CSV, or not in our form, by their beginning."""
+"""Recognize, by their beginning, files that are not CSV or not in the expected form."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _SEPARATORS = ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars"))
 
 
 def foreign(head: bytes) -> tuple[str, str] | None:
-    """Return the kind of a file with these first bytes, and a remedy; None if it may be a CSV with other columns."""
+    """Return the format of a file with these first bytes, and a fix; None if it may be a CSV with other columns."""
     for beginning, described in _BEGINNINGS.items():
         if head.startswith(beginning):
             return described
@@ -92,7 +92,7 @@ def foreign(head: bytes) -> tuple[str, str] | None:
 
 
 def line_with_names(head: bytes, names: Sequence[str]) -> int | None:
-    """Return the line, from 1, that has all these names as cells; None if no line of the beginning has them."""
+    """Return the number, from 1, of the line that has all these names as cells; None if there is none."""
     lines = head.decode("utf-8", "replace").splitlines()
     cells = ({_plain(cell) for cell in line.split(",")} for line in lines)
     plain_names = {_plain(name) for name in names}
@@ -100,7 +100,7 @@ def line_with_names(head: bytes, names: Sequence[str]) -> int | None:
 
 
 def misspelled(header: Sequence[str], missing: Sequence[str]) -> dict[str, str]:
-    """Return the columns of the header that differ from missing ones in blanks, quotes and case only."""
+    """Return the header's columns that differ from missing ones only in blanks, quotes and case."""
     plain = {_plain(name): name for name in header}
     return {name: plain[_plain(name)] for name in missing if _plain(name) in plain}
 

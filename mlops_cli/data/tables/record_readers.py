@@ -1,4 +1,4 @@
-"""Read JSON lines and Parquet as tables: blocks of rows in the order of the schema, as the CSV reader gives them."""
+"""Read JSON Lines and Parquet as tables: blocks of rows, as the CSV reader returns them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def table_reader(
 
 
 class JsonLinesReader:
-    """One object on each line; a key that is missing is an empty cell."""
+    """One object on each line. A missing key is an empty cell."""
 
     def __init__(self, source: str, stream: BinaryIO, schema: Schema, findings: Problems) -> None:
         self._source, self._stream, self._findings = source, stream, findings
@@ -44,7 +44,7 @@ class JsonLinesReader:
         self.ignored: list[str] = []
 
     def blocks(self) -> Iterator[Block]:
-        """Yield all rows that are objects; add the other lines to the findings."""
+        """Yield all rows that are objects. Add the other lines to the problems."""
         rows: list[list[str]] = []
         first = 1
         for number, line in enumerate(self._lines(), 1):
@@ -88,7 +88,7 @@ class JsonLinesReader:
 
 
 class ParquetReader:
-    """The rows of a Parquet file, in batches; the line of a problem is the row's number."""
+    """The rows of a Parquet file, in batches. The line of a problem is the row's number."""
 
     def __init__(self, source: str, path: Path, schema: Schema) -> None:
         try:
@@ -129,7 +129,7 @@ class ParquetReader:
             raise self._out_of_range(first, f"a value that Python cannot hold ({_first_line(error)})") from None
 
     def _check_dates(self, batch: pl.DataFrame, first: int) -> None:
-        """Raise MlopsError for a date before the year 1 or after 9999: polars ends with a panic at some."""
+        """Raise MlopsError for a date before the year 1 or after 9999: polars panics at some of them."""
         for name, kind in batch.schema.items():
             if days_in := _units_of_a_day(kind):
                 numbers = batch[name].to_physical().drop_nulls()
@@ -147,7 +147,7 @@ class ParquetReader:
 
 
 def _units_of_a_day(kind: pl.DataType) -> int:
-    """Return how many units of a date's, or time's, number are a day; 0 for another kind."""
+    """Return how many units of a date's or time's number are one day; 0 for other types."""
     name = kind.base_type().__name__
     return UNITS_OF_A_DAY.get(getattr(kind, "time_unit", "") if name == "Datetime" else name, 0)
 
@@ -165,7 +165,7 @@ def _one_line(_: Iterable[str]) -> int:
 
 
 def _cell(value: Any) -> str:
-    """Return a value as the text of a CSV's cell; nothing for a missing one."""
+    """Return a value as the text of a CSV cell; an empty text for a missing value."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -19,9 +19,9 @@ SAVE_AS_UTF8 = "save the file as UTF-8. From Windows or Excel: iconv -f WINDOWS-
 
 @dataclass(frozen=True)
 class Schema:
-    """Columns by name, in the order of dataset.csv, each as ``columns.column_text`` gives it.
+    """Columns by name, in the order of dataset.csv, each as a text from ``columns.column_text``.
 
-    ``title``: the table of usecase.toml that has them.
+    ``title``: the table of usecase.toml that has these columns.
     """
 
     columns: dict[str, str]
@@ -48,7 +48,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class TableFiles:
-    """A table among a dataset's files; ``file`` is the name of its file, or a pattern of the names of several."""
+    """A table among a dataset's files. ``file``: the name of its file, or a pattern for the names of several files."""
 
     file: str
     schema: Schema
@@ -56,7 +56,7 @@ class TableFiles:
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem; ``line`` is the record's first physical line (from 1)."""
+    """One problem. ``line``: the record's first physical line (from 1)."""
 
     location: str
     line: int
@@ -79,7 +79,7 @@ class Record:
 
 @dataclass
 class Problems:
-    """The first problems, and the count of all."""
+    """The first problems, and the number of all problems."""
 
     named: list[Problem] = field(default_factory=list)
     count: int = 0
@@ -87,7 +87,7 @@ class Problems:
     columns: Counter[str] = field(default_factory=Counter)
 
     def add_misencoded(self, problem: Problem) -> None:
-        """Add the first cell of a file that is not UTF-8; the others have the same cause, and are only counted."""
+        """Add the file's first cell that is not UTF-8. Only count the others, because they have the same cause."""
         self.misencoded[problem.location] += 1
         if self.misencoded[problem.location] == 1:
             self.add(problem)
@@ -101,7 +101,7 @@ class Problems:
 
 
 class Checker:
-    """Checks rows in blocks: a valid block in a few passes in C, an invalid one cell by cell."""
+    """Checks rows in blocks. A valid block takes a few passes in C; an invalid one is checked cell by cell."""
 
     def __init__(self, schema: Schema) -> None:
         self._columns = list(schema.parsed.items())
@@ -111,7 +111,7 @@ class Checker:
         self._ids = {name: Fingerprints() for name, each in self._columns if each.kind == "id"}
 
     def is_valid(self, rows: Sequence[Sequence[str]]) -> bool:
-        """Return True, and count the rows, if every row is valid."""
+        """Return True and count the rows if every row is valid."""
         try:
             columns = list(zip(*rows, strict=True))
         except ValueError:
@@ -130,7 +130,7 @@ class Checker:
         return True
 
     def collect_errors(self, records: Iterable[Record]) -> None:
-        """Add the errors in these records to the findings."""
+        """Add the errors in these records to the problems."""
         for record in records:
             for (name, each), cell in zip(self._columns, record.cells, strict=True):
                 reason = cell_problem(each, cell)
@@ -147,7 +147,7 @@ class Checker:
         return {name: prints for name, prints in fingerprints.items() if prints}
 
     def collect_duplicates(self, repeated: dict[str, set[int]], records: Iterable[Record]) -> None:
-        """Compare all ids in a second pass, to find the lines of the repeated ones."""
+        """Compare all ids in a second pass to find the lines of repeated ids."""
         names = [name for name, _ in self._columns]
         first: dict[tuple[str, str], Record] = {}
         for record in records:
@@ -162,7 +162,7 @@ class Checker:
 
 
 class Fingerprints:
-    """Eight bytes per value, to find repeated ones without storing the values."""
+    """Eight bytes for each value, to find repeated values without storing them."""
 
     _BUCKETS = 256
 
@@ -183,7 +183,7 @@ class Fingerprints:
 
 
 def cell_problem(each: Column, cell: str) -> str:
-    """Return the reason why a cell is invalid in this column; "" if valid."""
+    """Return why a cell is invalid in this column; "" if it is valid."""
     if broken := misencoded_part(cell):
         start = max(0, broken.start() - 20)
         return f"{shown(('…' if start else '') + cell[start:])} {NOT_UTF8}"
@@ -193,12 +193,12 @@ def cell_problem(each: Column, cell: str) -> str:
 
 
 def misencoded_part(text: str) -> re.Match[str] | None:
-    """Return the first bytes that were not UTF-8 when the text was read; None if there are none."""
+    """Return the first bytes of the text that were not UTF-8; None if there are none."""
     return None if text.isascii() else re.search("[\ud800-\udfff]", text)
 
 
 def shown(cell: str, limit: int = 40) -> str:
-    """Return a cell for one line of a message: shortened, control characters and broken bytes escaped."""
+    """Return a cell for one line of a message: shortened, with control characters and broken bytes escaped."""
     cut = cell[:limit] + ("…" if len(cell) > limit else "")
     escaped = "".join(_escaped(character) for character in cut)
     return f'"{escaped}"'

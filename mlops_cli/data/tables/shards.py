@@ -1,4 +1,4 @@
-"""A dataset.csv in several files, for the machines of a job."""
+"""Split a dataset.csv into several files, for the instances of a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 def split(source: Path, count: int, folder: Path) -> list[Path]:
     """Write the rows of ``source``, in order, to ``count`` files of about equal size, each with the header.
 
-    With a small dataset the last files may have only the header. Line ends inside of quotes do not end a row.
+    With a small dataset the last files may have only the header. A line end inside of quotes does not end a row.
     """
     paths = [folder / f"dataset-{number:05d}.csv" for number in range(1, count + 1)]
     size = -(-source.stat().st_size // count)

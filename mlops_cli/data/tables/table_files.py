@@ -1,4 +1,4 @@
-"""Check tables among a dataset's files, each by a schema of its own. The files stay as they are."""
+"""Check tables among a dataset's files, each by a schema of its own. The files stay unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_NAMED = 10
 
 
 def check_tables(folder: Path, declared: Mapping[str, TableFiles], scratch: Path, report: Report) -> list[str]:
-    """Return a remark on each table. Raise MlopsError for a table without a file, and for rows that are not valid."""
+    """Return a remark on each table. Raise MlopsError for a table without a file, and for invalid rows."""
     if not declared:
         return []
     files = plain_files(folder)

@@ -1,4 +1,4 @@
-"""git on the project's own repository: inside of a hook the environment names another one."""
+"""Run git on the project's own repository. In a git hook, environment variables name another repository."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlops_cli.project.environment import child_environment
 
 
 def author(root: Path) -> str:
-    """Return the name of git's author; "" if git knows none."""
+    """Return the name of git's author; "" if git has none."""
     try:
         return git(root, "config", "user.name").decode(errors="replace").strip()
     except MlopsError:
@@ -33,7 +33,7 @@ def git(root: Path, *arguments: str) -> bytes:
 
 
 def _failure(root: Path, command: str, done: subprocess.CompletedProcess[bytes]) -> MlopsError:
-    """Return the error with git's own reason, and the command that git names for a repository of another user."""
+    """Return the error with git's own reason. For a repository of another user, add the command that git names."""
     lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
     reasons = [line.partition(": ")[2] for line in lines if line.startswith(("fatal: ", "error: "))]
     reason = (reasons or lines[-1:] or [f"exit code {done.returncode}"])[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""The rules of .gitignore, and the files of a folder that they leave."""
+"""The rules of .gitignore, and the files of a folder that they do not ignore."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Rule:
 
 
 def rules_of(lines: Iterable[str], base: str = "") -> list[Rule]:
-    """Return the rules of a .gitignore's lines."""
+    """Return the rules in the lines of a .gitignore."""
     return [_rule(line.rstrip(), base) for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -49,7 +49,7 @@ def _rule(line: str, base: str) -> Rule:
 
 
 def _expression(pattern: str) -> str:
-    """Return a pattern with git's wildcards as a regular expression: * and ? stay within a folder, ** does not."""
+    """Return a git pattern as a regular expression. * and ? match within one folder, ** matches across folders."""
     parts = re.split(r"(\*\*/|/\*\*|\*\*|\*|\?|\[[^\]]+\])", pattern)
     wild = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(
@@ -74,7 +74,7 @@ MADE_ANEW_RULES = rules_of(MADE_ANEW)
 
 
 def walk_files(root: Path, below: str = "", gitignore: bool = True, clutter: Iterable[str] = CLUTTER) -> list[str]:
-    """Return the files, relative to ``root``, without clutter and ignored files; follow links."""
+    """Return the files, relative to ``root``, except ignored files and caches of tools. Follow links."""
     rules = rules_of(clutter)
     if gitignore:
         parents = ["", *(part.as_posix() for part in reversed(Path(below).parents) if part != Path())] if below else []

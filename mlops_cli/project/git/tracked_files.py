@@ -1,4 +1,4 @@
-"""The files of a folder that git would track: by git in a repository, else by the rules of .gitignore."""
+"""The files of a folder that git would track: by git in a repository, otherwise by the rules of .gitignore."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def tracked_or_new_files(root: Path, below: str) -> list[str]:
 
 
 def _git_files(root: Path, below: str) -> list[str]:
-    """Return git's list of files; empty without git or a repository, if git refuses, or if all are ignored."""
+    """Return git's list of files; empty without git or a repository, if git fails, or if all files are ignored."""
     if shutil.which("git") is None or not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return []
     try:

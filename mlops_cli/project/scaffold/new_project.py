@@ -1,4 +1,4 @@
-"""``mlops init``: add a project's missing files to a folder, completely or not at all, and touch no existing one."""
+"""``mlops init``: add a project's missing files to a folder, completely or not at all; change no existing file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCRIPTS = "the use case: usecase.toml, scripts, gates", "the scripts and gates o
 
 @dataclass(frozen=True)
 class NewProject:
-    """The files of a project by path, relative to ``folder``; ``missing``: those to write, the others stay."""
+    """The files of a project by path, relative to ``folder``. ``missing``: the files to write; the others exist."""
 
     folder: Path
     kind: Kind
@@ -55,9 +55,9 @@ class NewProject:
         )
 
     def _entry(self, path: str) -> str:
-        """Return the line of the plan that a file belongs to: the scripts' folder, or the first part of its path.
+        """Return the line of the plan for a file: the scripts' folder, or the first part of the file's path.
 
-        A path that leads out of the folder is its own.
+        A path that leads out of the folder has a line of its own.
         """
         if PurePosixPath(path).is_relative_to(self.kind.scripts_dir):
             return self.kind.scripts_dir
@@ -65,7 +65,7 @@ class NewProject:
 
     @property
     def notes(self) -> list[str]:
-        """Return, in words, what the folder's own files lack for a project."""
+        """Return, in words, what the folder's existing files lack for a project."""
         own = self.folder / ".gitignore"
         if ".gitignore" in self.missing or not own.is_file():
             return []
@@ -74,7 +74,7 @@ class NewProject:
 
 
 def new_project(folder: Path, kind: Kind) -> NewProject:
-    """Return the files that ``init`` writes. Raise ConfigurationError if something is in its way."""
+    """Return the files that ``init`` writes. Raise ConfigurationError if something prevents it."""
     if folder.exists() and not folder.is_dir():
         raise ConfigurationError(f"{folder} is not a folder.", "Name another one: mlops init DIR")
     if problem := form_problem(kind.scripts_dir):
@@ -102,14 +102,14 @@ def new_project(folder: Path, kind: Kind) -> NewProject:
 
 
 def existing_name(folder: Path) -> str:
-    """Return the name of the use case in the folder, "" without one."""
+    """Return the name of the use case in the folder; "" if there is none."""
     from mlops_cli.project.usecase.reader import load_use_case
 
     return load_use_case(Project(folder).use_case_file).name if folder.is_dir() and is_project(folder) else ""
 
 
 def _check_scripts_dir(folder: Path, kind: Kind, files: Mapping[str, bytes]) -> None:
-    """Raise ConfigurationError if the scripts' folder, or one above it, has the name of a file of the project."""
+    """Raise ConfigurationError if the scripts' folder, or one above it, has the name of a project file."""
     path = PurePosixPath(kind.scripts_dir)
     if same_names := [name for name in map(str, (path, *path.parents)) if name in files]:
         raise ConfigurationError(
@@ -119,7 +119,7 @@ def _check_scripts_dir(folder: Path, kind: Kind, files: Mapping[str, bytes]) -> 
 
 
 def _of_existing(folder: Path, kind: Kind) -> Kind:
-    """Return the kind of the project that the folder is already."""
+    """Return the kind of the existing project in the folder."""
     from mlops_cli.project.usecase.reader import load_use_case
 
     project = Project(folder)
@@ -139,7 +139,7 @@ def _of_existing(folder: Path, kind: Kind) -> Kind:
 
 
 def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
-    """Raise ConfigurationError for code of one's own without a word about the model."""
+    """Raise ConfigurationError if there is code of the user's own and no option says which model it has."""
     if kind.minimal or not folder.is_dir():
         return
     ours = {_top(path) for path in (*scripts, *project_files.common_files(kind))} | {".git", ".github"}
@@ -158,7 +158,7 @@ def _with_free_sample(folder: Path, scripts: dict[str, bytes], kind: Kind) -> di
 
 
 def _check_scripts(folder: Path, scripts: Mapping[str, bytes], kind: Kind) -> None:
-    """Raise ConfigurationError if the scripts' folder holds other files: they would count as the use case's."""
+    """Raise ConfigurationError if the scripts' folder has other files: they would count for the use case."""
     if (folder / kind.marker).is_file() and not _has_content(folder / kind.marker, scripts[kind.marker]):
         raise ConfigurationError(f"{folder / kind.marker} is there already.", "Move it away, or name a new folder")
     own = folder / kind.scripts_dir
@@ -173,14 +173,14 @@ def _check_scripts(folder: Path, scripts: Mapping[str, bytes], kind: Kind) -> No
 
 
 def _command(folder: Path, kind: Kind) -> str:
-    """Return the command that makes a project of this kind, without the scripts' folder."""
+    """Return the command that creates a project of this kind, without the scripts' folder."""
     framework = f" --framework {kind.framework}" if kind.framework else ""
     minimal = " --minimal" if kind.minimal and not framework else ""
     return f"mlops init {shlex.quote(str(folder))}{framework}{minimal}"
 
 
 def _check_way(folder: Path, path: str) -> None:
-    """Raise ConfigurationError for a link, or the wrong kind of file, at the path of a file: no link is followed."""
+    """Raise ConfigurationError for a link, or the wrong kind of file, at a file's path. Follow no link."""
     parts = PurePosixPath(path).parts
     for count in range(1, len(parts) + 1):
         target = folder.joinpath(*parts[:count])
@@ -195,7 +195,7 @@ def _check_way(folder: Path, path: str) -> None:
 
 
 def _below_repository(folder: Path) -> str:
-    """Return the folder's path in its git repository; "" for the root, and without a repository."""
+    """Return the folder's path in its git repository; "" for the root, or without a repository."""
     path = folder.resolve()
     root = next((parent for parent in (path, *path.parents) if (parent / ".git").exists()), path)
     below = path.relative_to(root).as_posix()
@@ -205,9 +205,9 @@ def _below_repository(folder: Path) -> str:
 
 
 def write_project(project: NewProject) -> None:
-    """Write the missing files. Each appears complete; the one that makes the folder a project is last.
+    """Write the missing files. Each appears complete; the one that makes the folder a project is the last.
 
-    After an error nothing is left; after a kill a repetition finishes it.
+    After an error no new file remains. After a kill, the repeated command completes the work.
     """
     folder, staging = project.folder, project.folder / f"{STAGING}.{os.getpid()}.partial"
     placed: list[Path] = []
@@ -235,7 +235,7 @@ def write_project(project: NewProject) -> None:
 
 
 def _make_folders(folder: Path, new_folders: list[Path]) -> None:
-    """Make the folder and those above it, and add each new one to ``new_folders``."""
+    """Create the folder and those above it. Add each new one to ``new_folders``."""
     for path in reversed([parent for parent in (folder, *folder.parents) if not parent.exists()]):
         try:
             path.mkdir()

@@ -1,4 +1,4 @@
-"""The files of a new project: a starter or the toxic comments; if asked for, templates and a workflow."""
+"""The files of a new project: a starter or the toxic comments; with options also templates and a workflow."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ CACHES = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".ipynb_
 
 @dataclass(frozen=True)
 class Kind:
-    """The kind of a new project: ``minimal`` scripts for a table, of a framework; with AWS's templates, a workflow.
+    """The kind of a new project: ``minimal`` scripts for a table, with a framework; with AWS's templates; a workflow.
 
-    ``scripts_dir`` is the folder of the scripts, relative to the project's.
+    ``scripts_dir``: the folder of the scripts, relative to the project's.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Kind:
 
 
 def project_name(name: str, folder: Path, minimal: bool) -> str:
-    """Return the given name, else the folder's. Raise ConfigurationError for an invalid name of an endpoint."""
+    """Return the given name, or the folder's. Raise ConfigurationError if an endpoint cannot have this name."""
     chosen = name or folder.resolve().name
     if re.fullmatch(NAME, chosen):
         return chosen
@@ -61,12 +61,12 @@ def project_name(name: str, folder: Path, minimal: bool) -> str:
 
 
 def starters() -> list[str]:
-    """Return the frameworks that a new minimal project can be of."""
+    """Return the frameworks for which there is a minimal starter."""
     return [name for name in NAMES if name == DEFAULT.name or (STARTER / name).is_dir()]
 
 
 def script_files(kind: Kind) -> dict[str, bytes]:
-    """Return the use case's files by path, and the sample of a minimal one.
+    """Return the use case's files by path, and the sample table of a minimal one.
 
     Raise ConfigurationError for a framework without a starter.
     """
@@ -97,7 +97,7 @@ def _path(path: str, kind: Kind) -> str:
 
 
 def with_sample_beside_scripts(files: Mapping[str, bytes], kind: Kind) -> dict[str, bytes]:
-    """Return the files with the sample table in the scripts' folder: its usual place is taken."""
+    """Return the files with the sample table in the scripts' folder, because its usual path exists."""
     path = f"{kind.scripts_dir}/{SAMPLE}"
     moved = {path if name == SAMPLE else name: content for name, content in files.items()}
     text = moved[kind.marker].decode().replace(f'source = "{SAMPLE}"', f'source = "{path}"')
@@ -113,8 +113,10 @@ def common_files(kind: Kind) -> dict[str, bytes]:
 
 
 def workflow_files(kind: Kind, below: str) -> dict[str, bytes]:
-    """Return the workflow and the mlops that it installs; ``below``: the project's folder in the repository, "" for its
-    root. GitHub reads workflows at the repository's root only.
+    """Return the workflow, and the mlops wheel that it installs.
+
+    ``below``: the project's folder in the repository, "" for its root. GitHub reads workflows only at the repository's
+    root.
     """
     text = (STARTER / "shared" / WORKFLOW).read_text(encoding="utf-8")
     if kind.framework not in ("", DEFAULT.name):
@@ -143,7 +145,7 @@ def _pinned_mlops() -> dict[str, bytes]:
 
 
 def _sources(kind: Kind) -> Iterator[tuple[str, Path]]:
-    """Yield the files by path; a later one replaces an earlier one of the same path."""
+    """Yield the files by path. A later file replaces an earlier one with the same path."""
     if kind.minimal:
         for layer in (STARTER / "minimal", *([STARTER / kind.framework] if kind.framework else [])):
             yield from _below(layer, layer)
@@ -153,7 +155,7 @@ def _sources(kind: Kind) -> Iterator[tuple[str, Path]]:
 
 
 def _below(path: Path, root: Path) -> Iterator[tuple[str, Path]]:
-    """Yield a file itself, or all files in a folder except the caches of tools."""
+    """Yield the file itself, or all files in the folder except the caches of tools."""
     if path.is_file():
         yield path.relative_to(root).as_posix(), path
     for child in sorted(path.iterdir()) if path.is_dir() and path.name not in CACHES else ():

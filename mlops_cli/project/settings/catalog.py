@@ -1,6 +1,6 @@
 """Every setting: its names, default, meaning, and the check of its value.
 
-CI systems and other tools set names such as BRANCH. These settings have a second name, MLOPS_BRANCH.
+CI systems and other tools use names such as BRANCH. Such a setting has a second name, MLOPS_BRANCH.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def host_names(value: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: its name in the environment and in .env, alternative names, and its check."""
+    """One setting: its name as an environment variable and in .env, alternative names, and its check."""
 
     name: str
     default: str
@@ -77,7 +77,7 @@ class Setting:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name of the setting; the first one that is set counts."""
+        """All names of the setting. The first one that is set counts."""
         return (*([f"MLOPS_{self.name}"] if self.is_common_word else []), self.name, *self.also)
 
 

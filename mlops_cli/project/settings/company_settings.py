@@ -103,7 +103,7 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
 
 
 def company_check(name: str, pattern: str, expected: str) -> Callable[[str], str]:
-    """Return the check of a setting's value: it returns the problem, "" if there is none."""
+    """Return the check of a setting's value, which returns the problem or ""."""
 
     def check(value: str) -> str:
         if value and not re.fullmatch(pattern, value):
@@ -114,7 +114,7 @@ def company_check(name: str, pattern: str, expected: str) -> Callable[[str], str
 
 
 def _repeated_tag(value: str) -> str:
-    """Return the problem of a repeated key; IAM does not distinguish capital letters."""
+    """Return the problem of a repeated key. IAM does not distinguish upper and lower case."""
     keys = [tag.partition("=")[0] for tag in value.split(",")]
     counts = Counter(key.lower() for key in keys)
     repeated = [key for key in keys if counts[key.lower()] > 1]

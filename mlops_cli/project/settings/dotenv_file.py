@@ -1,4 +1,4 @@
-"""The project's .env: lines NAME=VALUE."""
+"""The project's .env file with lines NAME=VALUE."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEAR = 0.8
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
-    """Return the values in a file of lines NAME=VALUE; of a name's several values the last one.
+    """Return the values in a file of lines NAME=VALUE. If a name occurs several times, the last value counts.
 
     Raise ConfigurationError for any other line.
     """
@@ -21,7 +21,7 @@ def read_dotenv(path: Path) -> dict[str, str]:
 
 
 def repeated_names(dotenv_path: Path) -> list[str]:
-    """Return the names with several values in .env: only the last one counts."""
+    """Return the names that occur several times in .env: only the last value counts."""
     values: dict[str, set[str]] = {}
     for name, value in _dotenv_lines(dotenv_path):
         values.setdefault(name, set()).add(value)
@@ -59,7 +59,7 @@ def _dotenv_lines(path: Path) -> list[tuple[str, str]]:
 
 
 def misspelled_names(dotenv_path: Path, others: Iterable[str] = ()) -> dict[str, str]:
-    """Return the names in .env that are almost the name of a setting, with that name; ``others``: known names."""
+    """Return names in .env that almost match a setting, with that setting. ``others``: known other names."""
     from difflib import get_close_matches
 
     names = [name for setting in SETTINGS for name in setting.names]

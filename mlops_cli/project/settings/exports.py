@@ -1,4 +1,4 @@
-"""Settings as the environment variables that other packages read."""
+"""Export settings as the environment variables that other packages read."""
 
 from __future__ import annotations
 

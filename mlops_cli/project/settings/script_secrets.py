@@ -1,4 +1,7 @@
-"""The secrets of [secrets] in usecase.toml on this machine: the environment beats .env. No other module reads them."""
+"""The secrets in [secrets] of usecase.toml on this machine: an environment variable beats .env.
+
+No other module reads them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from mlops_cli.project.settings.values import ENVIRONMENT
 
 
 def secret_origins(names: Collection[str], dotenv: Path) -> dict[str, str]:
-    """Return where each secret is set: "environment variable", ".env", or "" if it is not."""
+    """Return where each secret is set: "environment variable", ".env", or "" if it is not set."""
     file = read_dotenv(dotenv) if names else {}
     return {name: ENVIRONMENT if os.environ.get(name) else ".env" if file.get(name) else "" for name in sorted(names)}
 
@@ -39,7 +42,7 @@ def missing_secrets(names: Collection[str], dotenv: Path) -> list[str]:
 
 
 def short_secrets(names: Collection[str], dotenv: Path) -> list[str]:
-    """Return the secrets that are set and too short to be hidden."""
+    """Return the secrets that are set but too short to be hidden."""
     return [name for name, value in present_secrets(names, dotenv).items() if is_too_short(value)]
 
 

@@ -1,4 +1,4 @@
-"""The environment variables that say how the terminal is used."""
+"""The environment variables about the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LEAST_COLUMNS = 20
 
 
 def terminal_columns() -> int | None:
-    """Return the width that COLUMNS demands; None without a usable one."""
+    """Return the width in COLUMNS; None if it is unusable."""
     columns = os.environ.get("COLUMNS", "")
     return (
         int(columns) if columns.isascii() and columns.isdecimal() and LEAST_COLUMNS <= int(columns) <= 10_000 else None
@@ -16,5 +16,5 @@ def terminal_columns() -> int | None:
 
 
 def plain_terminal() -> bool:
-    """True for a request for plain output: NO_COLOR, TERM=dumb or CI."""
+    """True if plain output is requested: NO_COLOR, TERM=dumb or CI."""
     return bool(os.environ.get("NO_COLOR") or os.environ.get("CI")) or os.environ.get("TERM") == "dumb"

@@ -1,7 +1,7 @@
-"""Settings: an option overrides an environment variable, which overrides .env, which overrides the default.
+"""Settings: an option beats an environment variable, which beats .env, which beats the default.
 
-Every value keeps its origin, and all problems are reported together. The short name of a setting with two names, such
-as BRANCH, is read from the environment only on aws.
+Every value keeps its origin, and all problems are reported together. If a setting has two names, its short one, such as
+BRANCH, is read from environment variables only for the target aws.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Value:
 
     @property
     def shown(self) -> str:
-        """The value for printing: a secret only as "set", an address without passwords and tokens."""
+        """The value for display: a secret only as "set", an address without passwords and tokens."""
         return "(set, not shown)" if self.setting.secret and self.text else without_secrets(self.text)
 
 
@@ -53,7 +53,7 @@ class Settings:
         return f"{use_case}-{self['STAGE']}"
 
     def cache_location(self, use_case: str) -> str:
-        """Return a key for this environment in its account, as far as the settings tell."""
+        """Return a key for this environment in its account, as far as the settings identify them."""
         return " ".join([self.endpoint_name(use_case), self["AWS_PROFILE"] or "-", self["AWS_REGION"] or "-"])
 
     @property
@@ -66,7 +66,7 @@ class Settings:
         ]
 
     def validated(self) -> Settings:
-        """Return self. Raise ConfigurationError with all problems, if any."""
+        """Return self. Raise ConfigurationError with all problems if there are any."""
         if self.problems:
             raise ConfigurationError("; ".join(self.problems) + ".", "See every setting and its origin: mlops config")
         return self
@@ -101,5 +101,5 @@ def load_settings(dotenv_path: Path, flags: Mapping[str, str | None]) -> Setting
 
 
 def unread_variables(settings: Settings) -> list[str]:
-    """Return the variables of the environment that have a setting's name and are not read on this target."""
+    """Return environment variables that have a setting's name but are not read for this target."""
     return [name for name in COMMON_WORDS if settings.target != "aws" and os.environ.get(name)]

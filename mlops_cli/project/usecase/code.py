@@ -1,4 +1,4 @@
-"""Read [code] and [files]: the scripts' folder, folders beside it, and the files that stages count."""
+"""Read [code] and [files]: the scripts' folder, shared folders, and the files that count for stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops_cli.project.usecase.problems import Problems
 
 
 def read_scripts_dir(table: dict[str, Any], root: Path, path: Path, problems: Problems) -> str:
-    """Return the folder of the scripts that a usecase.toml in the project's root names; "" without one."""
+    """Return the scripts' folder that a usecase.toml in the project's root names; "" if it names none."""
     if KEY not in table:
         return ""
     value = table[KEY]
@@ -26,7 +26,7 @@ def read_scripts_dir(table: dict[str, Any], root: Path, path: Path, problems: Pr
 
 
 def read_code_folders(table: dict[str, Any], root: Path, scripts: Path, problems: Problems) -> tuple[Path, ...]:
-    """Return the folders beside the scripts' with packages for scripts."""
+    """Return the folders outside of the scripts' folder with packages for scripts."""
     names = table.get("path", [])
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
         problems.add("code.path", 'must be a list of folders, such as ["src"]')
@@ -43,7 +43,7 @@ def read_code_folders(table: dict[str, Any], root: Path, scripts: Path, problems
 
 
 def read_files(table: dict[str, Any], problems: Problems) -> dict[str, tuple[str, ...]]:
-    """Return patterns of the scripts' files with the stages that count them in their cache keys; () for no stage."""
+    """Return file patterns, each with the stages in whose cache keys the files count; () for no stage."""
     stage_names = [stage.name for stage in STAGES if stage.script]
     for pattern, stages in table.items():
         if not isinstance(stages, list) or not all(isinstance(stage, str) for stage in stages):

@@ -1,4 +1,4 @@
-"""The requests of ``download-data`` and ``quickstart``: a command's sources, completed by usecase.toml."""
+"""The requests of ``download-data`` and ``quickstart``: the sources of the command, completed by usecase.toml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def data_request(
     arguments: Mapping[str, str] | None = None,
     sha256: str | None = None,
 ) -> DataRequest:
-    """Return the request of ``download-data``; without sources, with those of usecase.toml."""
+    """Return the request of ``download-data``. Without sources, use those of usecase.toml."""
     # A path in usecase.toml is relative to the project, not to the current folder.
     folder = Path() if sources else use_case.root
     return DataRequest(

@@ -1,4 +1,4 @@
-"""The declaration of a hyperparameter: the kind of its value, a minimum and a maximum."""
+"""The declaration of a hyperparameter: the type of its value, a minimum and a maximum."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "
 
 @dataclass(frozen=True)
 class Declaration:
-    """``kind`` is the type of the value in the file; a text may be anything."""
+    """``kind``: the type of the value in the file. A text may be anything."""
 
     kind: type
     minimum: float = -math.inf
     maximum: float = math.inf
 
     def problem(self, text: str) -> str:
-        """Return the problem of a value, "" if there is none."""
+        """Return the problem of a value; "" if there is none."""
         if self.kind is bool:
             return "" if text.lower() in ("true", "false") else f"expected {KINDS[bool]}"
         if self.kind not in KINDS:

@@ -1,4 +1,4 @@
-"""Read [hyperparameters]: the values, and for each one its kind, a minimum and a maximum."""
+"""Read [hyperparameters]: the values, and the type, minimum and maximum of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlops_cli.project.usecase.toml_values import check_values, table_at
 
 
 def read_declarations(table: Mapping[str, Any], problems: Problems) -> dict[str, Declaration]:
-    """Return the declarations by ``stage.name``; report bounds of nothing, and values outside of their bounds."""
+    """Return the declarations by ``stage.name``. Report bounds without a value, and values outside of their bounds."""
     values = {
         f"{stage}.{name}": value
         for stage, part in table.items()
@@ -31,7 +31,7 @@ def read_declarations(table: Mapping[str, Any], problems: Problems) -> dict[str,
 
 
 def _bounds(table: Any, side: str, values: Mapping[str, Any], problems: Problems) -> dict[str, float]:
-    """Return one side's bounds by ``stage.name``."""
+    """Return the minimum or the maximum values by ``stage.name``."""
     title = f"hyperparameters.{side}"
     if not isinstance(table, dict):
         problems.add(title, "must be a table", f"[{title}]")

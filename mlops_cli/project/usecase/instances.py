@@ -19,8 +19,8 @@ MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 class JobInstances:
     """The instances of a job.
 
-    ``spot`` is cheaper and may be interrupted; ``max_wait_minutes`` bounds waiting and running. Each instance gets only
-    its own files of ``sharded_channel``, and all files of the other channels.
+    ``spot``: cheaper, but may be interrupted. ``max_wait_minutes``: the limit of waiting and running together. Each
+    instance gets only its own files of ``sharded_channel``, and all files of the other channels.
     """
 
     instance_type: str = "ml.m5.xlarge"
@@ -49,7 +49,7 @@ class JobInstances:
 
 @dataclass(frozen=True)
 class EndpointConfig:
-    """The endpoint: instances, or serverless with memory and concurrency. Alarms roll a bad deployment back."""
+    """The endpoint: instances, or serverless with memory and concurrency. Alarms roll back a bad deployment."""
 
     instance_type: str = "ml.m5.large"
     instance_count: int = 1
@@ -80,7 +80,7 @@ class EndpointConfig:
 
 @dataclass(frozen=True)
 class InstanceSettings:
-    """``jobs`` by the names of their stages."""
+    """``jobs``: by the names of their stages."""
 
     jobs: Mapping[str, JobInstances] = field(default_factory=dict)
     endpoint: EndpointConfig = EndpointConfig()
@@ -98,9 +98,9 @@ class InstanceSettings:
 def read_instances(
     tables: dict[str, Any], problems: Problems, minutes: Mapping[str, int] | None = None
 ) -> InstanceSettings:
-    """Read a table for each job and [aws.endpoint]; add errors to ``problems``.
+    """Read a table for each job, and [aws.endpoint]. Add errors to ``problems``.
 
-    ``minutes`` are the time limits of [time_limits]; a max_runtime_minutes in these tables beats them.
+    ``minutes``: the limits in [time_limits]. A max_runtime_minutes in these tables beats them.
     """
     limits = minutes or {}
     tables_known = [*(stage.name for stage in JOBS), "endpoint"]

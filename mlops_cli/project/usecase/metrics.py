@@ -1,4 +1,4 @@
-"""Read [metrics]: split, primary metric, and the metric limits."""
+"""Read [metrics]: the split, the primary metric, and the metric limits."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def _numbers(tables: dict[str, Any], row: str, problems: Problems, title: str) -
 
 
 def _is_finite(value: Any) -> bool:
-    """True for a number that a float holds: an integer in TOML may have any length."""
+    """True for a number that a float can hold. An integer in TOML may have any length."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and abs(value) <= sys.float_info.max

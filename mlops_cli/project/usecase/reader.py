@@ -1,4 +1,4 @@
-"""The reader of usecase.toml: the whole use case, checked; all problems are reported at once."""
+"""The reader of usecase.toml. It checks the whole use case and reports all problems at once."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ else:
 def load_use_case(path: Path, root: Path | None = None, only_name: bool = False) -> UseCase:
     """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key.
 
-    ``root`` is the project's folder if the file is a copy in another place. With ``only_name`` a valid name is enough,
-    and each wrong table or key has its default.
+    ``root``: the project's folder, if the file is a copy in another place. With ``only_name``, a valid name is enough,
+    and each wrong table or key gets its default.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -118,7 +118,7 @@ def _if_text(value: Any) -> str:
 
 
 def _time_limits(table: dict[str, Any], problems: Problems) -> TimeLimits:
-    """Return the longest times of stages, in minutes."""
+    """Return the time limits of stages in minutes."""
     limits = {stage: minutes for stage, minutes in table.items() if type(minutes) is int and 1 <= minutes <= LONGEST}
     for stage in table.keys() - limits.keys():
         problems.add(f"time_limits.{stage}", f"must be a whole number of minutes from 1 to {LONGEST:,}")
@@ -126,7 +126,7 @@ def _time_limits(table: dict[str, Any], problems: Problems) -> TimeLimits:
 
 
 def _name(document: dict[str, Any], problems: Problems) -> str:
-    """Return the use case's name: a part of the endpoint's, so in SageMaker's character set."""
+    """Return the use case's name. It is a part of the endpoint's name, so SageMaker's rules apply."""
     name = required_text(document, "name", problems)
     if name and not re.fullmatch(NAME, name):
         problems.add("name", f"is {name!r}, expected up to 41 letters, digits and -")
@@ -167,7 +167,7 @@ def _examples(endpoint: dict[str, Any], problems: Problems) -> tuple[Any, ...]:
 
 
 def _as_json(value: Any, problems: Problems) -> Any:
-    """Return a value of an example as JSON has it: a date or time as its text; report a number that JSON has not."""
+    """Return an example's value as JSON; a date or time becomes text. Report a number that JSON cannot represent."""
     if isinstance(value, dict):
         return {name: _as_json(item, problems) for name, item in value.items()}
     if isinstance(value, list):

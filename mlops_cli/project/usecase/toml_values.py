@@ -1,4 +1,4 @@
-"""Read one value or table of usecase.toml; report a wrong or unknown one."""
+"""Read one value or table of usecase.toml. Report a wrong or unknown one."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def table_at(parent: dict[str, Any], key: str, problems: Problems, name: str = "
 
 
 def known_table(parent: dict[str, Any], key: str, problems: Problems) -> dict[str, Any]:
-    """Return one of KEYS' tables; report unknown keys, mostly misspelled ones."""
+    """Return one of KEYS' tables. Report unknown keys, which are mostly misspelled."""
     return with_known_names(table_at(parent, key, problems), key, KEYS[key], problems)
 
 
 def with_known_names(table: dict[str, Any], title: str, known: Sequence[str], problems: Problems) -> dict[str, Any]:
-    """Return the table with each misspelled name under the meant one, so that this one is not missing, too."""
+    """Return the table with each misspelled name corrected, so that the correct name is not reported as missing."""
     read = {name: value for name, value in table.items() if name in known}
     for name in table.keys() - read.keys():
         key = f"{title}.{name}" if title else name
@@ -95,7 +95,7 @@ def check_values(values: dict[str, Any], title: str, problems: Problems) -> None
 
 
 def check_whole_numbers(value: Any, key: str, problems: Problems) -> None:
-    """Report every whole number that TOML itself does not have."""
+    """Report every whole number that is too large for TOML."""
     if isinstance(value, dict):
         for name, part in value.items():
             check_whole_numbers(part, f"{key}.{name}" if key else name, problems)

@@ -48,12 +48,12 @@ class UseCase:
 
     @property
     def example_request(self) -> str:
-        """Return the body of a request with the examples of usecase.toml; empty without examples."""
+        """Return the body of a request with the examples of usecase.toml; empty if there are none."""
         return json.dumps({"instances": list(self.examples)}) if self.examples else ""
 
     @property
     def addresses(self) -> list[str]:
-        """The data sources in usecase.toml, to distinguish them from others."""
+        """The data sources in usecase.toml, to distinguish them from other sources."""
         return [self.source, self.quickstart]
 
     @property
@@ -62,7 +62,7 @@ class UseCase:
 
     @property
     def prefix(self) -> str:
-        """The scripts' folder as a path in the project begins."""
+        """The scripts' folder with a slash at its end."""
         return f"{self.scripts_dir or self.path.parent.name}/"
 
     @property
@@ -78,6 +78,6 @@ class UseCase:
 
     @property
     def data_scripts(self) -> tuple[str, ...]:
-        """The scripts of the project that write data: no stage depends on them, but on the data."""
+        """The scripts of the project that write data. Stages depend on the data, but not on these scripts."""
         paths = [name.removeprefix(self.prefix) for name in self.addresses if is_script(name)]
         return (*paths, *(script.file for script in self.scripts.values()))

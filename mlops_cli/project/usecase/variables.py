@@ -18,7 +18,7 @@ SYSTEM = r"SHELL|SHLVL|PWD|OLDPWD|TERM|ENV|BASH_\w*|IFS|PS[0-9]|LD_\w*|PYTHON\w*
 
 
 def read_passed(table: dict[str, Any], problems: Problems) -> PassedVariables:
-    """Return the environment variables that scripts get beside the common ones."""
+    """Return the environment variables that scripts get in addition to the common ones."""
     names, fixed = _names(table, "pass", problems, "environment."), table_at(table, "set", problems, "environment.set")
     _check_variables((*names, *fixed), "environment", problems)
     for name, value in fixed.items():
@@ -30,7 +30,7 @@ def read_passed(table: dict[str, Any], problems: Problems) -> PassedVariables:
 
 
 def read_secrets(table: dict[str, Any], passed: PassedVariables, problems: Problems) -> dict[str, str]:
-    """Return the names of the secrets that scripts get, with their addresses on AWS. A wrong value is not shown."""
+    """Return the names of the secrets that scripts get, with their addresses on AWS. Show no wrong value."""
     names, addresses = _names(table, "names", problems, "secrets."), table_at(table, "aws", problems, "secrets.aws")
     _check_variables(names, "secrets", problems)
     for name in sorted({*names} & {*passed.names, *passed.fixed}):
@@ -63,7 +63,7 @@ def _check_variables(names: Sequence[str], title: str, problems: Problems) -> No
 
 
 def _secret_name_problem(name: str) -> str:
-    """Return why a secret cannot have this name and what to write, in words; empty if it can."""
+    """Return why a secret cannot have this name and what to write instead; empty if it can."""
     if any(name in setting.names for setting in SETTINGS) and not name.startswith("AWS_"):
         return f"which is a setting of mlops itself; {_another(name)}"
     if name.startswith(("AWS_", "CODEBUILD_")):

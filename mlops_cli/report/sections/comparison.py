@@ -1,4 +1,4 @@
-"""Champion against challenger: the difference of each row on the same test rows, with its noise."""
+"""Champion against challenger: the difference in each row on the same test rows, with its noise."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _table(comparison: Comparison) -> str:
 
 
 def _span(comparison: Comparison) -> tuple[float, float]:
-    """Return the range of the differences, with zero and some room on both sides of it."""
+    """Return the range of the differences. It includes zero and some room on both sides."""
     values = [
         end for delta in comparison.differences for end in (delta.low, delta.high, delta.value) if end is not None
     ]

@@ -21,7 +21,7 @@ class ConfusionMatrix:
     counts: tuple[tuple[int, ...], ...]
 
     def errors(self) -> list[tuple[int, str, str]]:
-        """Return the pairs of a true and another predicted class with their rows, the most frequent first."""
+        """Return the pairs of a true and a wrongly predicted class with their rows, the most frequent first."""
         pairs = [
             (self.counts[row][column], true, predicted)
             for row, true in enumerate(self.classes)
@@ -45,7 +45,7 @@ def confusion(context: ReportContext) -> str:
 
 
 def _matrix(context: ReportContext) -> ConfusionMatrix | None:
-    """Return the matrix of metrics.json, of all rows; else that of the predictions."""
+    """Return the matrix in metrics.json, which has all rows, or else the matrix of the predictions."""
     recorded = _recorded(context.metrics.get("confusion"))
     if recorded is not None:
         return recorded
@@ -93,7 +93,7 @@ def _cells(counts: Sequence[int], right: int) -> str:
 
 
 def _list(errors: Sequence[tuple[int, str, str]], matrix: ConfusionMatrix) -> str:
-    """Return the most frequent errors in words, where there are more than can be seen at a glance."""
+    """Return the most frequent errors in words, if the matrix is too large to see them at once."""
     if len(matrix.classes) < 4 or not errors:
         return ""
     items = "".join(

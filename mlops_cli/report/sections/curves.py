@@ -1,4 +1,4 @@
-"""A card for each output of the model: its curves, its calibration, the effect of its threshold."""
+"""A card for each output of the model: its curves, its calibration, and the effect of its threshold."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _card(column: Column, context: ReportContext) -> str:
 
 
 def _is_class(context: ReportContext) -> bool:
-    """Return True if the labels are classes: the likeliest is chosen, without a threshold."""
+    """Return True if the labels are classes: then the likeliest one is chosen, without a threshold."""
     return context.predictions is not None and context.predictions.one_of
 
 
@@ -90,7 +90,7 @@ def _label_panels(column: Column, row: MetricRow | None, is_class: bool) -> str:
 
 
 def _areas(column: Column) -> dict[str, float | None]:
-    """Return the areas under the drawn curves, for a metrics.json without them."""
+    """Return the areas under the drawn curves, if metrics.json has none."""
     whole = np.ones((len(column.truth), 1), np.float32)
     metrics = {name: metric_for(name, column) for name in ("roc_auc", "average_precision")}
     values = {name: float(metric(whole)[0]) for name, metric in metrics.items() if metric}

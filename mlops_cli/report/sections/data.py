@@ -40,7 +40,7 @@ def _compared(context: ReportContext) -> str:
 
 
 def _rates(profile: Table, live: Table) -> str:
-    """Return each label's frequency per split, with the live model's data."""
+    """Return each label's frequency in each split, and in the live model's data."""
     names = split_names(profile)
     if not names:
         return ""
@@ -76,7 +76,7 @@ def _histograms(profile: Table, live: Table) -> str:
 
 
 def _histogram(name: str, counts: Mapping[float, float], before: Mapping[float, float] | None) -> str:
-    """Return shares of rows as bars; those of the live model's data as an outline of steps."""
+    """Return shares of rows as bars, and those of the live model's data as an outline."""
     edges = sorted({*counts, *(before or {})})
     current, old = _shares(edges, counts), _shares(edges, before or {})
     most = max(*current, *old, 0.01)

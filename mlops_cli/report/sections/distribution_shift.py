@@ -1,7 +1,7 @@
-"""The significant differences between the profile.json of two sets of data.
+"""The significant differences between two files profile.json.
 
-It reads known forms under any name: ``splits`` with rows and label_rates, and histograms (a name that ends with
-_histogram: the lower edge of each bin, and its count).
+It reads two forms under any name: ``splits`` with rows and label_rates, and histograms, whose names end with _histogram
+(the lower edge and the count of each bin).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def is_number(value: Any) -> bool:
 
 
 def shifted_features(profile: Table, live: Table) -> list[str]:
-    """Return each significant difference from the live model's data, as HTML; () if that is unknown."""
+    """Return each significant difference from the live model's data as HTML; () if that profile is unknown."""
     return [*_shape_drifts(profile, live), *_rate_drifts(profile, live)] if live else []
 
 
@@ -46,7 +46,7 @@ def _rate_drifts(profile: Table, live: Table) -> Iterator[str]:
 
 
 def has_moved(profile: Table, live: Table, label: str) -> bool:
-    """True if a label's frequency in the training rows has changed, beyond noise."""
+    """True if a label's frequency in the training rows has changed beyond noise."""
     rate, live_rate = (rates(table, TRAIN).get(label) for table in (profile, live))
     if rate is None or live_rate is None:
         return False
@@ -57,7 +57,7 @@ def has_moved(profile: Table, live: Table, label: str) -> bool:
 
 
 def histograms(profile: Table) -> dict[str, dict[float, float]]:
-    """Return the histograms by name; their keys are the lower edges of the bins."""
+    """Return the histograms by name. Their keys are the lower edges of the bins."""
     named = {name.removesuffix(HISTOGRAM): value for name, value in profile.items() if name.endswith(HISTOGRAM)}
     counted = {name: _histogram(value) for name, value in named.items() if isinstance(value, dict)}
     return {name: counts for name, counts in counted.items() if counts}

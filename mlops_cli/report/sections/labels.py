@@ -47,7 +47,7 @@ def _resamples() -> str:
 
 
 def _champion_values(evidence: Evidence) -> dict[str, float]:
-    """Return the live model's value of each row, unless it is of other rows or of a part of them."""
+    """Return the live model's value of each row, unless it was measured on other or fewer rows."""
     comparison = evidence.comparison
     if comparison is None or not evidence.has_champion or comparison.live_rows or comparison.rows < comparison.of:
         return {}
@@ -55,7 +55,7 @@ def _champion_values(evidence: Evidence) -> dict[str, float]:
 
 
 def _span(context: ReportContext, champion: dict[str, float]) -> tuple[float, float]:
-    """Return the range of all drawn values, up to 1 if none is above."""
+    """Return the range of all drawn values, at least up to 1."""
     primary = context.evidence.primary
     rows = context.evidence.rows
     limits = [limit for row in rows for limit in row.limits(primary).values()]
@@ -99,17 +99,17 @@ def _row(
 
 
 def _cell(name: str, content: str) -> str:
-    """Return a cell that also carries its column's name: a phone has no room for columns (see style.css)."""
+    """Return a cell that also contains its column's name: a phone is too narrow for columns (see style.css)."""
     return f'<td class="num" data-name="{escape(name)}">{content}</td>' if content else '<td class="num"></td>'
 
 
 def _value(row: MetricRow, name: str) -> str:
-    """Return a metric's value; of one that is not a number the script's own text."""
+    """Return a metric's value; if it is not a number, the script's own text."""
     return escape(row.not_numbers[name]) if name in row.not_numbers else number(row.metrics.get(name))
 
 
 def _plain(row: MetricRow, name: str) -> str:
-    """Return a further metric, with a mark and a word if it violates its own limit."""
+    """Return one of the other metrics, with a mark and a word if it violates its limit."""
     if name not in row.metrics and name not in row.violations:
         return ""
     violation = row.violations.get(name)
@@ -117,7 +117,7 @@ def _plain(row: MetricRow, name: str) -> str:
 
 
 def _limits(row: MetricRow, primary: str) -> str:
-    """Return the limits of the primary metric: the violated ones, or all that it meets."""
+    """Return the limits of the primary metric: those that it violates, or all if it violates none."""
     limits = row.limits(primary)
     if not limits:
         return '<span class="soft">none</span>'

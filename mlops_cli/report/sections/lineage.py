@@ -40,13 +40,13 @@ def _gate(stage: StageRun) -> str:
 
 
 def _not_run(stage: StageRun) -> str:
-    """Return why a stage has no result: the page is the evidence for the decision, and stays so."""
+    """Return why a stage has no result. The page shows the moment of the decision and does not change later."""
     comes_later = position(stage.name) > position(APPROVAL.name) and stage.status is Status.PENDING
     return "after the decision" if comes_later else "not run yet"
 
 
 def _properties_table(rows: Mapping[str, str]) -> str:
-    """Return a table of names and values, both already HTML."""
+    """Return a table of names and values, both given as HTML."""
     body = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in rows.items())
     return f'<table class="properties"><tbody>{body}</tbody></table>' if body else ""
 
@@ -82,7 +82,7 @@ def _stage(stage: StageRun) -> str:
 
 
 def _hyperparameters(context: ReportContext) -> dict[str, str]:
-    """Return the hyperparameters reported by the training, and the run's overrides."""
+    """Return the hyperparameters that the training reported, and the run's overrides."""
     reported = context.metrics.get("hyperparameters")
     used = reported if isinstance(reported, dict) else context.use_case.hyperparameters.get(TRAINING.name, {})
     overrides = {f"--set {name}": value for name, value in context.run.overrides.items()}
@@ -90,7 +90,7 @@ def _hyperparameters(context: ReportContext) -> dict[str, str]:
 
 
 def _further_numbers(context: ReportContext) -> dict[str, str]:
-    """Return further numbers in metrics.json, and those in tables of numbers."""
+    """Return the other numbers in metrics.json, including those in tables."""
     rows: dict[str, Any] = {}
     for name, value in context.metrics.items():
         if is_number(value):

@@ -1,4 +1,4 @@
-"""Plots and other files that the training wrote itself: images are part of the page, others are named."""
+"""Plots and other files that the training wrote itself: images are shown, others are named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def own_files(context: ReportContext) -> str:
 
 
 def _image_kind(content: bytes | None) -> str:
-    """Return the media type of an image; "" for anything else."""
+    """Return the media type of an image; "" for other files."""
     head = (content or b"").lstrip(b"\xef\xbb\xbf \r\n\t")
     kind = next((kind for start, kind in IMAGES.items() if head.startswith(start)), "")
     return kind if kind != "image/svg+xml" or b"<svg" in head else ""

@@ -1,4 +1,4 @@
-"""The head of the report: the summary for a decision."""
+"""The top of the report: the summary for a decision."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _against(bounds: str, comparison: Comparison | None) -> tuple[str, str]:
 
 
 def _decisions(context: ReportContext) -> str:
-    """Return the earlier decisions about this model, and the one of this run."""
+    """Return the earlier decisions about this model, and the decision of this run."""
     earlier, current = context.evidence.earlier, context.run.decision
     before = _decision_text("This model was already", earlier) if earlier and earlier != current else ""
     return before + (_decision_text("This run was", current) if current else "")
@@ -77,9 +77,9 @@ def _warnings(context: ReportContext) -> str:
 
 
 def _commands(context: ReportContext) -> str:
-    """Return the commands that approve or reject, before a decision.
+    """Return the commands that approve or reject, if no decision is made.
 
-    During a step on AWS the run still counts as running.
+    During a step on AWS the run's status is running.
     """
     run = context.run
     if run.decision or run.status in DECIDED or run.approval.status.has_output:

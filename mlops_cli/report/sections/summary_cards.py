@@ -1,4 +1,4 @@
-"""The four figures under the conclusion: the primary metric, the live model, the data, the gates."""
+"""The four figures below the conclusion: the primary metric, the live model, the data, the gates."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _card(kind: str, name: str, big: str, *small: str) -> str:
 
 
 def _overall_row(evidence: Evidence) -> MetricRow | None:
-    """Return the row of the decision: the mean over all, or the only row."""
+    """Return the row that decides: the mean over all, or the only row."""
     return next((row for row in evidence.rows if row.name == MACRO), evidence.rows[-1] if evidence.rows else None)
 
 

@@ -1,4 +1,4 @@
-"""The training curves: every series of numbers in metrics.json's ``history``, one plot per kind."""
+"""The training curves: every series of numbers in metrics.json's ``history``, one plot for each kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def training_curves(context: ReportContext) -> str:
 
 
 def series(metrics: Mapping[str, Any]) -> Series:
-    """Return the history's numbers by name, each against the epoch (or the position in the list)."""
+    """Return the history's numbers by name, each with its epoch (or its position in the list)."""
     history = metrics.get("history")
     rows = [row for row in history if isinstance(row, dict)] if isinstance(history, list) else []
     curves: Series = {}
@@ -36,7 +36,7 @@ def series(metrics: Mapping[str, Any]) -> Series:
 
 
 def _grouped(curves: Series) -> dict[str, Series]:
-    """Group ``loss`` with ``validation_loss``: a series joins the one that its name ends with."""
+    """Group ``loss`` with ``validation_loss``: a series joins the one with whose name its own name ends."""
     kinds = sorted(curves, key=len)
     groups: dict[str, Series] = {}
     for name in curves:
@@ -71,7 +71,7 @@ def _range(values: list[float]) -> tuple[float, float]:
 
 
 def _spread(ends: list[tuple[float, str]], apart: float = 14) -> dict[str, float]:
-    """Return the positions of the lines' names, without overlaps."""
+    """Return positions for the lines' names that do not overlap."""
     placed: dict[str, float] = {}
     lowest = float("-inf")
     for y, name in sorted(ends):

@@ -1,4 +1,4 @@
-"""The warnings of an ML engineer before a decision: one rule, one sentence."""
+"""Warnings before a decision, as an ML engineer would give them: one rule, one sentence."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _few(context: ReportContext) -> Iterator[str]:
 
 
 def _gap(context: ReportContext) -> Iterator[str]:
-    """Warn of a model that was chosen on one split and is worse on another."""
+    """Warn of a model that was selected on one split and is worse on another."""
     splits = context.metrics.get("metrics")
     primary, split = context.evidence.primary, context.evidence.split
     values = {name: _overall(rows, primary) for name, rows in splits.items()} if isinstance(splits, dict) else {}

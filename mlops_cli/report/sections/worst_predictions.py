@@ -1,4 +1,4 @@
-"""The worst predictions, with their input, behind a click: user texts may be offensive."""
+"""The worst predictions with their inputs. A click shows them, because users' texts may be offensive."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def worst_predictions(context: ReportContext) -> str:
 
 
 def _summary(instances: Sequence[Any]) -> str:
-    """Return the line over the quotes; only texts of people can offend."""
+    """Return the line above the quotes. Only texts by people can offend."""
     warning = ", which may be offensive" if any(isinstance(instance, str) for instance in instances) else ""
     return f"Show them: they quote the data{warning}"
 
@@ -64,7 +64,7 @@ def _text(position: int, column: Column, context: ReportContext) -> str:
 
 
 def _truth(position: int, column: Column, context: ReportContext) -> str:
-    """Return the row's truth: its labels, or its number."""
+    """Return the row's true value: its labels or its number."""
     assert context.predictions is not None
     if column.kind != LABEL:
         return number(float(column.truth[position]))

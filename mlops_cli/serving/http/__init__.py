@@ -1,1 +1,1 @@
-"""The HTTP front: connections, the protocol, the routes, and the way of a request to a worker and back."""
+"""The HTTP front: connections, the protocol, the routes, and the exchange of requests with the workers."""

@@ -1,4 +1,4 @@
-"""The callers that are answered: none that a web page of another origin has sent, directly or by a rebound name."""
+"""Refuse requests that a web page of another origin has sent, directly or through DNS rebinding."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
 
 def objection(request: Request, bound: str, names: tuple[str, ...]) -> str:
-    """Return why the request is not answered, or "".
+    """Return why the request is refused, or "".
 
-    ``bound`` is the address that the endpoint listens on; ``names`` are the host names that its owner allows.
+    ``bound``: the address on which the endpoint listens. ``names``: the host names that the owner allows.
     """
     host = request.header(b"host")
     is_allowed = host is not None and _name(host) in names
@@ -37,7 +37,7 @@ def objection(request: Request, bound: str, names: tuple[str, ...]) -> str:
 
 @lru_cache(1024)
 def is_own_name(host: str, bound: str) -> bool:
-    """Return True if a Host header names this machine: no foreign name server can have sent the caller here."""
+    """Return True if a Host header names this machine in a way that no foreign name server can forge."""
     name = _name(host)
     address = _address(name)
     if address is not None:
@@ -50,9 +50,9 @@ def is_own_name(host: str, bound: str) -> bool:
 
 
 def _is_own_origin(origin: str, host: str | None, is_allowed: bool) -> bool:
-    """Return True for a page of this very endpoint, at an address, localhost or an allowed name.
+    """Return True for a page of this endpoint at an IP address, localhost or an allowed name.
 
-    Any other name is no proof.
+    Any other name proves nothing.
     """
     if host is None or urlsplit(origin.strip()).netloc.lower() != host.strip().lower():
         return False
@@ -60,7 +60,7 @@ def _is_own_origin(origin: str, host: str | None, is_allowed: bool) -> bool:
 
 
 def _name(host: str) -> str:
-    """Return the Host header's name or address without its port; "" if it is none."""
+    """Return the name or address in a Host header without its port; "" if it is invalid."""
     match = HOST.fullmatch(host.strip())
     return match[1].strip("[]").rstrip(".").lower() if match else ""
 

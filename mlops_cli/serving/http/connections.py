@@ -1,4 +1,4 @@
-"""The open connections of the HTTP front: their number and their unsent answers are bounded."""
+"""The open connections of the HTTP front. Their number and their unsent responses are limited."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Connections:
-    """When there are too many, the one that has been idle or incomplete for longest is closed."""
+    """If there are too many, the connection that has been idle or incomplete for the longest time is closed."""
 
     def __init__(self, limit: int) -> None:
         # Half of the descriptors are for the other side: a handler's own calls, or those who wait for the handler.
@@ -63,7 +63,7 @@ class Connections:
         protocol.transport.abort()
 
     def hold_unsent(self, protocol: BoundedProtocol) -> None:
-        """Note an answer that its client does not read; of too many bytes drop the oldest."""
+        """Record a response that its client does not read. If there are too many bytes, drop the oldest response."""
         self._unsent[protocol] = protocol.transport.get_write_buffer_size()
         while sum(self._unsent.values()) > UNSENT_BYTES:
             oldest = next(iter(self._unsent))
@@ -75,7 +75,7 @@ class Connections:
 
 
 class AcceptingSocket:
-    """Accepts the connections of a listening socket, as long as there is room."""
+    """Accepts the connections of a listening socket while there is room."""
 
     def __init__(self, listener: socket.socket, factory: Factory, connections: Connections) -> None:
         self.listener = listener
@@ -129,14 +129,14 @@ class AcceptingSocket:
             log.info("a connection was not taken: %s", error)
 
     def _log(self, error: OSError) -> None:
-        """Say once a minute, not thousands of times, that the server has no free descriptors."""
+        """Log once a minute, not thousands of times, that the server has no free file descriptor."""
         if time.monotonic() - self._logged > LOG_SECONDS:
             self._logged = time.monotonic()
             log.error("no connection can be taken at present: %s", error)
 
 
 def _has_unread_bytes(transport: asyncio.Transport) -> bool:
-    """Return True if a client has sent bytes that are not read yet: its connection only looks idle."""
+    """Return True if a client has sent bytes that are not read yet: its connection only seems idle."""
     size = array.array("i", [0])
     try:
         fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, size)
@@ -146,7 +146,7 @@ def _has_unread_bytes(transport: asyncio.Transport) -> bool:
 
 
 def raise_descriptor_limit() -> None:
-    """Use as many descriptors as this user may."""
+    """Use as many file descriptors as this user may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     enough = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
     if soft != resource.RLIM_INFINITY and soft < enough:

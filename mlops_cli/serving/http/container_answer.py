@@ -1,4 +1,4 @@
-"""The answer of the container's route to a computed request, with the errors in its form."""
+"""The response of the container's route to a computed request, including its errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ContainerAnswer(NamedTuple):
 
 
 def container_answer(invocation: Invocation) -> ContainerAnswer:
-    """Return the request's answer; log the traceback of a handler's own exception."""
+    """Return the response. Log the traceback of a handler's own exception."""
     error = invocation.error
     if error is None and invocation.answer is not None:
         try:
@@ -67,14 +67,14 @@ def _predict_error(error: TensorFlowError) -> PredictError:
 
 
 def _headers(headers: object) -> list[tuple[str, str]]:
-    """Return an error's headers that can be sent."""
+    """Return the error's headers that are valid in HTTP."""
     pairs = headers.items() if isinstance(headers, dict) else headers or ()
     texts = [(str(name).lower(), str(value)) for name, value in pairs]  # type: ignore[attr-defined]
     return [(name, value) for name, value in texts if f"{name}{value}".isprintable() and f"{name}{value}".isascii()]
 
 
 def _message(error: BaseException | None) -> str:
-    """Return the error's text; an error without a text is named by its type."""
+    """Return the error's text; if it has none, its type."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 - an exception of user code

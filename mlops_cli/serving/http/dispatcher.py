@@ -22,7 +22,7 @@ class QueueFullError(Exception):
 
 
 class OutOfServiceError(Exception):
-    """No worker can be started; the message says why."""
+    """No worker can be started. The message is the reason."""
 
 
 class ClientGoneError(Exception):
@@ -34,7 +34,7 @@ class WorkerDiedError(Exception):
 
 
 class WorkerAnswer(NamedTuple):
-    """The container's answer, and the digest of the model that gave it."""
+    """The container's response, and the digest of the model that computed it."""
 
     status: int
     content_type: str
@@ -44,10 +44,10 @@ class WorkerAnswer(NamedTuple):
 
 
 class Dispatcher:
-    """Sends requests to the worker in service. Without one they wait; each has its own clock."""
+    """Sends requests to the worker in service. Without a worker they wait; each has its own time limit."""
 
     def __init__(self, limits: Limits, on_hanging: Callable[[Worker], None]) -> None:
-        """``on_hanging`` is called with a worker that still computes a request after its time."""
+        """``on_hanging`` is called with a worker that still computes a request after its time limit."""
         self.limits = limits
         self.worker: Worker | None = None
         self.out_of_service = ""
@@ -67,7 +67,7 @@ class Dispatcher:
         worker: Worker | None,
         on_request: Callable[[WorkerRequest], None],
     ) -> WorkerAnswer:
-        """Return the answer of ``worker``, or of the one in service.
+        """Return the response of ``worker``, or of the worker in service.
 
         Raise QueueFullError, OutOfServiceError, WorkerDiedError, ClientGoneError, or TimeoutError.
         """
@@ -99,7 +99,7 @@ class Dispatcher:
         return self._count == 0
 
     def reserve(self, size: int) -> None:
-        """Count bytes of a body that is being read; raise QueueFullError if there are too many in memory."""
+        """Count the bytes of a body that is being read. Raise QueueFullError if there are too many in memory."""
         self._reading_bytes += size
         if self._reading_bytes > self.limits.waiting_bytes:
             raise QueueFullError
@@ -108,12 +108,12 @@ class Dispatcher:
         self._reading_bytes -= size
 
     def give_up(self, request: WorkerRequest) -> None:
-        """Drop the request of a client that has hung up."""
+        """Drop the request of a client that has closed its connection."""
         self._withdraw(request)
         self._fail([request], ClientGoneError())
 
     def use(self, worker: Worker) -> None:
-        """Send requests to this worker from now on, also those that wait."""
+        """Send requests to this worker from now on, including those that wait."""
         self.worker = worker
         self.out_of_service = ""
         waiting, self._waiting = self._waiting, []
@@ -128,10 +128,10 @@ class Dispatcher:
         self._fail(waiting, OutOfServiceError(reason))
 
     def lose(self, worker: Worker) -> tuple[int, int]:
-        """Deal with the requests of a dead worker; return how many it was computing, and how many are lost.
+        """Handle the requests of a dead worker. Return how many it was computing, and how many are lost.
 
-        What it did not compute is computed by the next worker. Of several that were being computed nobody knows which
-        one was fatal: they are tried one after the other.
+        The next worker computes the requests that this one had not started. If it was computing several, any of them
+        may have killed it, so they are tried one after the other.
         """
         if self.worker is worker:
             self.worker = None
@@ -149,7 +149,7 @@ class Dispatcher:
         return len(suspects), len(lost)
 
     def move(self, worker: Worker) -> None:
-        """Take the requests that a hanging worker has not begun, and send them to the one in service."""
+        """Take the requests that a hanging worker has not started, and send them to the worker in service."""
         in_progress = worker.board.in_progress()
         for request in list(worker.pending.values()):
             if request.number not in in_progress:
@@ -171,7 +171,7 @@ class Dispatcher:
             self._waiting.append(request)
 
     def _send_suspect(self) -> None:
-        """Send the suspect of the fewest deaths: the harmless ones are answered before the fatal one is tried again."""
+        """Send the suspect with the fewest deaths: harmless requests are answered before the fatal one is retried."""
         self._suspect = None
         self._suspects = [request for request in self._suspects if not request.answer.done()]
         if self._suspects and self.worker is not None:

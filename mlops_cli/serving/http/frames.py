@@ -13,7 +13,7 @@ NEWS = 0
 
 
 class Frame(NamedTuple):
-    """``number`` is the request's; ``fields`` is None if the request is given up."""
+    """``number``: the request's number. ``fields``: None if the request is given up."""
 
     number: int
     fields: Any

@@ -1,4 +1,4 @@
-"""The HTTP server: accepts connections and gives their requests to the app. It lives as long as the supervisor."""
+"""The HTTP server: it accepts connections and passes their requests to the app. It lives as long as the supervisor."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlops_cli.serving.supervision.worker_handle import Worker
 
 
 class FrontServer:
-    """``listen`` serves everybody; ``listen_for`` one worker's ``handler``, which calls its own model."""
+    """``listen`` serves all clients. ``listen_for`` serves one worker's ``handler``, which calls its own model."""
 
     def __init__(self, front: Front) -> None:
         self._front = front
@@ -27,7 +27,7 @@ class FrontServer:
         self._date = asyncio.create_task(self._keep_date())
 
     def listen(self, listener: socket.socket) -> None:
-        """Accept connections on this socket; close another one in use before."""
+        """Accept connections on this socket. First close any other socket in use."""
         if self._public is not None and self._public.listener is not listener:
             self._public.close()
             self._public = None

@@ -1,4 +1,4 @@
-"""An error answer of the endpoint itself, not of the model."""
+"""An error response of the endpoint itself, not of the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 
 class HttpError(Exception):
-    """``kind`` is SageMaker's name of the error."""
+    """``kind``: SageMaker's name of the error."""
 
     def __init__(self, status: HTTPStatus, kind: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The listening socket."""
+"""The socket on which the server listens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _TakenError(DeploymentError):
 
 
 def bind(deployment: Deployment, known_port: int) -> socket.socket:
-    """Bind the deployment's port, else ``known_port`` (0: none), else the first free one from 8080 on.
+    """Bind the deployment's port, or else ``known_port`` (0: none), or else the first free port from 8080 on.
 
     Raise DeploymentError.
     """

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with bounds on the size and the duration of what a client sends and reads."""
+"""uvicorn's HTTP protocol with limits on the size and the time of what a client sends and reads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TIMEOUT = (
 
 
 class AnswerWriter:
-    """A connection's transport that sends the head and the body of an answer together: one call of the kernel."""
+    """A connection's transport that sends the head and the body of a response with one system call."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -49,7 +49,7 @@ class AnswerWriter:
             self._head = b""
 
     def flush(self) -> None:
-        """Send a head without a body: the answer to HEAD."""
+        """Send a head without a body: the response to HEAD."""
         if self._head:
             self._transport.write(self._head)
             self._head = b""
@@ -63,9 +63,9 @@ class AnswerWriter:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Answer 408 to a request that is not complete in time, 400 to an endless head; drop a client that does not read.
+    """Respond 408 to a request that is too slow, 400 to a head that is too long; drop a client that does not read.
 
-    An ``Upgrade`` is ignored, as RFC 9110 allows: Java's and Spring's clients ask for HTTP/2 with every request.
+    Ignore ``Upgrade``, as RFC 9110 allows: Java's and Spring's clients ask for HTTP/2 with every request.
     """
 
     _clock: asyncio.TimerHandle | None = None
@@ -84,7 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """Return True if no complete request waits for its answer."""
+        """Return True if no complete request waits for its response."""
         return (self.cycle is None or self.cycle.response_complete or self.cycle.more_body) and not self.pipeline
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -102,7 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """Return True, which keeps the connection, if requests that the client has just sent are to be answered."""
+        """Return True, which keeps the connection open, if the client's last requests still need responses."""
         if self.is_idle or self.loop.time() - self._completed > HALF_CLOSE_SECONDS:
             return False
         newest = self.pipeline[0][0] if self.pipeline else self.cycle
@@ -140,7 +140,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._clock = self.loop.call_later(self._dispatcher.limits.read_seconds, self._expire)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a field of the head; those behind a chunked body are no part of it, and bounded."""
+        """Keep a header field. Fields after a chunked body do not belong to the head, and their size is limited."""
         if self._in_head:
             super().on_header(name, value)
             return
@@ -190,7 +190,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.send_400_response("Invalid HTTP request received.")
 
     def _parse_again(self, remainder: bytes) -> None:
-        """Give the request to a new parser without its Upgrade, which made the first one end it at its head."""
+        """Give the request to a new parser without its Upgrade, because the first parser stopped at the head."""
         version = self.parser.get_http_version().encode()
         lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
         lines += [b"%b: %b" % pair for pair in self.headers if pair[0] not in (b"upgrade", b"http2-settings")]
@@ -198,7 +198,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parse(b"\r\n".join((*lines, b"", b"")) + remainder)
 
     def _watch(self, request: WorkerRequest) -> None:
-        """Give the request up when its client hangs up."""
+        """Give the request up when its client closes the connection."""
         if self.transport.is_closing():
             self.loop.call_soon(self._dispatcher.give_up, request)
             return

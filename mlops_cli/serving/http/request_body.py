@@ -1,4 +1,4 @@
-"""The body of a request: bounded while it is read, gzip undone."""
+"""Read the body of a request within a limit, and decompress gzip."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GZIP_HEADER = 16 + zlib.MAX_WBITS
 
 
 async def read_body(request: Request, dispatcher: Dispatcher) -> bytes:
-    """Return the body, decoded. Raise HttpError, also as soon as it exceeds the limit, or ClientGoneError."""
+    """Return the decoded body. Raise HttpError as soon as it exceeds the limit, or ClientGoneError."""
     limit = dispatcher.limits.body_bytes
     codings = [coding.strip().lower() for coding in (request.header(b"content-encoding") or "").split(",")]
     coding = ", ".join(coding for coding in codings if coding not in ("", "identity"))
@@ -57,7 +57,7 @@ async def read_body(request: Request, dispatcher: Dispatcher) -> bytes:
 
 
 def _unzipped(body: bytes, limit: int) -> bytes:
-    """Return the content of one or more gzip members; raise HttpError if it is damaged or larger than the limit."""
+    """Return the content of one or more gzip members. Raise HttpError if it is damaged or exceeds the limit."""
     parts: list[bytes] = []
     room = limit
     while body:

@@ -1,4 +1,4 @@
-"""The HTTP front: the container's routes, and those of SageMaker's runtime. An ASGI app; it runs no user code."""
+"""The HTTP front: the container's routes and those of SageMaker's runtime. An ASGI app that runs no user code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TIMEOUT = (
 
 @dataclass
 class Front:
-    """The collaborators of the routes; ``reason`` says why the endpoint is not healthy."""
+    """The objects that the routes use. ``reason``: returns why the endpoint is not healthy."""
 
     dispatcher: Dispatcher
     deployment: Deployment
@@ -77,7 +77,7 @@ class Request:
             self._headers[name] = value if earlier is None else b"%b,%b" % (earlier, value)
 
     def header(self, name: bytes) -> str | None:
-        """Return the header's value; several of the same name are joined by a comma."""
+        """Return the header's value. Join several values with commas."""
         value = self._headers.get(name)
         return None if value is None else value.decode("latin-1")
 
@@ -92,7 +92,7 @@ class Request:
 
 
 class App:
-    """``worker`` fixed: the private address of one worker's model, which only its own ``handler`` knows."""
+    """A fixed ``worker``: the app serves the private address of one worker's model, known only to its ``handler``."""
 
     def __init__(self, front: Front, worker: Worker | None = None) -> None:
         self._front = front
@@ -155,7 +155,7 @@ class App:
         return Answer(answer.status, answer.body, answer.content_type, tuple(answer.headers), answer.digest)
 
     async def _aws_invocation(self, request: Request, name: str) -> Answer:
-        """SageMaker's route: check the endpoint's name; return the container's errors as ModelError."""
+        """SageMaker's route: check the endpoint's name, and return the container's errors as ModelError."""
         if name != self._front.deployment.name:
             await read_body(request, self._front.dispatcher)
             message = f"Endpoint {name} of account {ACCOUNT} not found."
@@ -166,12 +166,12 @@ class App:
         return _model_error(answer.status, answer.body.decode("utf-8", "replace"), answer.digest)
 
     async def _prediction(self, request: Request) -> Answer:
-        """TensorFlow Serving's own route, called by a package's ``handler`` through ``context.rest_uri``."""
+        """TensorFlow Serving's own route. A package's ``handler`` calls it through ``context.rest_uri``."""
         answer = await self._compute(request, PREDICT)
         return Answer(answer.status, answer.body, answer.content_type, tuple(answer.headers), answer.digest)
 
     async def _compute(self, request: Request, kind: str) -> WorkerAnswer:
-        """Return the worker's answer; raise HttpError if there is none."""
+        """Return the worker's response. Raise HttpError if there is none."""
         dispatcher = self._front.dispatcher
         body = await read_body(request, dispatcher)
         try:
@@ -203,7 +203,7 @@ class App:
 
 
 def _fields(request: Request, kind: str, length: int) -> list[object]:
-    """Return the fields of a worker's request (see worker.py)."""
+    """Return the fields of a request to a worker (see worker.py)."""
     custom = request.header(CUSTOM_HEADER)
     if request.query == EXCLUDE_FROM_STATISTICS.encode():
         custom = f"{custom},{EXCLUDE_FROM_STATISTICS}" if custom else EXCLUDE_FROM_STATISTICS
@@ -215,7 +215,7 @@ def _fields(request: Request, kind: str, length: int) -> list[object]:
 
 
 def _error_answer(request: Request, error: HttpError) -> Answer:
-    """Return the error in the form of the route: the container's, or that of SageMaker's runtime."""
+    """Return the error in the form of the route: the container's or that of SageMaker's runtime."""
     if not request.is_aws:
         document = {"title": f"{error.status.value} {error.status.phrase}"}
         if error.message:

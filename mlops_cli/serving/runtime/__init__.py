@@ -1,1 +1,1 @@
-"""How models run: a SavedModel of TensorFlow, with TensorFlow Serving's JSON; all others by their scripts."""
+"""Run models: TensorFlow's SavedModel with TensorFlow Serving's JSON; all other models with their scripts."""

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST predict API: JSON to tensors and back."""
+"""TensorFlow Serving's REST predict API: convert JSON to tensors and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlops_cli.serving.runtime.tensorflow_c import NUMPY_TYPES, Array
 
 
 class PredictError(Exception):
-    """The request cannot be answered; ``status`` is TensorFlow Serving's."""
+    """The request has no response. ``status``: TensorFlow Serving's."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class PredictError(Exception):
 
 @dataclass(frozen=True)
 class Prediction:
-    """A request's tensors; ``rows`` is None unless all of them have the same first axis."""
+    """A request's tensors. ``rows``: None unless all tensors have the same first axis."""
 
     inputs: dict[str, Array]
     rows: int | None
@@ -36,12 +36,12 @@ class Prediction:
 
     @property
     def kind(self) -> tuple[tuple[int, ...], ...]:
-        """Return the shapes beside the first axis: requests of equal kind can share a batch."""
+        """Return the shapes without the first axis. Requests of the same kind can share a batch."""
         return tuple(array.shape[1:] for array in self.inputs.values())
 
 
 def parse(body: str | bytes, signature: Signature) -> Prediction:
-    """Return the tensors of a request body; raise PredictError."""
+    """Return the tensors in a request body. Raise PredictError."""
     try:
         request = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -73,7 +73,7 @@ def render(prediction: Prediction, outputs: dict[str, Array]) -> dict[str, Any]:
 
 
 def to_array(values: object, spec: TensorSpec) -> Array:
-    """Return a tensor of the signature's type and shape; raise PredictError."""
+    """Return a tensor with the signature's type and shape. Raise PredictError."""
     array = _strings(values, spec) if spec.is_string else _numbers(values, spec)
     expected = spec.shape
     if expected is None:
@@ -169,7 +169,7 @@ def _bytes(item: object, spec: TensorSpec) -> bytes:
 
 
 def _plain(array: Array) -> object:
-    """Return nested lists of JSON values; bytes that are not UTF-8 become {"b64": ...}."""
+    """Return nested lists of JSON values. Bytes that are not UTF-8 become {"b64": ...}."""
     if array.dtype != object:
         plain: object = array.tolist()
         return plain

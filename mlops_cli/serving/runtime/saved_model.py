@@ -12,12 +12,12 @@ SIGNATURE = "serving_default"
 
 
 class ModelError(Exception):
-    """The model package cannot be served; the message says why."""
+    """The model package cannot be served. The message is the reason."""
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One named input or output: ``shape`` has None for a free axis and is None if the rank is free."""
+    """One named input or output. ``shape``: None for a free axis; the whole is None if the rank is free."""
 
     name: str
     tensor: str
@@ -30,7 +30,7 @@ class TensorSpec:
 
     @property
     def is_batched(self) -> bool:
-        """Return True if the first axis is free, so that several requests may share a call."""
+        """Return True if the first axis is free, so that several requests can share a call."""
         return bool(self.shape) and self.shape[0] is None if self.shape is not None else False
 
 
@@ -48,7 +48,7 @@ class Model:
     """The newest version folder (``1/``, ``2/`` …) of an unpacked model package, loaded."""
 
     def __init__(self, package: Path, intra_threads: int, inter_threads: int) -> None:
-        """Load the model; raise ModelError or TensorFlowError."""
+        """Load the model. Raise ModelError or TensorFlowError."""
         folder = version_folder(package)
         self.version = folder.name
         self.signature = read_signature((folder / "saved_model.pb").read_bytes())
@@ -56,14 +56,14 @@ class Model:
         self._fetches = [spec.tensor for spec in self.signature.outputs]
 
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        """Return the outputs by name; ``inputs`` has exactly the signature's names."""
+        """Return the outputs by name. ``inputs`` has exactly the signature's names."""
         feeds = {spec.tensor: inputs[spec.name] for spec in self.signature.inputs}
         arrays = self._session.run(feeds, self._fetches)
         return {spec.name: array for spec, array in zip(self.signature.outputs, arrays, strict=True)}
 
 
 def version_folder(package: Path) -> Path:
-    """Return the newest version folder; raise ModelError if no numeric folder holds a SavedModel."""
+    """Return the newest version folder. Raise ModelError if no numeric folder contains a SavedModel."""
     versions = [path for path in package.iterdir() if path.name.isdecimal()]
     candidates = [path for path in versions if (path / "saved_model.pb").is_file()]
     if not candidates:
@@ -72,10 +72,10 @@ def version_folder(package: Path) -> Path:
 
 
 def read_signature(saved_model: bytes) -> Signature:
-    """Return ``serving_default`` of a serialized SavedModel; raise ModelError.
+    """Return ``serving_default`` of a serialized SavedModel. Raise ModelError.
 
-    The few fields are read from the wire format (saved_model.proto, meta_graph.proto), since the generated classes come
-    only with the whole of ``import tensorflow``.
+    Read the few fields from the wire format (saved_model.proto, meta_graph.proto), because the generated classes need
+    the whole ``import tensorflow``.
     """
     for graph in _messages(saved_model, 2):
         tags = [tag for info in _messages(graph, 1) for tag in _messages(info, 4)]

@@ -1,8 +1,9 @@
-"""A model that the functions of its ``code/inference.py`` load and run, as SageMaker's own containers call them.
+"""A model that the functions in its ``code/inference.py`` load and run, as SageMaker's own containers call them.
 
-The contract is that of sagemaker-inference (XGBoost, PyTorch, Hugging Face) and of sagemaker-containers (scikit-learn):
+The contract is that of sagemaker-inference (XGBoost, PyTorch, Hugging Face) and sagemaker-containers (scikit-learn):
 ``model_fn``, and either ``transform_fn`` or ``input_fn``, ``predict_fn`` and ``output_fn``, with the framework's
-defaults. The toolkits differ in their error answers, and only the first passes a context to functions that take one.
+defaults. The toolkits differ in their error responses, and only the first one passes a context to functions that take
+one.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ ANY = "*/*"
 
 
 class AnswerError(falcon.HTTPError):
-    """The container's error answer, body and content type included."""
+    """The container's error response, including body and content type."""
 
     def __init__(self, status: int, body: str, content_type: str = "text/plain") -> None:
         super().__init__(status, description=body)
@@ -45,7 +46,7 @@ class ScriptModel:
     version = "1"
 
     def __init__(self, package: Path, framework: Framework) -> None:
-        """Import the package's functions and load the model; raise ModelError, or the functions' own exception."""
+        """Import the package's functions and load the model. Raise ModelError, or the functions' own exception."""
         module = import_inference(package)
         self._framework = framework
         self._context = SimpleNamespace(system_properties={"model_dir": str(package), "gpu_id": None})
@@ -59,7 +60,7 @@ class ScriptModel:
         self._optional(module, "model_warmup_fn", str(package), self._model)
 
     def answer(self, body: bytes, content_type: str, accept: str) -> Answer:
-        """Return the functions' answer: body and content type. Raise AnswerError."""
+        """Return the functions' response: body and content type. Raise AnswerError."""
         accept = JSON if accept in ("", ANY) else accept
         try:
             content = body.decode() if content_type in (JSON, CSV) else body
@@ -82,7 +83,7 @@ class ScriptModel:
         return self._format_step(406, "output_fn", prediction, accept)
 
     def _format_step(self, status: int, name: str, *arguments: Any) -> Any:
-        """Call input_fn or output_fn; sagemaker-containers has its own status for an unknown format."""
+        """Call input_fn or output_fn. sagemaker-containers has a status of its own for an unknown format."""
         try:
             return self._call(self._functions[name], *arguments)
         except UnsupportedFormatError as error:
@@ -96,7 +97,7 @@ class ScriptModel:
             raise AnswerError(status, json.dumps(document), JSON) from error
 
     def _failure(self, error: Exception) -> AnswerError:
-        """Return the container's answer to an exception; the traceback goes only to the log."""
+        """Return the container's response to an exception. The traceback goes only to the log."""
         if self._framework.toolkit is Toolkit.CONTAINERS:
             return AnswerError(500, _FLASK_ERROR, "text/html; charset=utf-8")
         status = getattr(error, "status_code", 500)  # sagemaker_inference.errors.BaseInferenceToolkitError
@@ -109,7 +110,7 @@ class ScriptModel:
             self._call(function, *arguments)
 
     def _call(self, function: Function, *arguments: Any) -> Any:
-        """Call a function; with the context if it takes one argument more, as sagemaker-inference does."""
+        """Call a function. Pass the context if it takes one more argument, as sagemaker-inference does."""
         if self._framework.toolkit is Toolkit.INFERENCE:
             count = len(inspect.signature(function).parameters)
             if count == len(arguments) + 1:
@@ -137,7 +138,7 @@ def _transform_function(module: ModuleType | None) -> Function | None:
 
 
 def _functions(module: ModuleType | None, framework: Framework) -> dict[str, Function]:
-    """Return the three functions, the package's own or the framework's; raise ModelError."""
+    """Return the three functions, the package's own or the framework's. Raise ModelError."""
     functions = {name: getattr(module, name, None) or getattr(framework, name) for name in TRANSFORM_PARTS}
     missing = [name for name, function in functions.items() if function is None]
     if missing:

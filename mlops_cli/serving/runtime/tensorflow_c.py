@@ -1,8 +1,8 @@
 """TensorFlow's C API through ctypes: load a SavedModel, run it.
 
-Serving needs the runtime, not the Python front end: importing ``tensorflow`` costs three seconds and
-200 MB (Keras, SciPy and 3,000 modules), the shared library a third of a second. The C API is covered
-by TensorFlow's version guarantees and is what TensorFlow Serving's own runtime is built from.
+Serving needs the runtime, not the Python package: importing ``tensorflow`` takes three seconds and 200 MB (Keras, SciPy
+and 3,000 modules), the shared library a third of a second. TensorFlow's version guarantees cover the C API, and
+TensorFlow Serving is built from the same runtime.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TSTRING_BYTES = 24
 
 
 class TensorFlowError(Exception):
-    """An error reported by TensorFlow's runtime; ``code`` is its canonical status code."""
+    """An error of TensorFlow's runtime. ``code``: its canonical status code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class TensorFlowError(Exception):
 
     @property
     def is_callers_fault(self) -> bool:
-        """Return True for INVALID_ARGUMENT, FAILED_PRECONDITION and OUT_OF_RANGE: the sent values cause them."""
+        """Return True for INVALID_ARGUMENT, FAILED_PRECONDITION and OUT_OF_RANGE, which the sent values cause."""
         return self.code in (3, 9, 11)
 
 
@@ -115,10 +115,10 @@ def _library() -> Any:
 
 
 class Session:
-    """One loaded SavedModel; ``run`` may be called from several threads and releases the GIL."""
+    """One loaded SavedModel. Several threads may call ``run``, which releases the GIL."""
 
     def __init__(self, folder: Path, intra_threads: int, inter_threads: int) -> None:
-        """Load the SavedModel; raise TensorFlowError if that fails."""
+        """Load the SavedModel. Raise TensorFlowError if that fails."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         self._c = _library()
         self._graph = self._c.TF_NewGraph()
@@ -137,7 +137,7 @@ class Session:
             self._c.TF_DeleteStatus(status)
 
     def run(self, feeds: dict[str, Array], fetches: Sequence[str]) -> list[Array]:
-        """Return the values of the tensors ``fetches`` ("name:0") given those of ``feeds``.
+        """Return the values of the tensors ``fetches`` ("name:0") for the input values ``feeds``.
 
         String tensors are object arrays of bytes. Raise TensorFlowError.
         """
@@ -191,7 +191,7 @@ class Session:
         return tensor
 
     def _free(self, tensor: int | None, strings: int) -> None:
-        """Free a fed tensor; TensorFlow frees its buffer, but not the strings that we put into it."""
+        """Free an input tensor. TensorFlow frees its buffer, but not the strings that were put into it."""
         if not tensor:
             return
         data = self._c.TF_TensorData(tensor) if strings else 0

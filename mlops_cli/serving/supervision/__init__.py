@@ -1,1 +1,1 @@
-"""The supervisor: it starts, watches and replaces workers, and keeps the files of the deployment."""
+"""The supervisor: it starts, watches and replaces workers, and stores the files of the deployment."""

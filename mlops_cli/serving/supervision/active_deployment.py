@@ -21,7 +21,7 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 @dataclass(eq=False)
 class ActiveDeployment:
-    """The deployment in service, or being restored to it. ``private`` is the address of the model for a ``handler``."""
+    """A deployment in service, or being restored. ``private``: the address of the model for a ``handler``."""
 
     deployment: Deployment
     listener: socket.socket
@@ -34,7 +34,7 @@ class ActiveDeployment:
     changed: tuple[str, ...] = ()
 
     def service(self, incidents: tuple[str, ...], reason: str = "") -> Service:
-        """Return the record of it; ``reason`` says why the worker is down."""
+        """Return the record of the deployment. ``reason``: why the worker is down."""
         pid = None if reason else self.worker.process.pid
         port = _port(self.listener)
         return Service(self.deployment, port, self.since, pid, reason, self.changed, incidents)
@@ -56,7 +56,7 @@ async def start(
     write_output: Callable[[bytes], None],
     ready: Callable[[Worker, float], Awaitable[None]],
 ) -> ActiveDeployment:
-    """Start a worker on freshly unpacked files and wait until it is ready; raise DeploymentError."""
+    """Start a worker with newly unpacked files and wait until it is ready. Raise DeploymentError."""
     unpacked = folder.unpacked(deployment.id, number)
     private = worker = None
     try:
@@ -88,7 +88,7 @@ def _port(sock: socket.socket) -> int:
 
 
 async def wait_until_unused(active: ActiveDeployment, seconds: float) -> None:
-    """Wait until the worker has answered its requests, or has died."""
+    """Wait until the worker has answered its requests or has died."""
     died = asyncio.create_task(active.worker.process.wait())
     deadline = time.monotonic() + seconds
     try:

@@ -1,4 +1,4 @@
-"""The server's log: descriptors 1 and 2 of the supervisor; when it is full, a new file takes its place."""
+"""The server's log on descriptors 1 and 2 of the supervisor. When it is full, a new file replaces it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STDOUT, STDERR = 1, 2
 
 
 class LogFile(logging.Handler):
-    """Writes log records, and the output of the workers. Two files of ``limit`` bytes are kept."""
+    """Writes log records and the output of the workers. Two files of ``limit`` bytes are kept."""
 
     def __init__(self, path: Path, limit: int = LOG_BYTES) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class LogFile(logging.Handler):
         self.write(f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
 
     def write(self, data: bytes) -> None:
-        """Append, without secrets; drop lines that do not fit on the disk."""
+        """Append the text without secrets. Drop lines for which the disk has no room."""
         data = without_secrets(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
         with self._write_lock, contextlib.suppress(OSError):
             os.write(STDERR, data)

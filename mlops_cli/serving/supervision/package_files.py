@@ -1,4 +1,4 @@
-"""The unpacked files of the model package in service: unpacked from the approved bytes, and watched."""
+"""The files of the model package in service: unpacked from the approved archive, and watched."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Stamp = tuple[int, int, int, int]
 
 
 class PackageFiles:
-    """An archive and its unpacked folder. Their stamps tell a change without reading them."""
+    """An archive and its unpacked folder. Their stamps show a change without reading the files."""
 
     def __init__(self, archive: Path, folder: Path, digest: str) -> None:
-        """Unpack the archive; raise MlopsError if it does not have the digest."""
+        """Unpack the archive. Raise MlopsError if it does not have the digest."""
         self.folder = folder
         self._archive = archive
         self._archive_stamp = _stamp(archive)
@@ -55,7 +55,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Return a mark that changes with the content: the time of the inode's change cannot be set."""
+    """Return a mark that changes with the content: nobody can set the change time of an inode."""
     try:
         stat = path.lstat()
     except OSError:

@@ -1,8 +1,8 @@
-"""Counts of measured requests on disk: one small file per model, by day, independent of the number of requests.
+"""Counts of measured requests on disk: one small file for each model, by day, however many requests there are.
 
-A package's measurements (see mlops_cli/monitoring/statistics.py) arrive through its logger. Each is added to the file
-under a lock, and the file is replaced as a whole: workers do not lose each other's counts. A killed worker loses only
-the counts that it had not logged yet: some seconds' worth.
+A package's measurements (see mlops_cli/monitoring/statistics.py) arrive through its logger. Each one is added to the
+file under a lock, and the file is replaced as a whole, so that workers do not lose each other's counts. A killed worker
+loses only the counts of the last seconds, which it has not logged yet.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOCK_SECONDS = 5.0
 
 
 def collect_statistics(folder: Path, package: Path, deployment: Deployment) -> None:
-    """Let the package's handlers measure a share of the requests, and add up their counts. Call it before they load.
+    """Let the package's handlers measure a share of the requests, and add their counts. Call it before they load.
 
     Do nothing for a package without measurements.
     """
@@ -54,7 +54,7 @@ def collect_statistics(folder: Path, package: Path, deployment: Deployment) -> N
 
 
 class StatisticsHandler(logging.Handler):
-    """Add every line of counts to a file; ignore all other lines."""
+    """Adds every line of counts to a file. Ignores all other lines."""
 
     def __init__(self, file: Path, names: frozenset[str]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class StatisticsHandler(logging.Handler):
 
 
 def add_counts(file: Path, counts: Counts) -> None:
-    """Add to the file; raise OSError, or TimeoutError if another process holds the file."""
+    """Add to the file. Raise OSError, or TimeoutError if another process holds the file."""
     with hold_lock(file.with_suffix(".lock"), exclusive=True, seconds=LOCK_SECONDS):
         days = _read(file)
         (today,) = recent_days(1)
@@ -97,7 +97,7 @@ def _read(file: Path) -> dict[str, Counts]:
 
 
 def _remove_old_days(folder: Path) -> None:
-    """Remove the counts of models that are no longer live for that long."""
+    """Remove the counts of models that have not been live for this number of days."""
     for path in folder.iterdir():
         if path.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
             path.unlink()

@@ -1,4 +1,4 @@
-"""The supervisor: serves HTTP, and replaces the worker that computes the answers without losing a request."""
+"""The supervisor: serves HTTP, and replaces the worker that computes predictions without losing a request."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Supervisor:
             await self._renew(live)
 
     async def _deploy(self) -> None:
-        """Carry out the deployment in the folder and write down its outcome."""
+        """Execute the deployment in the folder and write its outcome."""
         self._called.clear()
         deployment = self._folder.read_deployment()
         if deployment is None or (self._live and self._live.deployment.id == deployment.id):
@@ -118,7 +118,7 @@ class Supervisor:
         self._write_outcome(outcome)
 
     async def _replace(self, deployment: Deployment) -> None:
-        """Start the new worker beside the old one and put it into service; raise DeploymentError."""
+        """Start the new worker beside the old one and put it into service. Raise DeploymentError."""
         former = self._live
         listener = self._listener(deployment)
         try:
@@ -146,7 +146,7 @@ class Supervisor:
         )
 
     def _put_into_service(self, fresh: ActiveDeployment, former: ActiveDeployment | None) -> None:
-        """Send requests to the fresh worker; let the former one finish its own."""
+        """Send requests to the new worker. The old one finishes its own requests."""
         front, server = self._front, self._server
         if front is None or server is None:
             raise RuntimeError("a worker is in service before there is a server")
@@ -167,7 +167,7 @@ class Supervisor:
                 overdue.cancel()
 
     async def _retire(self, dispatcher: Dispatcher, former: ActiveDeployment) -> None:
-        """End the worker once it has answered its requests; what it cannot answer is computed by the next one."""
+        """End the worker after it has answered its requests. The next worker computes the remaining ones."""
         with contextlib.suppress(asyncio.CancelledError):
             await wait_until_unused(former, former.deployment.limits.request_seconds + 1)
         if former.worker.pending:
@@ -178,7 +178,7 @@ class Supervisor:
                 self._folder.package(former.deployment.id).unlink(missing_ok=True)
 
     async def _revive(self, live: ActiveDeployment, code: int) -> None:
-        """Restart the dead worker until it serves, or until another deployment is requested."""
+        """Restart the dead worker until it serves or another deployment is requested."""
         if self._front is None:
             return
         await live.worker.last_answers()
@@ -210,7 +210,7 @@ class Supervisor:
                 return
 
     async def _renew(self, live: ActiveDeployment) -> None:
-        """Replace a worker that hangs by a fresh one of the same model."""
+        """Replace a worker that hangs by a new one with the same model."""
         try:
             fresh = await self._start(live.deployment, live.listener)
         except DeploymentError as error:
@@ -221,7 +221,7 @@ class Supervisor:
         self._write_service(fresh.service(self._incidents))
 
     def _report_hanging(self, worker: Worker) -> None:
-        """Have the worker replaced: it still computes a request after its time."""
+        """Have the worker replaced, because it still computes a request after its time limit."""
         if self._live is not None and self._live.worker is worker and not self._hanging.is_set():
             seconds = self._live.deployment.limits.request_seconds
             self._note_incident(f"a request was not answered within {seconds:g} s; the worker was replaced.")
@@ -244,7 +244,7 @@ class Supervisor:
                 changed = now
 
     async def _watch_files(self) -> None:
-        """Notice when the files of the model in service are changed on disk."""
+        """Detect changes of the files of the model in service."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             live = self._live
@@ -257,7 +257,7 @@ class Supervisor:
                 self._write_service(live.service(self._incidents))
 
     async def _watch_folder(self, lock: os.stat_result) -> None:
-        """End when the folder was moved or removed: no command could find this server again."""
+        """End if the folder was moved or removed, because no command could find this server again."""
         while _is_at(self._folder.supervisor_lock, lock):
             await asyncio.sleep(LOOK_SECONDS)
         moved = EndpointDirectory(Path())  # the current folder is the same one at its new path
@@ -269,7 +269,7 @@ class Supervisor:
         self._stopped.set()
 
     async def _end(self) -> None:
-        """Stop accepting, answer the requests in progress, end the workers."""
+        """Accept no more requests, answer those in progress, end the workers."""
         if self._server is not None:
             self._server.close()
         deadline = time.monotonic() + STOP_SECONDS
@@ -282,7 +282,7 @@ class Supervisor:
             await self._live.end()
 
     def _listener(self, deployment: Deployment) -> socket.socket:
-        """Return the socket in use if the address stays the same, so that no connection is lost, or a new one."""
+        """Return the socket in use if the address stays the same, so that no connection is lost; else a new one."""
         if self._live is None:
             earlier = self._folder.read_service()
             return bind(deployment, earlier.port if earlier else 0)
@@ -293,7 +293,7 @@ class Supervisor:
         return bind(deployment, 0)
 
     async def _ready(self, worker: Worker, seconds: float) -> None:
-        """Wait until the worker is ready; raise DeploymentError, also if the server is being stopped."""
+        """Wait until the worker is ready. Raise DeploymentError, also if the server is being stopped."""
         ready = asyncio.create_task(worker.wait_until_ready(seconds))
         await _first((ready, asyncio.create_task(self._stopped.wait())))
         if not ready.done() or ready.cancelled():
@@ -305,14 +305,14 @@ class Supervisor:
         self._incidents = (*self._incidents, f"{time.strftime(TIME, time.gmtime())} {text}")[-KEPT_INCIDENTS:]
 
     def _write_service(self, service: Service) -> None:
-        """Write the record if possible: a serving worker continues without it."""
+        """Write the record if possible. A worker that serves continues without it."""
         try:
             write_json(self._folder.service, service)
         except OSError as error:
             log.error("%s cannot be written: %s", self._folder.service, error)
 
     def _write_outcome(self, outcome: Outcome) -> None:
-        """Write the outcome; if that fails, remove the old one: unknown is better than wrong."""
+        """Write the outcome. If that fails, remove the old one: an unknown outcome is better than a wrong one."""
         try:
             write_json(self._folder.outcome, outcome)
         except OSError as error:
@@ -321,13 +321,13 @@ class Supervisor:
                 self._folder.outcome.unlink(missing_ok=True)
 
     async def _interrupted(self, seconds: float) -> bool:
-        """Wait; return True if a deployment was requested or the server is being stopped."""
+        """Wait. Return True if a deployment was requested or the server is being stopped."""
         events = [asyncio.create_task(event.wait()) for event in (self._called, self._stopped)]
         await _first(events, seconds)
         return self._called.is_set() or self._stopped.is_set()
 
     def _remove_unused_packages(self, current: str) -> None:
-        """Remove the packages left by killed commands and supervisors."""
+        """Remove the packages that killed commands and supervisors have left."""
         active = [*self._leaving.values(), *([self._live] if self._live else [])]
         kept = {self._folder.package(current)}
         for deployment in active:
@@ -345,7 +345,7 @@ def _is_at(path: Path, lock: os.stat_result) -> bool:
 
 
 async def _first(tasks: Iterable[asyncio.Task[object]], seconds: float | None = None) -> None:
-    """Wait for the first of the tasks, at most ``seconds``; cancel the others."""
+    """Wait for the first of the tasks, at most ``seconds``. Cancel the others."""
     _, pending = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()

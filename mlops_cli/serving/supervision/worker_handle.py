@@ -1,4 +1,4 @@
-"""A worker process as the supervisor sees it."""
+"""A worker process, as the supervisor controls it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEAVE_SECONDS = 3.0
 
 
 class DeploymentError(Exception):
-    """The new worker cannot serve; the deployment in service before stays."""
+    """The new worker cannot serve. The previous deployment stays in service."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class DeploymentError(Exception):
 
 @dataclass(eq=False)
 class WorkerRequest:
-    """A request on its way to a worker and back. ``deaths``: of workers while it was being computed."""
+    """A request on its way to a worker and back. ``deaths``: how many workers have died while computing it."""
 
     number: int
     kind: str
@@ -75,7 +75,7 @@ class Channel(asyncio.Protocol):
         self.closed.set()
 
     def send(self, data: bytes) -> None:
-        """Send with the other frames of this moment: one call of the kernel for all."""
+        """Send the frame together with the other frames of this moment, in one system call."""
         if not self._unsent:
             asyncio.get_running_loop().call_soon(self._flush)
         self._unsent.append(data)
@@ -88,7 +88,7 @@ class Channel(asyncio.Protocol):
 
 @dataclass(frozen=True)
 class Start:
-    """The arguments of a worker. ``private_uri``: of the model, for the calls of a ``handler``."""
+    """The arguments of a worker. ``private_uri``: the address of the model for the calls of a ``handler``."""
 
     folder: EndpointDirectory
     package: Path
@@ -116,7 +116,7 @@ class Worker:
 
     @classmethod
     async def start(cls, start: Start) -> Worker:
-        """Start the process; raise OSError if there is no process, memory or file left for it."""
+        """Start the process. Raise OSError if no process, memory or file is available."""
         with contextlib.ExitStack() as stack:
             pairs = [socket.socketpair() for _ in range(2)]
             for pair in pairs:
@@ -174,13 +174,13 @@ class Worker:
         self._channel(request).send(request.frame())
 
     def forget(self, request: WorkerRequest) -> None:
-        """Drop a request; the worker does not start on it any more."""
+        """Drop a request. The worker does not start it any more."""
         request.worker = None
         if self.pending.pop(request.number, None) is not None:
             self._channel(request).send(pack_frame(request.number, None))
 
     def take_pending(self) -> list[WorkerRequest]:
-        """Return the unanswered requests, in their order, and forget them."""
+        """Return the unanswered requests in their order, and remove them here."""
         requests = list(self.pending.values())
         self.pending.clear()
         for request in requests:
@@ -194,7 +194,7 @@ class Worker:
             await asyncio.wait_for(asyncio.gather(*waits), LAST_ANSWERS_SECONDS)
 
     async def end(self) -> None:
-        """End the worker; kill it if it does not leave. The caller has already moved its requests."""
+        """End the worker. Kill it if it does not end. The caller has moved its requests before."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(sign)
@@ -204,7 +204,7 @@ class Worker:
         self.close()
 
     def close(self) -> None:
-        """Close sockets and pipes: a running worker sees the end of one and leaves at once."""
+        """Close sockets and pipes. A running worker detects this and ends at once."""
         for channel in self._channels:
             if channel.transport is not None:
                 channel.transport.close()
@@ -245,7 +245,7 @@ def _command(start: Start, descriptors: dict[str, int]) -> str:
 
 
 def _copy_output(descriptor: int, write: Callable[[bytes], None]) -> None:
-    """Write the worker's output to the log, in a thread: a flood of it does not keep requests waiting."""
+    """Write the worker's output to the log in a thread, so that much output does not delay requests."""
     with os.fdopen(descriptor, "rb", buffering=0) as stream:
         while data := stream.read(1 << 16):
             write(data)

@@ -16,7 +16,7 @@ DELIVERY_SECONDS = 0.02
 
 @dataclass(eq=False)
 class Invocation:
-    """One request and its result: body and content type, or an error. ``state`` is the engine's own."""
+    """One request and its result: body and content type, or an error. ``state``: belongs to the engine."""
 
     number: int
     body: bytes
@@ -35,9 +35,9 @@ class Invocation:
 
 @dataclass(eq=False)
 class Batch:
-    """Runs the steps of requests; a step that fails or hangs harms only its own requests.
+    """Runs the steps of requests. A step that fails or hangs affects only its own requests.
 
-    ``thread`` is the row of the board. The step that runs at present is visible to other threads and processes.
+    ``thread``: the row on the board. Other threads and processes can see the step that runs at present.
     """
 
     invocations: list[Invocation]
@@ -50,7 +50,7 @@ class Batch:
     delivered: float = field(default_factory=time.monotonic)
 
     def attempt(self, step: Callable[[Invocation], None], invocation: Invocation) -> None:
-        """Run one step of a request, unless an earlier one failed. The error is kept in the request."""
+        """Run one step of a request, unless an earlier step has failed. Keep the error in the request."""
         if invocation.error is None and not self._is_handed_over(invocation):
             self._begin((invocation,))
             try:
@@ -63,7 +63,7 @@ class Batch:
                 self._end()
 
     def attempt_together(self, step: Callable[[Sequence[Invocation]], None], group: Sequence[Invocation]) -> bool:
-        """Run one step of several requests; return False, with no error kept, if it failed."""
+        """Run one step of several requests. If it fails, keep no error and return False."""
         group = [invocation for invocation in group if not self._is_handed_over(invocation)]
         if not group:
             return True
@@ -77,11 +77,11 @@ class Batch:
         return True
 
     def busy_seconds(self, now: float) -> float:
-        """Return the seconds that the present step has been running."""
+        """Return for how many seconds the present step has been running."""
         return now - self.started if self.current else 0.0
 
     def hand_over(self) -> list[Invocation]:
-        """Keep only the requests of the present step; return the unfinished others, for another thread."""
+        """Keep only the requests of the present step. Return the other unfinished ones for another thread."""
         self.kept = self.current
         numbers = {invocation.number for invocation in self.kept}
         return [each for each in self.invocations if not each.is_finished and each.number not in numbers]

@@ -1,4 +1,4 @@
-"""The handlers of a model package (``code/inference.py``), called as the TensorFlow Serving container does."""
+"""The handlers of a model package (``code/inference.py``), called as in the TensorFlow Serving container."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Answer: TypeAlias = tuple[str | bytes, str]  # body and content type
 
 
 class Context(NamedTuple):
-    """A handler's view of its request: the container's fields."""
+    """A handler's view of its request, with the container's fields."""
 
     model_name: str
     model_version: str | None
@@ -39,7 +39,7 @@ class Context(NamedTuple):
 
 
 class PreparedRequest(NamedTuple):
-    """The request of a response: the part of ``requests.PreparedRequest`` that a handler can use."""
+    """The request that belongs to a response: the part of ``requests.PreparedRequest`` that a handler can use."""
 
     body: str | bytes
 
@@ -72,7 +72,7 @@ class Response:
         return self._document
 
     def raise_for_status(self) -> None:
-        """Never raise: an unanswerable request ends before the output handler, as in the container."""
+        """Never raise: a request without a response ends before the output handler, as in the container."""
 
 
 Handler: TypeAlias = Callable[[io.BytesIO, Context], Answer]
@@ -80,7 +80,7 @@ Handler: TypeAlias = Callable[[io.BytesIO, Context], Answer]
 
 @dataclass(frozen=True)
 class Handlers:
-    """``whole`` answers a request alone; otherwise the request passes ``before``, the model and ``after``."""
+    """``whole`` answers a request alone. Otherwise the request passes ``before``, the model and ``after``."""
 
     before: Callable[[io.BytesIO, Context], str | bytes]
     after: Callable[[Response, Context], Answer]
@@ -104,7 +104,7 @@ DEFAULT = Handlers(pass_json, pass_answer)
 
 
 def import_inference(package: Path) -> ModuleType | None:
-    """Return the package's ``code/inference.py`` as a module, None if there is none; raise ModelError."""
+    """Return the package's ``code/inference.py`` as a module; None if there is none. Raise ModelError."""
     script = package / "code" / "inference.py"
     if not script.is_file():
         return None
@@ -119,7 +119,7 @@ def import_inference(package: Path) -> ModuleType | None:
 
 
 def load(package: Path) -> Handlers:
-    """Return the handlers in the package's code folder, or the default ones; raise ModelError."""
+    """Return the handlers in the package's code folder, or the default ones. Raise ModelError."""
     module = import_inference(package)
     if module is None:
         return DEFAULT

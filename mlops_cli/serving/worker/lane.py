@@ -27,15 +27,15 @@ WAIT_SECONDS = 0.05
 
 
 class Engine(Protocol):
-    """The answering side: a loaded model with its handlers.
+    """Computes the responses: a loaded model with its handlers.
 
-    ``patience`` is the multiple of the usual time that the others wait for a request before another thread goes on.
+    ``patience``: the multiple of the usual time for which other requests wait for one, before another thread continues.
     """
 
     patience: int
 
     def run(self, batch: Batch) -> None:
-        """Set the answer or the error of each request, in steps that the batch attempts."""
+        """Set the response or the error of each request, in steps that the batch attempts."""
 
 
 class Inbox:
@@ -58,8 +58,8 @@ class Inbox:
     def gather(self, expected: int, takes_large: Callable[[], bool]) -> list[Invocation]:
         """Return the next requests of a batch; none at the end of the socket.
 
-        A batch starts at once if no more requests are expected: a lone client never waits. Otherwise it starts after
-        ``batch_seconds`` at the latest.
+        A batch starts at once if no more requests are expected, so a single client never waits. Otherwise it starts
+        after at most ``batch_seconds``.
         """
         with self._lock:
             while not self._is_closed:
@@ -90,7 +90,7 @@ class Inbox:
             self._receive(seconds)
 
     def _pick(self, count: int, large_allowed: bool) -> list[Invocation]:
-        """Remove and return the oldest requests that may share a batch, or one that runs alone."""
+        """Remove and return the oldest requests that can share a batch, or one that runs alone."""
         batch: list[Invocation] = []
         for invocation in list(self._waiting.values()):
             if len(batch) >= count:
@@ -103,7 +103,7 @@ class Inbox:
         return batch
 
     def _receive(self, seconds: float | None) -> None:
-        """Read the arrived requests; wait for one, without end if ``seconds`` is None."""
+        """Read the requests that have arrived. Wait for one; without a limit if ``seconds`` is None."""
         if not self._poll.poll(None if seconds is None else max(0, seconds * 1000)):
             return
         data = self._channel.recv(RECEIVED_BYTES)
@@ -120,7 +120,7 @@ def _is_alone(invocation: Invocation) -> bool:
 
 
 class Lane:
-    """A fixed number of threads that answer requests. A thread that hangs is replaced: it keeps its own requests."""
+    """A fixed number of threads that answer requests. A thread that hangs is replaced, and keeps its own requests."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Lane:
         threads: int,
         rows: list[int],
     ) -> None:
-        """``rows`` are the free rows of the board; the lanes of a worker share them."""
+        """``rows``: the free rows of the board, which the lanes of a worker share."""
         self._channel = channel
         self._engine = engine
         self._board = board
@@ -146,7 +146,7 @@ class Lane:
             self._start_thread([])
 
     def look(self) -> None:
-        """Replace each thread with a present step that takes too long."""
+        """Replace each thread whose present step takes too long."""
         now = time.monotonic()
         running = list(self._batches.items())
         hanging = sum(batch.kept is not None for _, batch in running)
@@ -188,7 +188,7 @@ class Lane:
         return large < self._threads
 
     def _deliver(self, batch: Batch) -> None:
-        """Send the answers of the finished requests that are this thread's own."""
+        """Send the responses of the finished requests that belong to this thread."""
         with self._send_lock:
             frames = []
             for invocation in batch.invocations:

@@ -20,20 +20,20 @@ log = logging.getLogger("mlops.server")
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """``predictions`` answers the calls of a ``handler`` that sends requests to the model over HTTP."""
+    """``predictions`` answers a ``handler`` that sends requests to the model over HTTP."""
 
     requests: Engine
     version: str
     predictions: Engine | None = None
 
     def warm_up(self, examples: str, board: ProgressBoard) -> None:
-        """Send the use case's examples: a model's first call is slow. A failure is no reason not to serve the model."""
+        """Send the use case's examples, because a model's first call is slow. Serve the model even if this fails."""
         error = self.error_of(examples, board)
         if error is not None:
             log.warning("the model does not answer the examples of usecase.toml: %s", error)
 
     def error_of(self, examples: str, board: ProgressBoard) -> BaseException | None:
-        """Return the error of a request with the examples. None also without examples, or for a ``handler``."""
+        """Return the error of a request with the examples; None without an error, examples, or for a ``handler``."""
         if not examples or self.predictions is not None:
             return None
         context = Context(
@@ -55,7 +55,7 @@ class LoadedModel:
 
 
 def load_model(package: Path, framework_name: str, limits: Limits) -> LoadedModel:
-    """Load the package; raise ModelError, TensorFlowError or the package's own exception."""
+    """Load the package. Raise ModelError, TensorFlowError or the package's own exception."""
     framework = framework_named(framework_name)
     if framework.uses_handlers:
         from mlops_cli.serving.runtime.script_model import ScriptModel

@@ -1,4 +1,4 @@
-"""The way of requests through the handlers and the model, alone or in a batch."""
+"""Pass requests through the handlers and the model, alone or in a batch."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Predictor:
         invocation.state = State(sent, parse(sent, self._model.signature))
 
     def _group(self, invocation: Invocation) -> object:
-        """Return the group of a request: equal groups share calls; a request with inseparable rows is alone."""
+        """Return the group of a request. Requests of one group share calls; one with inseparable rows runs alone."""
         prediction: Prediction = invocation.state.prediction
         if prediction.rows is None or not self._model.signature.is_batched:
             return invocation.number
@@ -103,7 +103,7 @@ class Predictor:
             state.outputs = {name: array[end - count : end] for name, array in outputs.items()}
 
     def _call(self, inputs: dict[str, Array], rows: int | None) -> dict[str, Array]:
-        """Return the model's outputs; many rows are run in pieces, so that memory stays bounded."""
+        """Return the model's outputs. Many rows are run in parts, so that memory stays limited."""
         size = self._limits.batch_rows
         if rows is None or rows <= size or not self._model.signature.is_batched:
             return self._model.run(inputs)

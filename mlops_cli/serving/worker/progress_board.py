@@ -1,4 +1,4 @@
-"""Shared memory with a worker's note of the requests in work: the front can read it after a crash."""
+"""Shared memory in which a worker notes the requests in work. The front can read it after a crash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROW = (MAX_TOGETHER + 1) * WORD.size
 
 
 class ProgressBoard:
-    """A counter that a living worker increments, and one row for each thread: a count, and so many requests."""
+    """A counter that a living worker increments, and one row for each thread: a count, and this many requests."""
 
     def __init__(self, descriptor: int) -> None:
         self._memory = mmap.mmap(descriptor, WORD.size + MAX_THREADS * ROW)
@@ -29,7 +29,7 @@ class ProgressBoard:
         WORD.pack_into(self._memory, 0, self.beats + 1)
 
     def begin(self, thread: int, numbers: Sequence[int]) -> None:
-        """Write that a thread computes these requests, from now on."""
+        """Note that a thread computes these requests from now on."""
         numbers = numbers[:MAX_TOGETHER]
         struct.pack_into(f"<{len(numbers) + 1}Q", self._memory, WORD.size + thread * ROW, len(numbers), *numbers)
 
@@ -49,7 +49,7 @@ class ProgressBoard:
 
 
 def open_board_file() -> int:
-    """Return the descriptor of a new file for a board, without a name."""
+    """Return the descriptor of a new file without a name, for a board."""
     with tempfile.TemporaryFile() as stream:
         os.truncate(stream.fileno(), WORD.size + MAX_THREADS * ROW)
         return os.dup(stream.fileno())

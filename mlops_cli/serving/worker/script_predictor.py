@@ -1,4 +1,4 @@
-"""The way of a request through the functions of a script model: one request at a time, as a container's worker does."""
+"""Pass requests through the functions of a script model, one at a time, as a container's worker does."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``python -m mlops_cli.serving.worker.trial``: load a model package as the server does, and answer the examples.
 
-Ends with 0 if the package can be served, else with 1 and the reason as its last line. A package whose ``handler``
-calls the model over HTTP is only loaded: it answers only inside a server.
+Exit with 0 if the package can be served, or with 1 and the reason as the last line. A package whose ``handler`` calls
+the model over HTTP is only loaded, because it answers only inside a server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
 def _reason(error: BaseException, folder: str) -> str:
     """Return the cause in words, with its place in the package, which is unpacked in ``folder``.
 
-    The container's own error answer says less than what it was made from.
+    The original exception says more than the container's error response.
     """
     if isinstance(error, falcon.HTTPError):
         cause = error.__cause__

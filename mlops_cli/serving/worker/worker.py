@@ -1,7 +1,7 @@
-"""One worker process: loads one model package and computes the requests that the front sends.
+"""One worker process: it loads one model package and computes the requests that the front sends.
 
 It runs as ``python -m mlops_cli.serving.worker.worker JSON`` and reports ``ready``, or ``failed`` with the reason, on
-the socket of its requests. It ends with the supervisor, however that ends.
+the socket of its requests. It ends with the supervisor, however the supervisor ends.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def _serve(task: Task, channel: socket.socket, board: ProgressBoard, model: LoadedModel) -> NoReturn:
-    """Start the threads, report ready, then look after the threads."""
+    """Start the threads, report ready, then watch the threads."""
     limits, rows = task.deployment.limits, free_rows()
     has_handler = model.predictions is not None
     read = _reader(task, task.private_uri if has_handler else task.public_uri)
@@ -112,7 +112,7 @@ def _serve(task: Task, channel: socket.socket, board: ProgressBoard, model: Load
 
 
 def _reader(task: Task, rest_uri: str) -> Callable[[Frame], Invocation]:
-    """Return the function that makes a request of its frame (see http_api.py)."""
+    """Return the function that makes a request from its frame (see http/routes.py)."""
     seconds = task.deployment.limits.request_seconds
 
     def read(frame: Frame) -> Invocation:
@@ -145,7 +145,7 @@ def _one_line(text: str) -> str:
 
 
 def _die_with_supervisor() -> None:
-    """Have Linux kill this process with its parent: a handler that holds Python's lock stops every thread here."""
+    """Let Linux kill this process with its parent: a handler that holds Python's lock stops every thread here."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -50,7 +50,7 @@ class S3RunStore:
         return _with_gate_of(recorded, decided) if recorded and not is_verified else decided
 
     def named(self, run_id: str, version: str) -> Run | None:
-        """Return a run as its own steps have recorded it: the version that its last step has named, and decisions."""
+        """Return a run as its own steps have recorded it, in the version named by its last step, with the decisions."""
         recorded = self._load(STEPS, run_id, version) if version else None
         decided = self._load(DECISIONS, run_id)
         if decided is None:

@@ -91,7 +91,7 @@ def rehearse(
 
 
 def _show_kept(console: Console, aws: SimulatedAws, copy: Project, variables: Mapping[str, str]) -> None:
-    """Print the lines that point mlops, the AWS CLI and boto3 at the simulated AWS, and the one that ends it."""
+    """Print the variables that point mlops, the AWS CLI and boto3 at the simulated AWS, and the command to end it."""
     values = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     console.say("\nThe simulated AWS keeps running. These lines let a shell use it, with mlops, aws and boto3:")
     console.say(f"unset {' '.join(UNSET)}; export {values}")

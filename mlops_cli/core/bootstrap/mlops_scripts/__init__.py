@@ -1,6 +1,7 @@
 """Functions that all scripts need: `import mlops_scripts` in training/, on one machine and in the containers on AWS.
 
-It needs nothing but Python. `mlops` puts it on the path of every script and gate, and sends it with the code of a job.
+The package needs only Python. `mlops` adds it to the path of every script and gate, and sends it with the code of a
+job.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from mlops_scripts.values import check_lengths, shown
 def class_metrics(truth: Iterable[Any], predicted: Iterable[Any], classes: Iterable[Any] = ()) -> dict[str, Any]:
     """Return the keywords of ``write_metrics``: ``rows`` by class and ``macro``, and ``confusion`` for the report.
 
-    ``classes``: their order; by default sorted. ``macro`` has the mean of the classes and the accuracy over all rows.
+    ``classes``: their order; by default sorted. ``macro`` has the mean over the classes, and the accuracy over all
+    rows.
     """
     expected, guesses = [str(value) for value in truth], [str(value) for value in predicted]
     check_lengths("class_metrics", truth=expected, predicted=guesses)
@@ -37,7 +38,7 @@ def class_metrics(truth: Iterable[Any], predicted: Iterable[Any], classes: Itera
 
 
 def classes(truth: Sequence[Any], probabilities: Mapping[str, Iterable[Any]]) -> dict[str, dict[str, Any]]:
-    """Return the ``columns`` of ``write_predictions(..., one_of=True)`` from each class's probabilities, row by row."""
+    """Return ``columns`` for ``write_predictions(..., one_of=True)`` from the probabilities of each class by row."""
     if not isinstance(probabilities, Mapping):
         raise ValueError(
             f"classes: probabilities is {shown(probabilities)}, expected each class's probabilities by its name, "
@@ -50,5 +51,5 @@ def classes(truth: Sequence[Any], probabilities: Mapping[str, Iterable[Any]]) ->
 
 
 def _mean(values: Sequence[float | int | None]) -> float | None:
-    """Return the mean; a class without a value counts as 0, as scikit-learn has it."""
+    """Return the mean. A class without a value counts as 0, as in scikit-learn."""
     return sum(value or 0.0 for value in values) / len(values) if values else None

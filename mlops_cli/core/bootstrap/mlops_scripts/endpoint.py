@@ -1,4 +1,4 @@
-"""Requests of the endpoint's gate to the endpoint."""
+"""Requests of a gate to the endpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 def predict(*instances: Any) -> list[Any]:
     """Return the endpoint's predictions.
 
-    Raise AssertionError if another model than the approved one answers, urllib.error.HTTPError if it refuses.
+    Raise AssertionError if the model that answers is not the approved one, and urllib.error.HTTPError if the endpoint
+    refuses the request.
     """
     request = urllib.request.Request(
         os.environ["MLOPS_ENDPOINT_URL"],

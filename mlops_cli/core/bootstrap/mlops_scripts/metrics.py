@@ -11,7 +11,7 @@ Row = dict[str, "float | int | None"]
 
 
 def label_metrics(truth: Iterable[Any], probability: Iterable[Any], threshold: float = 0.5) -> Row:
-    """Return accuracy, precision, recall, f1 and roc_auc of a label; None for what the rows do not determine."""
+    """Return accuracy, precision, recall, f1 and roc_auc of a label; None for a metric that is undefined here."""
     true = labels_of("label_metrics", "truth", truth)
     chances = numbers_of("label_metrics", "probability", probability)
     check_lengths("label_metrics", truth=true, probability=chances)
@@ -25,7 +25,7 @@ def label_metrics(truth: Iterable[Any], probability: Iterable[Any], threshold: f
 
 
 def number_metrics(truth: Iterable[Any], predicted: Iterable[Any]) -> Row:
-    """Return rmse, mae, mape (a share; only without a true zero) and r2 of predicted numbers."""
+    """Return rmse, mae, mape (a share; only if no true value is zero) and r2 of predicted numbers."""
     expected = numbers_of("number_metrics", "truth", truth)
     values = numbers_of("number_metrics", "predicted", predicted)
     check_lengths("number_metrics", truth=expected, predicted=values)
@@ -45,7 +45,7 @@ def number_metrics(truth: Iterable[Any], predicted: Iterable[Any]) -> Row:
 
 
 def precision_and_recall(true: Sequence[bool], predicted: Sequence[bool]) -> Row:
-    """Return precision, recall and f1; f1 is 0 for a class that no row is predicted as."""
+    """Return precision, recall and f1. f1 is 0 for a class that is predicted for no row."""
     hits = sum(a and b for a, b in zip(true, predicted, strict=True))
     return {
         "precision": _share(hits, sum(predicted)),
@@ -55,7 +55,7 @@ def precision_and_recall(true: Sequence[bool], predicted: Sequence[bool]) -> Row
 
 
 def roc_auc(truth: Sequence[int], scores: Sequence[float]) -> float | None:
-    """Return the chance that a positive row has a higher score than a negative one; a tie counts half."""
+    """Return the probability that a positive row has a higher score than a negative one. A tie counts half."""
     order = sorted(range(len(scores)), key=lambda position: scores[position])
     positives = sum(truth)
     negatives = len(truth) - positives

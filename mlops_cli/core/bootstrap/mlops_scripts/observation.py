@@ -1,15 +1,16 @@
-"""Request statistics of the endpoint: features of a sample of requests, counted in bins. No request is kept.
+"""Request statistics of the endpoint: features of a sample of requests, counted in bins. No request is stored.
 
-This module does not depend on texts, nor on anything but Python itself: it is copied into the model package beside
-inference.py and works the same in AWS's serving container and on the local server. A use case defines its features:
+This module does not depend on texts and needs only Python. It is copied into the model package beside inference.py, and
+works the same in AWS's serving container and on the local server. A use case defines its features:
 
     train.py       write_reference([code_folder, output_folder], {"words": [12, 7, ...], ...}) on rows outside of the
                    training split: observed.json has the bins, and the counts of these rows
     inference.py   OBSERVER = Observer(folder, measure), and OBSERVER.offer(response, context) in output_handler;
                    measure(instances, predictions) returns the same names: {"words": [9], ...}
 
-MLOPS_SAMPLE in the environment is the measured share of requests; without it nothing is measured. The counts go to the
-logger `mlops.observed` every few seconds: the local server handles it, elsewhere they are lines on stdout.
+The environment variable MLOPS_SAMPLE is the share of requests that is measured; without it nothing is measured. The
+counts go to the logger `mlops.observed` every few seconds. The local server handles them; elsewhere they are lines on
+stdout.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Request(Protocol):
 
 
 class Response(Protocol):
-    """The used part of `requests.Response`."""
+    """The part of `requests.Response` that is used here."""
 
     @property
     def content(self) -> bytes: ...
@@ -67,7 +68,7 @@ class Context(Protocol):
 
 
 class Observer:
-    """Measures a share of the requests in a thread of its own: a request costs one random number, and a queue's put."""
+    """Measures a share of the requests in its own thread. A request costs one random number and one queue entry."""
 
     def __init__(self, folder: Path, measure: Measure) -> None:
         file = folder / FILE
@@ -91,7 +92,7 @@ class Observer:
         self._put(response.request.body, response.content)
 
     def offer_rows(self, instances: Sequence[Any], predictions: Sequence[Any]) -> None:
-        """Put a request into the queue if it is in the sample: for handlers that see no response, as predict_fn."""
+        """Put a request into the queue if it is in the sample: for handlers without a response, such as predict_fn."""
         if random.random() < self._share:
             request_body = json.dumps({"instances": list(instances)})
             self._put(request_body, json.dumps({"predictions": list(predictions)}).encode())
@@ -108,7 +109,7 @@ class Observer:
                 atexit.register(self.close)
 
     def close(self) -> None:
-        """Measure the queued requests, and log the counts."""
+        """Measure the queued requests and log the counts."""
         while (item := self._next(0.0)) is not None:
             self._count(*item)
         self._tally.tell()
@@ -123,14 +124,14 @@ class Observer:
             self._tally.tell()
 
     def _next(self, until: float) -> Pair | None:
-        """Return the next request; None after the time ``until``."""
+        """Return the next request; None at the time ``until``."""
         try:
             return self._queue.get(timeout=max(0.001, until - time.monotonic()))
         except queue.Empty:
             return None
 
     def _count(self, request_body: str | bytes, answered: bytes) -> None:
-        """Measure a request; an error must neither end the thread nor log the request's text."""
+        """Measure a request. An error must neither end the thread nor log the request's text."""
         with self._lock:
             self._waiting -= len(request_body) + len(answered)
         try:
@@ -143,7 +144,7 @@ class Observer:
 
 
 class Tally:
-    """Counts since the last log line; ``cuts`` are each feature's bounds between its bins."""
+    """Counts since the last log line. ``cuts``: for each feature, the bounds between its bins."""
 
     def __init__(self, cuts: Mapping[str, Sequence[float]]) -> None:
         self._lock = threading.Lock()  # between the thread and the process' exit handler
@@ -156,7 +157,7 @@ class Tally:
         self._sums = dict.fromkeys(self._cuts, 0.0)
 
     def add(self, rows: int, measured: Measurements) -> None:
-        """Add one request. The squares estimate the dependence of its rows: they come from one client."""
+        """Add one request. The squares estimate how dependent its rows are, because they come from one client."""
         values = {name: numbers(measured[name]) for name in self._cuts}
         with self._lock:
             self._requests += 1
@@ -192,7 +193,7 @@ def write_reference(folders: Iterable[Path], measured: Measurements, weights: Se
 
 
 def _reference(values: Sequence[Any], weights: Sequence[float] | None) -> dict[str, Any]:
-    """Return a feature's reference; ``counts`` are scaled to the effective sample size (Kish)."""
+    """Return a feature's reference. ``counts`` are scaled to the effective sample size (Kish)."""
     pairs = sorted(
         (float(value), float(weight))
         for value, weight in zip(values, weights if weights is not None else [1.0] * len(values), strict=True)
@@ -209,7 +210,7 @@ def _reference(values: Sequence[Any], weights: Sequence[float] | None) -> dict[s
 
 
 def _cuts(pairs: list[tuple[float, float]], total: float, bins: int) -> list[float]:
-    """Return bounds of equally full bins, as far as possible; a value that fills several bins gets its own bin."""
+    """Return bounds of bins that are equally full, if possible. A value that fills several bins gets its own bin."""
     bounds: list[float] = []
     passed = 0.0
     for value, weight in pairs:

@@ -1,4 +1,4 @@
-"""The files of a training beside the model: metrics.json, predictions.json, instances.json, plots of its own."""
+"""The files that a training writes beside the model: metrics.json, predictions.json, instances.json, its own plots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEAR = 0.7
 
 
 def write_metrics(rows: Mapping[str, Mapping[str, Any]], split: str = "test", **more: Any) -> None:
-    """Write metrics.json: ``rows`` of numbers by label, class, group or target; ``macro`` is the row of their mean.
+    """Write metrics.json. ``rows``: numbers by label, class, group or target; ``macro``: the row of their mean.
 
     ``more``: ``confusion`` and ``history`` (a list of {"epoch": 1, "loss": 0.4, ...}), which the report draws.
     """
@@ -40,7 +40,7 @@ def write_metrics(rows: Mapping[str, Mapping[str, Any]], split: str = "test", **
 
 
 def labels(truth: Iterable[Any], probability: Iterable[Any], threshold: float | None = None) -> dict[str, Any]:
-    """Return a column of ``write_predictions``: of each row the truth, 0 or 1, and the predicted probability."""
+    """Return a column for ``write_predictions``: the truth of each row, 0 or 1, and the predicted probability."""
     chances = [float(f"{chance:.6g}") for chance in numbers_of("labels", "probability", probability)]
     true = labels_of("labels", "truth", truth)
     check_lengths("labels", truth=true, probability=chances)
@@ -48,7 +48,7 @@ def labels(truth: Iterable[Any], probability: Iterable[Any], threshold: float | 
 
 
 def numbers(truth: Iterable[Any], predicted: Iterable[Any]) -> dict[str, Any]:
-    """Return a column of ``write_predictions``: of each row the true number and the predicted one."""
+    """Return a column for ``write_predictions``: the true number of each row, and the predicted one."""
     true, values = numbers_of("numbers", "truth", truth), numbers_of("numbers", "predicted", predicted)
     check_lengths("numbers", truth=true, predicted=values)
     return {"kind": "number", "truth": true, "predicted": values}
@@ -63,11 +63,12 @@ def write_predictions(
     row_metrics: Mapping[str, RowMetric] | None = None,
     table_metrics: Mapping[str, TableMetric] | None = None,
 ) -> None:
-    """Write the predictions on the rows of ``split``, so that the report shows curves and `mlops` compares models.
+    """Write the predictions on the rows of ``split``: the report draws curves from them, `mlops` compares models.
 
-    ``instances``: each row as the endpoint takes it, which also names the row. ``trained_on``: the training rows in the
-    same form; a comparison leaves them out. ``one_of``: of the labels, exactly one is true, the class. ``row_metrics``:
-    metrics of your own by name, each as ``row_metric`` takes it; ``table_metrics``: as ``table_metric`` does.
+    ``instances``: each row as the endpoint gets it; a row is identified by this. ``trained_on``: the training rows in
+    the same form, which a comparison leaves out. ``one_of``: exactly one of the labels, the class, is true.
+    ``row_metrics``: your own metrics by name, each as ``row_metric`` takes it; ``table_metrics``: as ``table_metric``
+    takes it.
     """
     for title, functions in {"row_metrics": row_metrics, "table_metrics": table_metrics}.items():
         _check_names(title, functions if isinstance(functions, Mapping) else {})
@@ -94,7 +95,7 @@ def write_predictions(
 
 
 def _check_names(title: str, functions: Mapping[str, Any]) -> None:
-    """Raise ValueError for a metric that metrics.json has under a similar name: it would not be compared."""
+    """Raise ValueError for a metric that has a similar name in metrics.json: it would not be compared."""
     path = _output() / "metrics.json"
     splits = json.loads(path.read_text(encoding="utf-8"))["metrics"] if path.is_file() else {}
     known = {metric for rows in splits.values() for row in rows.values() for metric in row}
@@ -105,7 +106,7 @@ def _check_names(title: str, functions: Mapping[str, Any]) -> None:
 
 
 def add_files(*paths: str | Path) -> None:
-    """Copy plots and other files into the output: the report shows images, MLflow keeps all of them."""
+    """Copy plots and other files into the output. The report shows images; MLflow keeps all files."""
     folder = _output() / FILES
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
@@ -117,7 +118,7 @@ def _chosen(column: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
 
 
 def _digest(instance: Any) -> bytes:
-    """Return a row's name: of a text its own hash, of anything else that of its JSON."""
+    """Return a row's name: the hash of a text, or of the JSON of anything else."""
     text = instance if isinstance(instance, str) else json.dumps(instance, sort_keys=True, separators=(",", ":"))
     return blake2b(text.encode(), digest_size=8).digest()
 
@@ -140,7 +141,7 @@ def _write_json(name: str, content: Any, indent: int | None = None) -> None:
 
 
 def _not_finite(value: Any, key: str) -> Iterator[str]:
-    """Yield the keys of numbers that JSON does not have."""
+    """Yield the keys of numbers that JSON cannot represent."""
     if hasattr(value, "item") and not getattr(value, "shape", None):
         value = value.item()
     if isinstance(value, Mapping):
@@ -154,5 +155,5 @@ def _not_finite(value: Any, key: str) -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a number of numpy or pandas as one of Python."""
+    """Return a number of numpy or pandas as a Python number."""
     return value.item() if hasattr(value, "item") else str(value)

@@ -1,4 +1,4 @@
-"""The files of a model package: code/ with the handlers, and a scikit-learn model that is equal byte for byte."""
+"""The files of a model package: code/ with the handlers, and a scikit-learn model that is the same byte for byte."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LIBRARY = Path(__file__).parent
 
 
 def pack_code(*names: str) -> Path:
-    """Copy inference.py, requirements.txt and the named files or folders into the model's code/; return that.
+    """Copy inference.py, requirements.txt and the named files or folders into the model's code/. Return that folder.
 
-    A name is looked for beside the script, then on Python's path. This package goes with them if a file imports it.
+    A name is looked for beside the script, then on Python's path. mlops_scripts is copied, too, if a file imports it.
     """
     source, folder = Path(sys.argv[0]).resolve().parent, Path(os.environ["SM_MODEL_DIR"], "code")
     folder.mkdir(parents=True, exist_ok=True)
@@ -35,9 +35,9 @@ def pack_code(*names: str) -> Path:
 
 
 def save_skops(model: Any, name: str = "model.skops") -> Path:
-    """Write a scikit-learn model to SM_MODEL_DIR as data, not as a pickle; equal models give equal files.
+    """Write a scikit-learn model to SM_MODEL_DIR as data, not as a pickle. Equal models give equal files.
 
-    skops notes times and memory addresses, which differ in every process; they are left out.
+    skops records times and memory addresses, which differ between processes; this function removes them.
     """
     import skops.io
 

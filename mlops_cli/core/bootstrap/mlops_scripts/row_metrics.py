@@ -24,7 +24,8 @@ BUILT_IN = (
 def row_metric(function: RowMetric, columns: Columns) -> float:
     """Return the mean of the function over all rows, for `metrics.json`.
 
-    The function gets the truth and the prediction of a row: numbers, or with several columns their numbers by name.
+    The function gets the truth and the prediction of a row: two numbers; with several columns, two mappings of numbers
+    by name.
     """
     values = row_values(getattr(function, "__name__", "the metric"), function, columns)
     if not values:
@@ -33,7 +34,7 @@ def row_metric(function: RowMetric, columns: Columns) -> float:
 
 
 def described(functions: Mapping[str, RowMetric], columns: Columns) -> dict[str, Any]:
-    """Return each metric's values, and the digest of its function, for `predictions.json`."""
+    """Return the values of each metric and the digest of its function, for `predictions.json`."""
     check_names("row_metrics", functions)
     digests = {name: function_digest(name, function) for name, function in functions.items()}
     return {
@@ -43,7 +44,7 @@ def described(functions: Mapping[str, RowMetric], columns: Columns) -> dict[str,
 
 
 def check_names(title: str, functions: Mapping[str, Any]) -> None:
-    """Raise ValueError unless these are functions by names that `mlops` itself has no metric of."""
+    """Raise ValueError unless all values are functions, and no name is that of a metric of `mlops` itself."""
     if not isinstance(functions, Mapping):
         raise ValueError(f'{title} is {shown(functions)}, expected functions by name: {{"cost": cost}}')
     for name in functions:
@@ -52,7 +53,7 @@ def check_names(title: str, functions: Mapping[str, Any]) -> None:
 
 
 def row_values(name: str, function: RowMetric, columns: Columns) -> list[float]:
-    """Return the function's values. Raise ValueError, with the function and the row, for one that is no number."""
+    """Return the function's values. Raise ValueError, with the function and the row, for a value that is no number."""
     return [_value(name, function, pair, row) for row, pair in enumerate(_pairs(columns))]
 
 
@@ -62,9 +63,9 @@ def _value(name: str, function: RowMetric, pair: tuple[Any, Any], row: int) -> f
 
 
 def checked_value(name: str, function: Callable[..., Any], call: Callable[[], Any], where: str, rows: str) -> float:
-    """Return the number that a call of the function gives.
+    """Return the number that a call of the function returns.
 
-    Raise ValueError, with the function and where it was called, for an error of the function and for anything else.
+    Raise ValueError, with the function and the place of the call, if the function raises or returns anything else.
     """
     title = f"the metric {name}, {location(function)},"
     try:
@@ -78,7 +79,7 @@ def checked_value(name: str, function: Callable[..., Any], call: Callable[[], An
 
 
 def as_number(value: Any) -> float:
-    """Return a number of any kind as a float; nan for anything else."""
+    """Return a number of any type as a float; nan for anything else."""
     try:
         is_number = not isinstance(value, (str, bytes)) and not getattr(value, "shape", None)
         return float(value) if is_number else math.nan
@@ -87,7 +88,7 @@ def as_number(value: Any) -> float:
 
 
 def location(function: Callable[..., Any]) -> str:
-    """Return the function with its file and line."""
+    """Return the function's name, file and line."""
     code = getattr(function, "__code__", None)
     if code is None:
         return f"{shown(function)}"
@@ -112,9 +113,10 @@ def _pairs(columns: Columns) -> list[tuple[Any, Any]]:
 
 
 def function_digest(name: str, function: Callable[..., Any]) -> str:
-    """Return the digest of a function's text: values of another text are not compared. What it calls is not in it.
+    """Return the digest of a function's source: values of different sources are not compared.
 
-    Raise ValueError for a callable without a text of its own, such as a `functools.partial`.
+    The digest does not cover the functions that it calls. Raise ValueError for a callable without source, such as a
+    `functools.partial`.
     """
     try:
         return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()

@@ -17,15 +17,16 @@ RESAMPLES, SEED = 200, 42
 def table_metric(function: TableMetric, columns: Columns) -> float:
     """Return the function's value over all rows, for `metrics.json`.
 
-    The function gets the list of all truths and the list of all predictions, with several columns their lists by name.
+    The function gets the list of all truths and the list of all predictions; with several columns, two mappings of
+    lists by name.
     """
     return _value(getattr(function, "__name__", "the metric"), function, columns, range(_rows(columns)))
 
 
 def described(functions: Mapping[str, TableMetric], columns: Columns) -> dict[str, Any]:
-    """Return each metric's value, those in resamples of the rows, and its function's digest, for `predictions.json`.
+    """Return each metric's value, its values in resamples of the rows, and its function's digest.
 
-    Models with the same rows have the same resamples, so that the difference of two models has a confidence interval.
+    Two models with the same rows have the same resamples, so the difference of two models has a confidence interval.
     """
     check_names("table_metrics", functions)
     return {name: _described(name, function, columns) for name, function in functions.items()}
@@ -43,9 +44,9 @@ def _described(name: str, function: TableMetric, columns: Columns) -> dict[str, 
 
 
 def _defined_value(function: TableMetric, columns: Columns, rows: Sequence[int]) -> float | None:
-    """Return the value in a resample; None where it is not defined, such as a precision without a positive row.
+    """Return the value in a resample; None where it is undefined, such as a precision without a positive row.
 
-    There the function may raise anything, such as IndexError: for all rows it has given a number.
+    In a resample the function may raise anything, such as IndexError, because it has returned a number for all rows.
     """
     try:
         value = as_number(_call(function, columns, rows))
@@ -60,7 +61,7 @@ def _value(name: str, function: TableMetric, columns: Columns, rows: Sequence[in
 
 
 def _call(function: TableMetric, columns: Columns, rows: Sequence[int]) -> Any:
-    """Call the function with new lists: it may sort them."""
+    """Call the function with new lists, because it may sort them."""
     truth, predicted = (
         {title: [column[key][row] for row in rows] for title, column in columns.items()}
         for key in ("truth", "predicted")

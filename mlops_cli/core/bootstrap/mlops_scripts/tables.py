@@ -29,7 +29,7 @@ def split_csv(test: float = 0.2, seed: int = 42) -> None:
 
 
 def read_rows(split: str, name: str = "data.csv") -> list[dict[str, str]]:
-    """Return the rows of a split, in a training or a gate, by the columns' names; every value is a text."""
+    """Return the rows of a split by column names, in a training or a gate. Every value is a text."""
     folder = _split_folder(split)
     if not (folder / name).is_file():
         raise FileNotFoundError(f"read_rows: preprocess.py wrote no {split}/{name}")
@@ -38,7 +38,7 @@ def read_rows(split: str, name: str = "data.csv") -> list[dict[str, str]]:
 
 
 def _split_folder(split: str) -> Path:
-    """Return the folder of a split, in a training or a gate. Raise ValueError, with the splits, for another name."""
+    """Return the folder of a split, in a training or a gate. Raise ValueError, with the splits, for an unknown name."""
     channel, folder = os.environ.get(f"SM_CHANNEL_{split.upper()}"), os.environ.get("MLOPS_DATA_DIR")
     if channel:
         return Path(channel)

@@ -39,7 +39,7 @@ def check_lengths(call: str, **lists: Sequence[Any]) -> None:
 
 
 def shown(value: Any) -> str:
-    """Return a value and its type, short."""
+    """Return a value and its type, shortened."""
     try:
         text = repr(value).replace("\n", " ")
     except ValueError:  # a whole number of thousands of digits

@@ -22,7 +22,7 @@ _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "mlops-cli"}
 
 
 class RedirectGuard:
-    """Keep redirects from reaching further into a network than the user's own address.
+    """Keep redirects from reaching a more private network than the user's own address.
 
     A public server must not make this machine call its own services, its neighbours or its cloud's metadata.
     """
@@ -33,7 +33,7 @@ class RedirectGuard:
         self._first: AddressScope = AddressScope.PUBLIC
 
     def follow(self) -> None:
-        """Make the first address reached the limit for redirects."""
+        """Make the first address the limit for redirects."""
         if self._limit is None:
             self._limit = self._first
 
@@ -43,7 +43,7 @@ class RedirectGuard:
                 self._check(str(address[0]))
 
     def check_peer(self, address: str) -> None:
-        """Check the connected address, because a name may resolve to another one the second time."""
+        """Check the address of the connection, because a name may resolve to another address the second time."""
         if self._limit is None:
             self._first = address_scope(address)
         else:
@@ -58,7 +58,7 @@ class RedirectGuard:
 
 
 class Client:
-    """Requests to one source, as a context manager; ``address`` is that of the last response."""
+    """Requests to one source, as a context manager. ``address``: the address of the last response."""
 
     def __init__(self, remote: Remote, connect: float | None = None, read: float | None = None) -> None:
         import urllib3
@@ -81,9 +81,9 @@ class Client:
         self._pool.clear()
 
     def request(self, method: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
-        """Return the response's head, with any status; the caller reads its body and closes it.
+        """Return the response's head, with any status. The caller reads its body and closes it.
 
-        Raise MlopsError if no server answers, or for a forbidden redirect.
+        Raise MlopsError if no server answers or a redirect is forbidden.
         """
         url, credentials = self._remote.url, dict(self._remote.headers)
         for _ in range(_MOST_REDIRECTS + 1):
@@ -113,7 +113,7 @@ class Client:
 
 
 def _guarded_pools(guard: RedirectGuard) -> dict[str, Any]:
-    """Return urllib3's pools; their connections call the guard before and after they are made."""
+    """Return urllib3's pools. Their connections call the guard before and after they are made."""
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 
     def guarded(pool: Any) -> Any:

@@ -18,7 +18,7 @@ _PLAIN = ("", "identity", "none", "binary", "aws-chunked", "utf-8", "utf8")
 
 
 def codings_of(header: str, name: str) -> list[str]:
-    """Return the codings of a Content-Encoding, in the order of their application.
+    """Return the codings of a Content-Encoding in the order in which they were applied.
 
     Raise MlopsError for an unsupported one.
     """
@@ -34,7 +34,7 @@ def codings_of(header: str, name: str) -> list[str]:
 
 
 def decode(path: Path, codings: list[str], name: str, target: Path) -> None:
-    """Decode ``path`` into ``target``. Raise MlopsError for damage and for a bomb."""
+    """Decode ``path`` into ``target``. Raise MlopsError if it is damaged or a decompression bomb."""
     size = path.stat().st_size
     with translate_archive_errors(name), path.open("rb") as raw, target.open("wb") as out:
         stream: BinaryIO = raw
@@ -47,7 +47,7 @@ def decode(path: Path, codings: list[str], name: str, target: Path) -> None:
 
 
 def _undone(stream: BinaryIO, coding: str) -> Inflated | None:
-    """Return None for a file that is not packed: some servers name a coding that they have already undone."""
+    """Return None for a file that is not compressed: some servers name a coding that they have already undone."""
     head = stream.peek(2)[:2]  # type: ignore[attr-defined]
     if coding in _GZIP:
         return Inflated(stream) if head == b"\x1f\x8b" else None

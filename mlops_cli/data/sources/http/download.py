@@ -1,4 +1,4 @@
-"""A download that may stop at any moment, and continues if the server's file is unchanged."""
+"""A download that may be interrupted at any time. It continues later if the server's file is unchanged."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Download:
         )
 
     def _attempt(self, client: Client) -> str:
-        """Return "" if the file is complete, else the reason for another attempt."""
+        """Return "" if the file is complete, otherwise the reason for another attempt."""
         from urllib3.exceptions import HTTPError
 
         partial = self._read_partial()
@@ -102,7 +102,7 @@ class Download:
         return self._write_first(response, answer)
 
     def _write_first(self, response: urllib3.BaseHTTPResponse, answer: Answer) -> str:
-        """Write a file from its first byte on; its metadata is never beside the bytes of another one."""
+        """Write a file from its first byte. Its metadata must never describe the bytes of another file."""
         codings_of(answer.encoding, self._remote.name)
         self._require_room(answer.length or 0, answer.length or 0)
         self._path.unlink(missing_ok=True)
@@ -143,7 +143,7 @@ class Download:
         self._report("download", done, total, "B")
 
     def _require_room(self, total: int, to_come: int) -> None:
-        """Raise MlopsError if the file exceeds the limit or the free space of the disk."""
+        """Raise MlopsError if the file exceeds the limit or the disk's free space."""
         if total > self._most:
             raise self._too_large(total)
         free = shutil.disk_usage(self._folder).free
@@ -177,9 +177,9 @@ class Download:
         return target
 
     def _resumed_at(self, partial: PartialDownload | None) -> int:
-        """Return the first byte to ask for, 0 for a new download.
+        """Return the first byte to request; 0 for a new download.
 
-        For a complete file the last byte is asked for: the answer tells if the server's file is unchanged.
+        For a complete file, request the last byte: the response shows if the server's file is unchanged.
         """
         size = self._size()
         if partial is None or not partial.validator or (partial.total is not None and size > partial.total):
@@ -211,7 +211,7 @@ class Download:
 
 
 def _continues(answer: Answer, partial: PartialDownload, start: int) -> bool:
-    """True if a partial response is of the version on disk: some servers ignore If-Range."""
+    """True if a partial response belongs to the version on disk: some servers ignore If-Range."""
     if answer.range_start != start or answer.range_end is None or not answer.is_named(partial.validator):
         return False
     if answer.encoding and answer.encoding != partial.encoding:
@@ -225,9 +225,9 @@ def _continues(answer: Answer, partial: PartialDownload, start: int) -> bool:
 
 
 def _digest(remote: Remote) -> str:
-    """Return a digest of a partial download's address: the address itself may contain secrets.
+    """Return a digest of a partial download's address, because the address itself may contain secrets.
 
-    The query is left out: signed addresses change with every request, the validator identifies the content.
+    The query is left out: signed addresses change with every request, and the validator identifies the content.
     """
     parts = urlsplit(remote.url)
     return hashlib.sha256(f"{parts.scheme}://{parts.netloc}{parts.path}".encode()).hexdigest()

@@ -19,9 +19,10 @@ _CONTENT_RANGE = re.compile(r"bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.I
 
 @dataclass(frozen=True)
 class Answer:
-    """``length``.
+    """The head of a response.
 
-    Of the body; ``range_end``: the first byte after the part; ``is_delimited``: truncation is detectable.
+    ``length``: of the body. ``range_end``: the first byte after the part. ``is_delimited``: a truncated body can be
+    detected.
     """
 
     status: int
@@ -64,7 +65,7 @@ class Answer:
 
     @property
     def strong_validator(self) -> str:
-        """The validator of exactly these bytes; with a weak ETag there is none, not even the timestamp."""
+        """The validator of exactly these bytes; "" with a weak ETag, and with a timestamp that is too recent."""
         if self.etag:
             return "" if self.etag.startswith("W/") else self.etag
         written, answered = _time(self.last_modified), _time(self.date)
@@ -77,7 +78,7 @@ class Answer:
         return validator == (self.etag or self.last_modified)
 
     def whole(self, length: int, encoding: str) -> Answer:
-        """Return the head of the whole file from the head of a part."""
+        """Return the head for the whole file from the head of a part."""
         return replace(self, status=200, length=length, encoding=encoding)
 
 

@@ -1,4 +1,4 @@
-"""Web addresses: validation, display without secrets, and the scope of an IP address."""
+"""Web addresses: validation, display without secrets, and how private an IP address is."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _split(url: str) -> SplitResult:
 
 
 def shown_url(url: str) -> str:
-    """Return a URL without user, password and the values of its query, all possibly secret."""
+    """Return a URL without its user, password and query values, because each may be secret."""
     parts = _split(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
@@ -39,7 +39,7 @@ def shown_url(url: str) -> str:
 
 @dataclass(frozen=True)
 class Remote:
-    """The address of a download; ``name`` is for messages and never contains a secret."""
+    """The address of a download. ``name`` is for messages and never contains a secret."""
 
     url: str
     name: str
@@ -47,7 +47,7 @@ class Remote:
 
     @classmethod
     def from_url(cls, url: str) -> Remote:
-        """Parse a user's URL; its user:password@ becomes a header."""
+        """Parse a user's URL. Its user:password@ becomes a header."""
         from urllib3.util import make_headers
 
         parts = _split(url)
@@ -89,7 +89,7 @@ def redirected(url: str, location: str, name: str) -> str:
 
 
 def is_same_site(url: str, other_url: str) -> bool:
-    """True if both share credentials: the same host and port, or its step from http to https."""
+    """True if both share credentials: the same host and port, or a change from http to https."""
     (host, port), (other_host, other_port) = _site(url), _site(other_url)
     return host == other_host and (port == other_port or (port, other_port) == (80, 443))
 
@@ -100,7 +100,7 @@ def _site(url: str) -> tuple[str | None, int]:
 
 
 class AddressScope(IntEnum):
-    """The scope of an address, the more private the higher."""
+    """How private an address is; a higher value is more private."""
 
     PUBLIC = 0
     PRIVATE = 1
@@ -114,7 +114,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def address_scope(address: str) -> AddressScope:
-    """Return the scope of an IP address; an IPv4 address inside an IPv6 one counts as IPv4."""
+    """Return the scope of an IP address. An IPv4 address inside an IPv6 one counts as IPv4."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour
