@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
@@ -13,7 +14,7 @@ from typing import IO
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.files.hashing import digest_file
-from mlops_cli.files.tar_errors import UNREADABLE
+from mlops_cli.files.tar_archives import open_tar
 
 # Level 6 costs twice the time for 1 % less: weights hardly compress.
 COMPRESSION = 4
@@ -21,6 +22,8 @@ CHUNK = 1 << 20
 # Limits for unpacking, so that a small archive cannot fill the disk.
 UNPACKED_BYTES = 20 * 1 << 30
 UNPACKED_FILES = 100_000
+# Of two entries with one name, of a file that is a folder, too, and of a name that no file can have.
+IMPOSSIBLE_NAME = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ)
 
 
 def pack(folder: Path, target: Path, names: Sequence[str] | None = None) -> str:
@@ -53,17 +56,14 @@ def unpack(archive: Path, folder: Path) -> None:
     Accept only plain files and folders with names below ``folder``: no links, no devices, no ``..``. Ignore the modes
     and owners in the archive.
     """
-    try:
-        with tarfile.open(archive, "r:gz") as opened:
-            _extract(opened, folder)
-    except UNREADABLE as error:
-        raise MlopsError(f"{archive} is not a complete .tar.gz: {error}", "Build the model package again.") from error
+    with open_tar(archive, "r:gz") as opened:
+        _extract(opened, folder)
 
 
 def digest_contents(archive: Path) -> str:
-    """Return one digest of the names and contents of an archive's files, however they are packed."""
+    """Return one digest of the names and contents of an archive's files, however they are packed. Raise MlopsError."""
     rows = []
-    with tarfile.open(archive) as opened:
+    with open_tar(archive) as opened:
         for entry in opened:
             if content := opened.extractfile(entry):
                 name = entry.name.removeprefix("./")
@@ -71,7 +71,7 @@ def digest_contents(archive: Path) -> str:
                 for chunk in _chunks(content):
                     digest.update(chunk)
                 rows.append(f"{name}\0{digest.hexdigest()}\n")
-    return hashlib.sha256("".join(sorted(rows)).encode()).hexdigest()
+    return hashlib.sha256("".join(sorted(rows)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def copy_with_sha256(source: Path, target: Path) -> str:
@@ -114,17 +114,29 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
         total += entry.size
         if count >= UNPACKED_FILES or total > UNPACKED_BYTES:
             raise MlopsError(f"{archive.name!s} is too large to be a model package.")
-        target = _target(folder, entry)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if entry.isdir():
-            target.mkdir(exist_ok=True)
-            continue
-        content = archive.extractfile(entry)
-        if content is None:
-            raise MlopsError(f"{entry.name} in {archive.name!s} has no content.")
-        with content, target.open("xb") as stream:
-            for chunk in _chunks(content):
-                stream.write(chunk)
+        try:
+            _extract_entry(archive, entry, _target(folder, entry))
+        except OSError as error:
+            if error.errno not in IMPOSSIBLE_NAME:
+                raise
+            raise MlopsError(
+                f"The archive has an entry that cannot be a file beside the others: {entry.name[:100]!r}: "
+                f"{error.strerror}.",
+                "Build the model package again.",
+            ) from error
+
+
+def _extract_entry(archive: tarfile.TarFile, entry: tarfile.TarInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if entry.isdir():
+        target.mkdir(exist_ok=True)
+        return
+    content = archive.extractfile(entry)
+    if content is None:
+        raise MlopsError(f"{entry.name} in {archive.name!s} has no content.")
+    with content, target.open("xb") as stream:
+        for chunk in _chunks(content):
+            stream.write(chunk)
 
 
 def _target(folder: Path, entry: tarfile.TarInfo) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlops_cli.files.tar_errors import UNREADABLE
+from mlops_cli.errors import MlopsError
+from mlops_cli.files.tar_archives import open_tar
 from mlops_cli.frameworks.base import Framework
 
 INFERENCE = "code/inference.py"
@@ -26,12 +26,12 @@ def pickles(names: Iterable[str]) -> dict[str, list[str]]:
 def obstacle(package: Path, framework: Framework) -> str:
     """Return why the package (a model.tar.gz) cannot be served; empty if no reason is known."""
     try:
-        with tarfile.open(package) as archive:
+        with open_tar(package) as archive:
             members = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
             script = archive.extractfile(members[INFERENCE]) if INFERENCE in members else None
             source = script.read() if script else b""
-    except UNREADABLE as error:
-        return f"the model package is no readable archive: {error}"
+    except MlopsError as error:
+        return error.message
     if not framework.uses_handlers:
         has_model = any(re.fullmatch(r"\d+/saved_model\.pb", name) for name in members)
         return "" if has_model else "the model package has no version folder with a saved_model.pb (expected 1/)"

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=30, help="random: kills of each command")
     parser.add_argument("--signal", default="KILL", help="random: KILL, TERM, HUP or INT")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no new try after these")
+    parser.add_argument("--files", action="store_true", help="data in files, a model with handlers, code above")
     options = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
         model = built_model(Path(folder) / "model")
@@ -42,7 +43,7 @@ def main() -> None:
 
 def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> bool:
     case = CASES[name]
-    project = prepared(folder, model, case)
+    project = prepared(folder, model, case, options.files)
     until = time.monotonic() + options.seconds
     command = begin(project, case)
     started = time.monotonic()
@@ -81,7 +82,7 @@ def killed(project, command: tuple[str, ...], at: float, options: argparse.Names
 
 def all_pairs(folder: Path, model: Path, options: argparse.Namespace) -> bool:
     """Two models were live, a third waits."""
-    project = prepared(folder, model, Case((), (*TWO_LIVE, ("run", "--set", "epochs=3"))))
+    project = prepared(folder, model, Case((), (*TWO_LIVE, ("run", "--set", "epochs=3"))), options.files)
     project(*AT_ONCE["init"])
     project.own_files = [file for file in project.files() if not file.startswith(".mlops")]
     project.save()

@@ -84,9 +84,9 @@ def built_model(folder: Path) -> Path:
     return folder
 
 
-def prepared(folder: Path, model: Path, case: Case) -> Project:
+def prepared(folder: Path, model: Path, case: Case, has_files: bool = False) -> Project:
     """A project in which the case's command can be given, and its snapshot."""
-    project = Project(folder, model)
+    project = Project(folder, model, has_files)
     project.end_all()
     shutil.rmtree(folder, ignore_errors=True)
     if case.is_new:

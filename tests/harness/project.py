@@ -27,14 +27,38 @@ DAEMON = """
 import subprocess
 subprocess.Popen("exec env -i setsid sleep 300 </dev/null >/dev/null 2>&1 &", shell=True).wait()
 """
+HANDLERS = """
+import json
+from pathlib import Path
+
+
+def model_fn(model_dir):
+    return int(Path(model_dir, "epochs.txt").read_text())
+
+
+def predict_fn(texts, model):
+    return [{"long": len(text)} for text in texts]
+
+
+def input_fn(body, content_type):
+    return json.loads(body)["instances"]
+
+
+def output_fn(predictions, accept):
+    return json.dumps({"predictions": predictions}), "application/json"
+"""
 
 
 class Project:
-    """A project in ``folder``; ``temporary`` is the TMPDIR of all that runs in it, and empty when all is well."""
+    """A project in ``folder``; ``temporary`` is the TMPDIR of all that runs in it, and empty when all is well.
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    ``has_files``: its data are files without a table, its model has handlers, its scripts import code above the folder.
+    """
+
+    def __init__(self, folder: Path, model: Path, has_files: bool = False) -> None:
         self.folder = folder
         self.model = model
+        self.has_files = has_files
         self.snapshot = folder.with_name(f"{folder.name}.snapshot")
         self.temporary = folder.with_name(f"{folder.name}.tmp")
         self.modules = folder.with_name(f"{folder.name}.modules")
@@ -55,7 +79,40 @@ class Project:
         settings.write_text(settings.read_text().replace('source = "sample"\nfile = "tiny.csv"', 'source = "tiny.csv"'))
         rows = "".join(f"{number},text number {number},{number % 2}\n" for number in range(20))
         (self.folder / "tiny.csv").write_text("id,text,long\n" + rows)
+        if self.has_files:
+            self._make_other()
         self.own_files = self.files()
+
+    def _make_other(self) -> None:
+        """Change the data to a folder of files, the framework to scikit-learn; move ``hold`` to code above."""
+        training, source = self.folder / "training", self.folder.with_name(f"{self.folder.name}.src")
+        source.mkdir(exist_ok=True)
+        (training / "hold.py").replace(source / "hold.py")
+        hold = (source / "hold.py").read_text()
+        (source / "hold.py").write_text(hold.replace("Path(__file__).parent", f"Path({str(training)!r})"))
+        shutil.rmtree(training / "model")
+        (training / "model" / "code").mkdir(parents=True)
+        (training / "inference.py").write_text(HANDLERS)
+        (training / "model" / "code" / "inference.py").write_text(HANDLERS)
+        (self.folder / "texts").mkdir()
+        for label in ("long", "short"):
+            (self.folder / "texts" / label).mkdir()
+            for number in range(2):
+                (self.folder / "texts" / label / f"{number}.txt").write_text(f"{label} {number}")
+        (self.folder / "tiny.csv").unlink()
+        settings = training / "usecase.toml"
+        table = settings.read_text().replace('source = "tiny.csv"', 'source = "texts"')
+        columns = '[data.columns]\nid = "id"\ntext = "text"\nlong = "label"\n'
+        more = f'[model]\nframework = "sklearn"\n\n[code]\npath = ["../{source.name}"]\n'
+        settings.write_text(table.replace(columns, more))
+        preprocess = training / "preprocess.py"
+        copied = "shutil.copytree(arguments.input_dir, arguments.output_dir / split, dirs_exist_ok=True)"
+        lines = preprocess.read_text().splitlines()
+        lines = [f"    {copied}" if line.startswith("    shutil.copy(") else line for line in lines]
+        preprocess.write_text("\n".join(lines) + "\n")
+        gate = training / "tests" / "test_pretraining.py"
+        rows = '"train", "dataset.csv").read_text().splitlines()[1:]'
+        gate.write_text(gate.read_text().replace(rows, '"train").rglob("*.txt")').replace("len(rows)", "len([*rows])"))
 
     def __call__(self, *arguments: str, kill_at: int = 0, after: float = 0.0, sign: int = signal.SIGKILL) -> int:
         """Run a command in a fork; return its exit code, or minus the signal that ended it.

@@ -92,9 +92,9 @@ def test_copying_tells_the_digest_of_what_was_written(tmp_path: Path) -> None:
     assert (tmp_path / "b").read_bytes() == source.read_bytes()
 
 
-def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+def entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
     tar_info = tarfile.TarInfo(name)
-    tar_info.type, tar_info.linkname = kind, link
+    tar_info.type, tar_info.linkname, tar_info.size = kind, link, size
     return tar_info
 
 
@@ -132,6 +132,8 @@ HARMFUL = {
     "a chain of headers": pax(b"7 a=bc\n") * 2000,
     "no number of a sparse file": pax(b"22 GNU.sparse.map=a,b\n") + pax(b"21 GNU.sparse.size=x\n"),
     "a length of 40 digits": pax(b"9" * 40 + b" a=b\n"),
+    "a size below zero": entry("b.txt", size=-512).tobuf(tarfile.GNU_FORMAT),
+    "a size below zero in a header about it": entry("b.txt", size=-512).tobuf(tarfile.PAX_FORMAT),
 }
 
 
@@ -143,11 +145,34 @@ def test_an_archive_with_harmful_headers_is_refused(
     sys.setrecursionlimit(1000)  # Python's own limit: a library of an earlier test may have raised it
     path = tmp_path / "harmful.tar.gz"
     path.write_bytes(gzip.compress(headers + entry("a.txt").tobuf() + bytes(1024)))
-    with pytest.raises(MlopsError, match="is not a complete"):
+    with pytest.raises(MlopsError, match="is no readable archive"):
         model_archive.unpack(path, tmp_path / "model")
     with pytest.raises(MlopsError, match="is damaged or no archive"):
         unpack(path, path.name, FileCollector(tmp_path / "data", no_report))
     assert "is no readable archive" in obstacle(path, framework_named("sklearn"))
+    with pytest.raises(MlopsError, match="is no readable archive"):
+        model_archive.digest_contents(path)
+
+
+IMPOSSIBLE = {
+    "two of one name": [entry("a"), entry("a")],
+    "a file that is a folder": [entry("a"), entry("a/b")],
+    "a folder that is a file": [entry("a", tarfile.DIRTYPE), entry("a")],
+    "the folder itself as a file": [entry(".")],
+    "a name of 300 letters": [entry("a" * 300)],
+}
+
+
+@pytest.mark.parametrize("entries", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_an_archive_whose_entries_cannot_all_be_files_is_refused(
+    tmp_path: Path, entries: list[tarfile.TarInfo]
+) -> None:
+    path = tmp_path / "model.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for entry in entries:
+            archive.addfile(entry, io.BytesIO(b""))
+    with pytest.raises(MlopsError, match="cannot be a file beside the others: '"):
+        model_archive.unpack(path, tmp_path / "out")
 
 
 def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,5 +191,5 @@ def test_a_cut_off_archive_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "model.tar.gz"
     model_archive.pack(model(tmp_path / "model"), path)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(MlopsError, match="is not a complete"):
+    with pytest.raises(MlopsError, match="is no readable archive"):
         model_archive.unpack(path, tmp_path / "out")

@@ -14,11 +14,9 @@ from mlops_cli.data.compression.compressed import SizeLimitedStream, translate_a
 from mlops_cli.data.compression.inflate import Inflated
 from mlops_cli.data.files import FileCollector, is_clutter
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.tar_errors import MALFORMED
+from mlops_cli.files.tar_archives import MALFORMED, CheckedHeader
 
 ZIP, TAR = (".zip",), (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-# Far above any real header; it is read into memory.
-_LONGEST_HEADER = 1 << 20
 _END_MARKER = 1024
 
 
@@ -51,26 +49,11 @@ def _unpack_zip(path: Path, source: str, collector: FileCollector) -> None:
                 collector.add(entry.path, io.BufferedReader(limited), source)
 
 
-class _ShortHeaders(tarfile.TarInfo):
-    """Refuses headers of an implausible length, because tarfile reads headers into memory."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in _LONG_HEADERS and self.size > _LONGEST_HEADER:
-            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc, no-any-return]
-
-
-_LONG_HEADERS = (
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
-)
-
-
 def _unpack_tar(path: Path, source: str, collector: FileCollector) -> None:
     with path.open("rb") as raw:
         limited = SizeLimitedStream(_uncompressed(raw), source, path.stat().st_size)
         try:
-            with tarfile.open(fileobj=io.BufferedReader(limited), mode="r|", tarinfo=_ShortHeaders) as archive:
+            with tarfile.open(fileobj=io.BufferedReader(limited), mode="r|", tarinfo=CheckedHeader) as archive:
                 for member in archive:
                     _add_member(archive, member, source, collector)
             while limited.read(1 << 20):  # the end of the archive, and that of the packed data

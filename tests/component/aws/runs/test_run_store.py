@@ -278,7 +278,7 @@ def trained(tmp_path: Path, metrics: str | None = '{"metrics": {}}', **model: st
     archive(files(tmp_path / "model", **model), job / "model.tar.gz")
     if metrics is not None:
         (tmp_path / "reports").mkdir()
-        (tmp_path / "reports" / "metrics.json").write_text(metrics)
+        (tmp_path / "reports" / "metrics.json").write_bytes(metrics.encode("utf-8", "surrogateescape"))
         archive(tmp_path / "reports", job / "output.tar.gz")
     return tmp_path / "job"
 
@@ -298,7 +298,11 @@ def test_a_script_need_not_write_metrics(bucket: Bucket, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("model", "metrics", "message"),
-    [({}, "{}", "wrote no model into SM_MODEL_DIR"), ({"a": "x"}, "{", "metrics.json is not valid JSON")],
+    [
+        ({}, "{}", "wrote no model into SM_MODEL_DIR"),
+        ({"a": "x"}, "{", "metrics.json is not valid JSON"),
+        ({"a": "x"}, "{\udcff", "metrics.json is not valid JSON"),  # a byte that is no UTF-8
+    ],
 )
 def test_what_a_training_lacks_is_reported(
     bucket: Bucket, tmp_path: Path, model: dict[str, str], metrics: str, message: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from mlops_cli.core.runs import CONTINUE, StageRun
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
+from mlops_cli.files.tar_archives import open_tar
 from mlops_cli.frameworks.package_check import pickles
 
 PACKAGE = "model.tar.gz"
@@ -58,15 +58,15 @@ def _processing(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> St
     if not folder.is_dir():
         raise StageFailed(f"{stage.script} succeeded but wrote nothing into --output-dir.", CONTINUE)
     profile = folder / PROFILE
-    text = profile.read_text(encoding="utf-8") if profile.is_file() else "{}"
-    return StageResult(digest_folder(folder), detail=_detail(PROFILE, text))
+    content = profile.read_bytes() if profile.is_file() else b"{}"
+    return StageResult(digest_folder(folder), detail=_detail(PROFILE, content))
 
 
 def reread(bucket: Bucket, record: StageRun) -> dict[str, Any]:
     """Return the details of another run's processing job, read from its output and not from the record."""
     content = bucket.get(record.artifact + PROFILE)
     kept = {name: value for name, value in record.detail.items() if name in OF_THE_JOB}
-    return {**kept, **_detail(PROFILE, content.decode() if content else "{}")}
+    return {**kept, **_detail(PROFILE, content or b"{}")}
 
 
 def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> StageResult:
@@ -78,24 +78,24 @@ def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> Stag
         raise StageFailed(f"{stage.script} succeeded but wrote no model into SM_MODEL_DIR.", CONTINUE)
     if bucket.exists(artifact + REPORTS):
         bucket.download(artifact + REPORTS, reports)
-    text = _member(reports, "metrics.json") if reports.exists() else "{}"
+    metrics = _member(reports, "metrics.json") if reports.exists() else b"{}"
     installs = {INSTALLS: True} if SERVING_REQUIREMENTS in members else {}
-    return StageResult(digest_file(model), detail={**_detail("metrics.json", text), **installs, **pickles(members)})
+    return StageResult(digest_file(model), detail={**_detail("metrics.json", metrics), **installs, **pickles(members)})
 
 
 def _members(archive: Path) -> list[str]:
-    with tarfile.open(archive) as opened:
+    with open_tar(archive) as opened:
         return [member.name for member in opened if member.isfile()]
 
 
-def _member(archive: Path, name: str) -> str:
-    """Return the text of a file at the top of an archive; an empty JSON object if it is missing."""
-    with tarfile.open(archive) as opened:
+def _member(archive: Path, name: str) -> bytes:
+    """Return the content of a file at the top of an archive; an empty JSON object if it is missing."""
+    with open_tar(archive) as opened:
         for member in opened:
             content = opened.extractfile(member) if member.name.removeprefix("./") == name else None
             if content:
-                return content.read().decode("utf-8")
-    return "{}"
+                return content.read()
+    return b"{}"
 
 
 def training_outputs(bucket: Bucket, trained: StageRun, *names: str) -> list[bytes | None]:
@@ -103,7 +103,7 @@ def training_outputs(bucket: Bucket, trained: StageRun, *names: str) -> list[byt
     content = _reports(bucket, trained)
     if content is None:
         return [None for _ in names]
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+    with open_tar(Path(REPORTS), file=io.BytesIO(content)) as archive:
         named = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
         opened = (archive.extractfile(named[name]) if name in named else None for name in names)
         return [file.read() if file else None for file in opened]
@@ -117,7 +117,7 @@ def own_files(bucket: Bucket, trained: StageRun, folder: str, most: int, largest
     content = _reports(bucket, trained)
     if content is None:
         return {}
-    with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+    with open_tar(Path(REPORTS), file=io.BytesIO(content)) as archive:
         named = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
         below = (name for name in named if name.startswith(f"{folder}/"))
         names = sorted(name for name in below if is_inside(name.removeprefix(f"{folder}/")))[:most]
@@ -131,8 +131,8 @@ def _reports(bucket: Bucket, trained: StageRun) -> bytes | None:
     return None if version == "" else bucket.get(trained.artifact + REPORTS, version or "")
 
 
-def _detail(name: str, text: str) -> dict[str, Any]:
+def _detail(name: str, content: bytes) -> dict[str, Any]:
     try:
-        return parse_json_output(text)
+        return parse_json_output(content.decode())
     except ValueError as error:
         raise StageFailed(f"{name} is not valid JSON: {error}.", CONTINUE) from None
