@@ -1,1 +1,1 @@
-"""A simulated AWS on 127.0.0.1: see README.md."""
+"""A simulated AWS on 127.0.0.1. See README.md."""

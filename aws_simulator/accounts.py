@@ -1,4 +1,4 @@
-"""Common set-up of the simulator's own tests."""
+"""Common set-up for the simulator's own tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def zipped(files: Mapping[str, str]) -> bytes:
 
 
 def bucket(aws: Aws, name: str) -> Any:
-    """A versioned bucket; gives the S3 client."""
+    """Create a versioned bucket. Return the S3 client."""
     s3 = aws.client("s3")
     s3.create_bucket(Bucket=name)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -31,7 +31,7 @@ def bucket(aws: Aws, name: str) -> Any:
 
 
 def role(aws: Aws, name: str, service: str, *statements: Mapping[str, Any]) -> str:
-    """A role that ``service`` may assume; gives its ARN."""
+    """Create a role that ``service`` may assume. Return its ARN."""
     iam = aws.client("iam")
     trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
@@ -48,7 +48,7 @@ def grant(aws: Aws, name: str, *statements: Mapping[str, Any]) -> None:
 
 
 def user(aws: Aws, name: str, *statements: Mapping[str, Any]) -> dict[str, str]:
-    """A user; gives credentials for ``aws.client``."""
+    """Create a user. Return credentials for ``aws.client``."""
     iam = aws.client("iam")
     iam.create_user(UserName=name)
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement} for statement in statements]}
@@ -59,7 +59,7 @@ def user(aws: Aws, name: str, *statements: Mapping[str, Any]) -> dict[str, str]:
 
 
 def stack(aws: Aws, name: str, resources: Mapping[str, Any], role: str = "", **outputs: Any) -> str:
-    """Create a stack and wait; gives its status."""
+    """Create a stack and wait. Return its status."""
     template = {"Resources": resources, "Outputs": {key: {"Value": value} for key, value in outputs.items()}}
     arguments = {"RoleARN": role} if role else {}
     cloudformation = aws.client("cloudformation")
@@ -70,7 +70,7 @@ def stack(aws: Aws, name: str, resources: Mapping[str, Any], role: str = "", **o
 
 
 def settled(aws: Aws, name: str) -> str:
-    """The status of a stack once nothing is in progress; DELETE_COMPLETE when it is gone."""
+    """Return the status of a stack once nothing is in progress; DELETE_COMPLETE if it does not exist."""
     cloudformation = aws.client("cloudformation")
 
     def status() -> str:
@@ -84,13 +84,13 @@ def settled(aws: Aws, name: str) -> str:
 
 
 def reasons(aws: Aws, name: str) -> list[str]:
-    """Why resources of a stack failed, oldest first."""
+    """Return why resources of a stack failed, the oldest failure first."""
     events = aws.client("cloudformation").describe_stack_events(StackName=name)["StackEvents"]
     return [event["ResourceStatusReason"] for event in reversed(events) if event["ResourceStatus"].endswith("_FAILED")]
 
 
 def eventually(look: Callable[[], Any]) -> Any:
-    """The first true value; fails the test if there is none in time."""
+    """Return the first true value. Fail the test if there is none in time."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         if value := look():
@@ -100,7 +100,7 @@ def eventually(look: Callable[[], Any]) -> Any:
 
 
 def aged(aws: Aws, name: str, days: int) -> None:
-    """Apply a bucket's lifecycle rules to objects of that age, and to versions that old."""
+    """Apply a bucket's lifecycle rules to objects and versions of this age."""
     client = aws.client("s3")
     for rule in client.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]:
         listed = client.list_object_versions(Bucket=name, Prefix=(rule.get("Filter") or {}).get("Prefix", ""))

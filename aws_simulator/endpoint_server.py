@@ -1,4 +1,4 @@
-"""The simulator's interface to a model server: an endpoint's instances are one of these."""
+"""The simulator's interface to a model server, which is used as the instances of an endpoint."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol
 
 
 class StartError(Exception):
-    """The server does not answer within the time given."""
+    """The server does not answer in time."""
 
 
 class EndpointServer(Protocol):
-    """``log`` is the file that the server writes; ``url`` answers POST /invocations."""
+    """``log``: the file that the server writes. ``url``: answers POST /invocations."""
 
     url: str
     log: Path
@@ -27,7 +27,7 @@ class EndpointServer(Protocol):
 
 @dataclass(frozen=True)
 class Container:
-    """A container as SageMaker starts it; ``isolated``: nothing can be installed in it."""
+    """A container as SageMaker starts it. ``isolated``: nothing can be installed in it."""
 
     image: str
     environment: Mapping[str, str]

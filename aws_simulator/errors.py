@@ -1,4 +1,4 @@
-"""An error as an AWS service answers it."""
+"""An error response of an AWS service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class ServiceError(Exception):
-    """Becomes botocore's ClientError at the caller; ``facts`` are further members of the modelled error shape."""
+    """Becomes botocore's ClientError at the caller. ``facts``: further members of the modelled error shape."""
 
     def __init__(self, code: str, message: str, status: int = 400, **facts: Any) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""The simulated AWS as a pytest fixture: ``from aws_simulator.fixture import aws, aws_server`` in a conftest."""
+"""The simulated AWS as a pytest fixture. In a conftest: ``from aws_simulator.fixture import aws, aws_server``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Aws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Return the environment in which a command meets this AWS instead of the real one."""
+        """Return the environment in which a command uses this AWS instead of the real one."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "test",
@@ -48,7 +48,7 @@ class Aws:
         }
 
     def client(self, name: str, **credentials: str) -> Any:
-        """A boto3 client with the owner's credentials, or with the given ones (aws_access_key_id …)."""
+        """Return a boto3 client with the owner's credentials, or with the given ones (aws_access_key_id …)."""
         from botocore.config import Config
 
         keys = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
@@ -56,7 +56,7 @@ class Aws:
         return self._session.client(name, endpoint_url=self.url, region_name=REGION, config=once, **keys)
 
     def control(self, name: str, /, **arguments: Any) -> Any:
-        """One of the simulator's switches; raises AssertionError with its words if it refuses."""
+        """Send a control request to the simulator. Raise AssertionError with its message if it refuses."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
         try:
@@ -69,24 +69,24 @@ class Aws:
         return body
 
     def denials(self) -> list[dict[str, Any]]:
-        """Return the refused requests of roles: role, action, resource."""
+        """Return the denied requests of roles: role, action, resource."""
         return list(self.control("denials"))
 
     def permissions(self) -> list[dict[str, Any]]:
-        """Return the requests of roles: role, action, resource, allowed, times."""
+        """Return the requests of roles: role, action, resource, allowed, count."""
         return list(self.control("permissions"))
 
     def unused_permissions(self) -> list[dict[str, str]]:
-        """Action patterns in the policies of the roles at work that nothing has needed: role, action."""
+        """Return the action patterns in the roles' policies that no request has used: role, action."""
         return list(self.control("unused-permissions"))
 
     def reset(self) -> None:
-        """An empty account, and nothing running."""
+        """Empty the account, and stop everything that runs."""
         self.control("reset")
 
 
 def start(folder: Path, *options: str) -> Aws:
-    """A simulator of one's own; the caller ends it with ``stop``. It dies with this process in any case."""
+    """Start a separate simulator. The caller ends it with ``stop``; it always ends with this process."""
     command = [sys.executable, "-m", "aws_simulator", "--leashed", "--folder", str(folder), *options]
     with (folder / "simulator.log").open("w") as log:
         process = subprocess.Popen(
@@ -114,7 +114,7 @@ def stop(aws: Aws) -> None:
 
 @contextmanager
 def service_models_read_once() -> Iterator[None]:
-    """Each new client of each test would parse megabytes of JSON about its service again."""
+    """Cache the service models: otherwise each client of each test parses megabytes of JSON again."""
     from botocore.loaders import Loader
 
     read, models = Loader.load_service_model, {}
@@ -132,7 +132,7 @@ def service_models_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def aws_server(tmp_path_factory: pytest.TempPathFactory, aws_simulator_options: list[str]) -> Iterator[Aws]:
-    """One simulator for the whole session; your fixture ``aws_simulator_options`` is more of its command line."""
+    """Provide one simulator for the whole session. Your fixture ``aws_simulator_options`` adds command-line options."""
     aws = start(tmp_path_factory.mktemp("aws"), *aws_simulator_options)
     with service_models_read_once():
         yield aws
@@ -141,7 +141,7 @@ def aws_server(tmp_path_factory: pytest.TempPathFactory, aws_simulator_options: 
 
 @pytest.fixture
 def aws(aws_server: Aws) -> Iterator[Aws]:
-    """An empty AWS account. The test fails if the simulator did anything that AWS would not do."""
+    """Provide an empty AWS account. Fail the test if the simulator did anything that AWS would not do."""
     aws_server.reset()
     yield aws_server
     drift = aws_server.control("drift")

@@ -1,4 +1,4 @@
-"""The packages installed on this machine: which of them a requirement brings along, and where their files are."""
+"""The packages installed on this machine: their dependencies and their files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from packaging.utils import canonicalize_name
 
 
 def no_index(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what keeps pip from the public index; an index of one's own, on this machine, is for whoever names it."""
+    """Return the options that keep pip from the public index. A user can name another index on this machine."""
     return {} if "PIP_INDEX_URL" in variables else {"PIP_NO_INDEX": "1"}
 
 
 def requirements_in(file: Path) -> list[str]:
-    """Return the requirements in a list for pip; none if there is no such file."""
+    """Return the requirements in a pip list; none if the file does not exist."""
     return requirements_of(file.read_bytes()) if file.is_file() else []
 
 
 def requirements_of(content: bytes) -> list[str]:
-    """Return the requirements of a list for pip, without its options, comments and hashes."""
+    """Return the requirements in the text of a pip list, without its options, comments and hashes."""
     text = content.decode("utf-8", "replace").replace("\\\n", " ")
     lines = (line.partition(" #")[0].partition(" --")[0].strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith(("#", "-"))]
@@ -43,7 +43,7 @@ def is_installed(requirement: str) -> bool:
 
 
 def with_dependencies(requirements: Iterable[str]) -> set[str]:
-    """Return the names of the installed packages that the requirements name, and of all that these depend on."""
+    """Return the names of the installed packages that the requirements name, and of all their dependencies."""
     waiting = [requirement for text in requirements for requirement in applicable(text, "")]
     visited: set[tuple[str, str]] = set()
     while waiting:
@@ -66,7 +66,7 @@ def _dependencies(name: str, extra: str) -> Iterator[Requirement]:
 
 
 def applicable(text: str, extra: str = "") -> Iterator[Requirement]:
-    """Yield the requirement if its marker is true here."""
+    """Yield the requirement if its marker is true on this machine."""
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
@@ -76,7 +76,7 @@ def applicable(text: str, extra: str = "") -> Iterator[Requirement]:
 
 
 def entries(names: set[str]) -> set[str]:
-    """Return what the packages have put into site-packages: names of folders and files there."""
+    """Return the names of folders and files that the packages have installed into site-packages."""
     listed = (file for each in metadata.distributions() if _is_named(each, names) for file in each.files or ())
     return {PurePosixPath(file).parts[0] for file in listed} - {"..", "__pycache__"}
 

@@ -1,4 +1,4 @@
-"""Runs AWS's containers as processes: each a process group of its own that cannot outlive the simulator."""
+"""Run AWS's containers as processes, each in its own process group, which cannot outlive the simulator."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ SHORT = "/tmp"
 
 
 class Processes:
-    """Everything that the simulator has started. Each process carries a token in its environment, by which it and
-    its descendants are found for certain; the reaper ends them when the simulator dies, however it dies."""
+    """Everything that the simulator has started.
+
+    Each process has a token in its environment, which identifies it and its descendants. If the simulator dies for any
+    reason, the reaper ends them.
+    """
 
     def __init__(self, folder: Path, removes_folder: bool = False) -> None:
-        """Let the reaper remove the links into ``folder`` when everything has ended, and the folder itself."""
+        """Let the reaper remove the links into ``folder``, and the folder itself, when everything has ended."""
         self.token = secrets.token_hex(8)
         self._running: set[Process] = set()
         self._lock = threading.Lock()
@@ -36,7 +39,7 @@ class Processes:
         )
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None]) -> Process:
-        """Start; ``on_line`` gets every line of its output, on another thread."""
+        """Start a process. ``on_line`` gets every line of its output, in another thread."""
         process = Process(argv, cwd, {**env, TOKEN: self.token}, on_line)
         with self._lock:
             self._running = {process for process in self._running if process.code is None} | {process}
@@ -74,11 +77,11 @@ class Process:
 
     @property
     def code(self) -> int | None:
-        """How it ended (negative: the signal), or None while it runs."""
+        """The exit code (negative: the signal that ended it), or None while it runs."""
         return self._child.poll()
 
     def wait(self, seconds: float | None = None) -> int:
-        """Until it has ended and its output is read. Raises subprocess.TimeoutExpired."""
+        """Wait until it has ended and its output is read. Raise subprocess.TimeoutExpired."""
         code = self._child.wait(seconds)
         self._reader.join(DRAIN_SECONDS)
         self.kill()
@@ -103,7 +106,7 @@ class Process:
 
 
 def bearers(token: str) -> list[int]:
-    """The processes that carry the token in their environment."""
+    """Return the processes with the token in their environment."""
     mark = f"{TOKEN}={token}".encode()
     return [pid for pid, environment in _environments() if mark in environment]
 
@@ -119,7 +122,10 @@ def _environments() -> Iterator[tuple[int, bytes]]:
 
 
 def reap(token: str, folder: str, *options: str) -> None:
-    """Wait until the simulator is gone, then end what it has left behind, and remove links into its folder, or all."""
+    """Wait until the simulator has ended, then end its remaining processes. Remove the links into its folder.
+
+    With --remove, remove the folder, too.
+    """
     sys.stdin.buffer.read()
     while processes := bearers(token):
         for pid in processes:
@@ -132,9 +138,9 @@ def reap(token: str, folder: str, *options: str) -> None:
 
 
 def remove_links(folder: str) -> None:
-    """Remove the links outside that lead into the folder: model servers make them for the short paths of sockets.
+    """Remove the outside links into the folder. Model servers create them, because paths of sockets must be short.
 
-    Such a link has the name of the folder that it leads to; any other link is a user's.
+    Such a link has the name of the folder to which it leads. Any other link belongs to a user.
     """
     with contextlib.suppress(OSError), os.scandir(SHORT) as entries:
         for link in [Path(entry.path) for entry in entries if entry.is_symlink()]:

@@ -1,4 +1,4 @@
-"""CloudFormation resource types of our own, and the role under which a stack acts."""
+"""CloudFormation resource types of this package, and the role with which a stack acts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SERVICE = "cloudformation.amazonaws.com"
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource of a stack, as its type is asked to make, change or remove it."""
+    """One resource of a stack, in a request to its type to create, change or remove it."""
 
     caller: Caller
     """The stack's role, or whoever operates the stack: what the type does, it does with these credentials."""
@@ -42,15 +42,15 @@ class Resource:
     """Its properties so far, when it is changed."""
 
     def generated_name(self, longest: int = 128, lowercase: bool = False) -> str:
-        """The name that CloudFormation gives a resource whose template names none."""
+        """Return the name that CloudFormation generates for a resource without a name in the template."""
         return provisioners._physical_name(self.stack, self.logical_id, max_len=longest, lowercase=lowercase)
 
 
 class ResourceType:
-    """A CloudFormation resource type. Its methods may take their time: each runs on a thread of its own.
+    """A CloudFormation resource type. Its methods may take long, because each runs in its own thread.
 
-    ``create`` and ``update`` return the physical id (what Ref gives) and the attributes (what GetAtt gives). An
-    ``update`` that must make a new resource is announced by ``replacing``: CloudFormation then creates and deletes.
+    ``create`` and ``update`` return the physical id (the value of Ref) and the attributes (the values of GetAtt).
+    ``replacing`` announces an ``update`` that needs a new resource: then CloudFormation creates and deletes.
     """
 
     name: ClassVar[str]
@@ -110,9 +110,9 @@ def slow_down(name: str, seconds: float) -> None:
 
 
 def guard_resource_type(name: str, **permissions: Callable[[Resource], list[tuple[str, str]]]) -> None:
-    """Make one of ministack's own types act under the stack's role.
+    """Make one of ministack's own types act with the stack's role.
 
-    ``create``, ``update``, ``delete``: functions from a Resource to the (action, resource ARN) that it needs.
+    ``create``, ``update``, ``delete``: functions that return the needed (action, resource ARN) of a Resource.
     """
     handlers = dict(provisioners._RESOURCE_HANDLERS[name])
     for event, needed in permissions.items():
@@ -142,7 +142,7 @@ def _caller() -> Caller:
 
 
 def _handled(name: str, act: Callable[[Resource], Any], resource: Resource) -> Any:
-    """Run a handler; its errors get the words in which CloudFormation reports them as events."""
+    """Run a handler. Report its errors with the texts of CloudFormation's events."""
     time.sleep(SLOW.get(name, 0.0))
     try:
         return act(resource)
@@ -174,7 +174,7 @@ def _reason(name: str, code: str, message: str, status: int, request_id: str) ->
 
 
 class StackRoles:
-    """Remembers each stack's role, and lets everything that CloudFormation does for a stack be done by it."""
+    """Remembers each stack's role, and uses it for everything that CloudFormation does for the stack."""
 
     def __init__(self) -> None:
         self._roles: dict[tuple[str, str, str], str] = {}
@@ -229,6 +229,6 @@ def stack_id(name: str) -> str:
 
 
 def in_context(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` bound to the account, region and caller of the request at hand, for a thread."""
+    """Bind ``function`` to the account, region and caller of the present request, for a thread."""
     context = contextvars.copy_context()
     return lambda *arguments: context.copy().run(function, *arguments)

@@ -1,4 +1,4 @@
-"""Starts ministack with IAM enforced, with the plug-ins and the controls."""
+"""Start ministack with IAM enforced, with the plug-ins and the controls."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ KEEP = b"keep"
 
 @dataclass(frozen=True)
 class Equipment:
-    """What the simulated AWS consists of beside itself.
+    """The parts of the simulated AWS that can be configured.
 
-    ``folder``: all files lie below it; ``removes_folder``: it is removed in the end, also after a kill. ``locks``:
-    lists for pip, whose versions builds find installed. ``is_shared``: other users of this machine may call.
+    ``folder``: contains all files. ``removes_folder``: remove it at the end, even after a kill. ``locks``: pip lists;
+    builds find their versions installed. ``is_shared``: other users of this machine may call.
     """
 
     folder: Path
@@ -42,9 +42,10 @@ class Equipment:
 
 
 def serve(port: int, leashed: bool, equipment: Equipment) -> None:
-    """Serve until told to end; ``leashed``: also when standard input closes, that is when the parent dies.
+    """Serve until told to end. ``leashed``: end also when standard input closes, because the parent has ended.
 
-    A parent that writes "keep" before lets it go on. Prints one line of JSON, {"url": …}, as soon as it answers.
+    If the parent has written "keep" before, continue. Print one line of JSON, {"url": …}, as soon as the server
+    answers.
     """
     listener = socket.create_server(("127.0.0.1", port))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -127,7 +128,7 @@ async def _announce(url: str) -> None:
 
 
 def _front(simulator: Any) -> Callable[..., Awaitable[None]]:
-    """ministack behind what stands for TLS (policies see aws:SecureTransport), and the controls."""
+    """Put what policies see as TLS (aws:SecureTransport) and the controls in front of ministack."""
     from ministack.app import app
 
     async def front(scope: Any, receive: Any, send: Any) -> None:
@@ -142,7 +143,7 @@ def _front(simulator: Any) -> Callable[..., Awaitable[None]]:
 
 
 def _dated(send: Any, ahead: float) -> Any:
-    """Answers whose clock is ``ahead`` seconds before ours."""
+    """Date the responses with a clock that is ``ahead`` seconds ahead of this machine's."""
 
     async def dated(message: Any) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""The parts of every simulated service: one method per operation, checked against botocore's model."""
+"""The parts of every simulated service: one method for each operation, checked against botocore's model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COMMON_ERRORS = {
 
 @dataclass(frozen=True)
 class Permission:
-    """A caller's permissions for an operation: the action on these resources, and the right to pass roles on."""
+    """A caller's permissions for an operation: the action on these resources, and the right to pass roles."""
 
     resources: tuple[str | Callable[[Any, Request, Caller], list[str]], ...] = ("*",)
     passes: Mapping[str, str] = field(default_factory=dict)
@@ -57,12 +57,12 @@ def operation(
     action: str = "",
     context: Callable[[Request], Mapping[str, Any]] = lambda _: {},
 ) -> Callable[[Method], Method]:
-    """Marks a method as an operation and says what the caller must be allowed to do.
+    """Mark a method as an operation, and declare the permissions that its caller needs.
 
-    ``resources``: ARNs in which {account}, {region} and {a JMESPath of the request} are filled in, or functions
-    ``(service, request, caller) -> [arn, …]``; none: "*". ``passes``: JMESPath of a role ARN (or of several) →
-    the service it is passed to. ``action``: where IAM's name is not the operation's (``sagemaker:InvokeEndpoint`` …).
-    ``context``: the service's own condition keys, of a request.
+    ``resources``: ARNs in which {account}, {region} and {a JMESPath of the request} are replaced, or functions
+    ``(service, request, caller) -> [arn, …]``; none: "*". ``passes``: JMESPath of a role ARN (or of several) → the
+    service to which it is passed. ``action``: IAM's name if it differs from the operation's
+    (``sagemaker:InvokeEndpoint`` …). ``context``: the service's own condition keys of a request.
     """
 
     def marked(method: Method) -> Method:
@@ -73,7 +73,7 @@ def operation(
 
 
 class Service:
-    """A simulated AWS service. See the package's docstring for how one is written."""
+    """A simulated AWS service. README.md explains how to write one."""
 
     name: ClassVar[str]
     """botocore's name of the service: its model decides what a request and a response may look like."""
@@ -99,7 +99,7 @@ class Service:
     async def handle(
         self, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]
     ) -> wire.Response:
-        """ministack's interface to a service."""
+        """Handle a request of ministack to this service."""
         caller = Caller(extract_access_key_id(headers, query), get_account_id(), get_region())
         return await asyncio.to_thread(self._answer, method, path, headers, body, query, caller)
 
@@ -121,7 +121,7 @@ class Service:
             return wire.refused("InternalFailure", repr(error), 500, {})
 
     def call(self, operation: OperationModel, request: Request, caller: Caller) -> dict[str, Any]:
-        """Check the request, the caller's permissions and the result; run the operation."""
+        """Check the request, the caller's permissions and the result. Run the operation."""
         act = getattr(self, xform_name(operation.name), None)
         if act is None:
             raise ServiceError("UnknownOperationException", f"The simulator has no {self.name}:{operation.name}.", 404)
@@ -150,7 +150,7 @@ class Service:
                 caller.require_pass_role(role, service)
 
     def resource_tags(self, request: Request, caller: Caller) -> Mapping[str, str]:
-        """aws:ResourceTag/… of what an operation is about, of services whose permissions are narrowed by them."""
+        """Return aws:ResourceTag/… of an operation's resource, for services whose permissions depend on tags."""
         return {}
 
     def _resources(self, permission: Permission, request: Request, caller: Caller) -> Iterator[str]:
@@ -166,7 +166,7 @@ class Service:
                 yield re.sub(r"\{([^}]+)\}", fill, resource)
 
     def _check_error(self, operation: OperationModel | None, error: ServiceError) -> None:
-        """An error code that the operation's model does not have is one that AWS never gives."""
+        """Refuse an error code that is not in the operation's model, because AWS never returns it."""
         errors = operation.error_shapes if operation else []
         modelled = {name for shape in errors for name in (shape.name, shape.error_code)}
         if error.status < 500 and error.code not in modelled | COMMON_ERRORS and "Token" not in error.code:
@@ -176,7 +176,7 @@ class Service:
 
 
 def tag_context(request: Request) -> dict[str, Any]:
-    """aws:RequestTag/… and aws:TagKeys of the tags that a request sets or removes."""
+    """Return aws:RequestTag/… and aws:TagKeys for the tags that a request sets or removes."""
     tags = request.get("Tags") or request.get("tags") or {}
     pairs = (
         tags.items()
@@ -190,7 +190,7 @@ def tag_context(request: Request) -> dict[str, Any]:
 def page(
     rows: list[Any], request: Request, name: str, limit: str, token: str, size: int = 100, bad: str = ""
 ) -> dict[str, Any]:
-    """One page of ``rows`` under ``name``; the token is an offset, and ``bad`` is the code for one that is none."""
+    """Return one page of ``rows`` under ``name``. The token is an offset; ``bad`` is the error code for others."""
     offset = str(request.get(token) or 0)
     if not offset.isdecimal():
         raise ServiceError(bad or "ValidationException", f"The token {offset} is not valid.")

@@ -1,4 +1,4 @@
-"""Checks and converts values by botocore's own shapes, so that the simulation cannot drift from AWS."""
+"""Check and convert values by botocore's own shapes, so that the simulation cannot differ from AWS."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 def problems(value: Any, shape: Shape, path: str = "", answer: bool = False) -> Iterator[str]:
-    """What AWS would object to in ``value``, in AWS's words: types, required, unknown, enums, patterns, lengths.
+    """Return AWS's objections to ``value``: types, required, unknown, enums, patterns, lengths.
 
-    ``answer``: it is a response, not a request.
+    ``answer``: the value is a response, not a request.
     """
     if shape.type_name == "structure" and getattr(shape, "is_document_type", False):
         return
@@ -69,7 +69,7 @@ def _member_problems(value: Mapping[str, Any], shape: StructureShape, path: str,
 
 
 def _rules(value: Any, shape: Shape, answer: bool) -> Iterator[str]:
-    """The constraints of the shape itself that ``value`` breaks."""
+    """Return the constraints of the shape itself that ``value`` violates."""
     facts = shape.metadata
     if shape.type_name in ("string", "character"):
         allowed = getattr(shape, "enum", None)
@@ -97,7 +97,7 @@ def _shown(value: Any) -> str:
 
 
 def from_json(value: Any, shape: Shape) -> Any:
-    """A decoded JSON value as Python has it: bytes for blobs, datetimes for timestamps, no nulls."""
+    """Convert decoded JSON to Python values: bytes for blobs, datetimes for timestamps, no nulls."""
     if value is None or getattr(shape, "is_document_type", False):
         return value
     if isinstance(shape, StructureShape) and isinstance(value, dict):
@@ -119,7 +119,7 @@ def from_json(value: Any, shape: Shape) -> Any:
 
 
 def to_json(value: Any, shape: Shape) -> Any:
-    """The reverse of ``from_json``; leaves out None."""
+    """Convert Python values to JSON. Leave out None."""
     if value is None or getattr(shape, "is_document_type", False):
         return value
     if isinstance(shape, StructureShape):
@@ -145,9 +145,9 @@ def _wire_name(member: Shape, name: str) -> str:
 
 
 def from_properties(value: Any, shape: Shape, path: str = "") -> Any:
-    """CloudFormation properties as a request: names without regard to the first letter's case, strings coerced.
+    """Convert CloudFormation properties to a request: ignore the case of a first letter, convert strings.
 
-    Raises ValueError for a property that the shape does not have, as CloudFormation refuses it.
+    Raise ValueError for a property that the shape does not have, as CloudFormation does.
     """
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         members = {name.lower(): (name, member) for name, member in shape.members.items()}

@@ -1,4 +1,4 @@
-"""The simulated AWS that plug-ins are registered with."""
+"""The simulated AWS with which plug-ins are registered."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Simulator:
         self.client = lru_cache(maxsize=256)(self._client)
 
     def install(self) -> None:
-        """Hook into ministack and register every plug-in of this package."""
+        """Connect to ministack and register every plug-in of this package."""
         self.ledger.install()
         self._stack_roles.install()
         self.add_control("permissions", lambda _: self.ledger.entries())
@@ -99,7 +99,7 @@ class Simulator:
         self._register_plugins()
 
     def _register_plugins(self) -> None:
-        """Register the repairs of ministack and every plug-in of services/; both know this class."""
+        """Register the repairs of ministack and every plug-in in services/. Both use this class."""
         from aws_simulator import repairs
 
         repairs.register(self)
@@ -109,7 +109,7 @@ class Simulator:
                 plugin.register(self)
 
     def add_service(self, service: Service) -> None:
-        """Let the service answer botocore's requests, in place of ministack's own, if there is one."""
+        """Let the service answer botocore's requests, instead of ministack's own service if there is one."""
         scope = service.endpoint or service.name
         target = service.model.metadata.get("targetPrefix")
         app.SERVICE_HANDLERS[scope] = service.handle
@@ -123,15 +123,15 @@ class Simulator:
         add_resource_type(kind)
 
     def add_control(self, name: str, act: Control) -> None:
-        """A switch: POST /_simulator/NAME with a JSON object gives ``act(object)`` as JSON."""
+        """Add a control: POST /_simulator/NAME with a JSON object returns ``act(object)`` as JSON."""
         self.controls[name] = act
 
     def on_reset(self, act: Callable[[], None]) -> None:
-        """``act`` forgets the plug-in's state; its running work is ended before."""
+        """Let ``act`` clear the plug-in's state at a reset. Its running work is ended before."""
         self._on_reset.append(act)
 
     def reset(self) -> None:
-        """An empty account."""
+        """Empty the account."""
         self._resets += 1
         self.processes.end_all()
         for act in self._on_reset:
@@ -147,7 +147,7 @@ class Simulator:
         self.client.cache_clear()
 
     def _administrator(self, name: str) -> dict[str, str]:
-        """Make a user with all permissions and with requests on record; return credentials for boto3."""
+        """Create a user with all permissions whose requests are recorded. Return credentials for boto3."""
         iam = self.client("iam", Caller(ROOT_KEY, ACCOUNT, REGION))
         statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -157,7 +157,7 @@ class Simulator:
         return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
 
     def _limit_user(self, name: str, policy: dict[str, Any]) -> None:
-        """Let a user do what the policy allows, and no more."""
+        """Allow a user exactly what the policy allows."""
         iam = self.client("iam", Caller(ROOT_KEY, ACCOUNT, REGION))
         iam.put_user_policy(UserName=name, PolicyName="administrator", PolicyDocument=json.dumps(policy))
 
@@ -183,7 +183,7 @@ class Simulator:
 
     @staticmethod
     def _expired_credentials() -> dict[str, str]:
-        """Return credentials of a role with an expired session, as boto3's client takes them."""
+        """Return credentials of a role with an expired session, in the form of boto3's client."""
         key, secret, token = (secrets.token_hex(8).upper() for _ in range(3))
         record = {
             "Arn": "arn:aws:sts::123456789012:assumed-role/gone/s",
@@ -194,7 +194,7 @@ class Simulator:
         return {"aws_access_key_id": f"ASIA{key}", "aws_secret_access_key": secret, "aws_session_token": token}
 
     def _start_process(self, arguments: dict[str, Any]) -> str:
-        """For the test that nothing outlives us; gives the token that everything we start carries."""
+        """Start a process for the test that nothing outlives the simulator. Return the token of all processes."""
         self.processes.start(arguments["argv"], self.folder, {"PATH": os.environ["PATH"]}, logger.info)
         return self.processes.token
 
@@ -203,7 +203,7 @@ class Simulator:
         self.drift.append(difference)
 
     def background(self, act: Callable[..., Any], *arguments: Any) -> threading.Thread:
-        """Run on a thread, in the account and region of the request at hand."""
+        """Run a function in a thread, in the account and region of the present request."""
         work = in_context(self._logged)
         thread = threading.Thread(target=work, args=(self._resets, act, *arguments), daemon=True)
         thread.start()
@@ -218,7 +218,7 @@ class Simulator:
                 self.drifted(f"{act}: {error!r}")
 
     def _client(self, name: str, caller: Caller) -> Any:
-        """A boto3 client of any simulated service with the caller's credentials: never from the event loop itself."""
+        """Return a boto3 client with the caller's credentials for any simulated service; never for the event loop."""
         credentials = caller.credentials
         with self._session_lock:
             return self._session.client(

@@ -1,4 +1,4 @@
-"""AWS's JSON protocols (json, rest-json) seen from the server's side: request → dict, dict → response."""
+"""AWS's JSON protocols (json, rest-json) on the server's side: request → dict, dict → response."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Response = tuple[int, dict[str, str], bytes]
 
 
 def requested(model: ServiceModel, method: str, path: str, headers: Mapping[str, str]) -> OperationModel | None:
-    """The operation that a request asks for."""
+    """Return the operation that a request asks for."""
     if target := headers.get("x-amz-target"):
         name = target.rpartition(".")[2]
         return model.operation_model(name) if name in model.operation_names else None
@@ -30,7 +30,7 @@ def requested(model: ServiceModel, method: str, path: str, headers: Mapping[str,
 def decoded(
     operation: OperationModel, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The request as boto3's caller wrote it."""
+    """Return the request as boto3's caller wrote it."""
     shape = operation.input_shape
     if shape is None:
         return {}
@@ -74,7 +74,7 @@ def encoded(operation: OperationModel, result: Mapping[str, Any]) -> Response:
 
 
 def refused(code: str, message: str, status: int, facts: Mapping[str, Any]) -> Response:
-    """An error as the JSON protocols carry it."""
+    """Return an error in the form of the JSON protocols."""
     headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-errortype": code}
     return status, headers, json.dumps({"__type": code, "message": message, "Message": message, **facts}).encode()
 

@@ -1,9 +1,9 @@
-"""The serving container's handlers: a request to the model's input, the model's output to a response.
+"""The serving container's handlers: they turn a request into the model's input, and its output into a response.
 
 Requests: application/json as {"instances": ["a text", ...]}, ["a text", ...] or {"text": "a text"}; text/csv with one
 text per row and no header. Responses: {"predictions": [{label: probability, ...}, ...]}, in the order of the texts, or
-text/csv with a header if the client accepts only that. An invalid request gets a 4xx that names the position.
-TensorFlow is not imported: the model cleans and splits the text itself.
+text/csv with a header if the client accepts only that. For an invalid request, the error 4xx names the position. The
+handlers do not import TensorFlow, because the model cleans and splits the text itself.
 """
 
 from __future__ import annotations

@@ -47,13 +47,13 @@ GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
 class BadInput(Exception):
-    """Invalid raw data; the message names the file and the reason."""
+    """Invalid raw data. The message names the file and the reason."""
 
 
 def preprocess(input_dir: Path, output_dir: Path, fractions: tuple[float, float], seed: int, workers: int = 1) -> None:
-    """Write the splits and profile.json. Raise BadInput or ClusterError, with nothing written.
+    """Write the splits and profile.json. Raise BadInput or ClusterError with nothing written.
 
-    ``fractions`` are those of validation and test. An instance that is not the first of its job works for the first.
+    ``fractions``: those of validation and test. An instance that is not the first of its job works for the first.
     """
     clear(output_dir)
     hosts, current = read_hosts()
@@ -86,7 +86,7 @@ def find_sources(folder: Path) -> list[Path]:
 
 
 def read_batches(source: Path, profile: Profile, seed: int) -> Iterator[pl.DataFrame]:
-    """Yield the rows with a text, cleaned, with their hash; count them in ``profile``. Raise BadInput."""
+    """Yield the cleaned rows that have a text, with their hash. Count them in ``profile``. Raise BadInput."""
     text = pl.col(TEXT).fill_null("").map_batches(cleaning.clean, pl.String, is_elementwise=True)
     label = pl.col(LABELS).str.strip_chars()
     labels = pl.when(label == "1").then(1).when(label == "0").then(0).cast(pl.UInt8).name.keep()
@@ -106,7 +106,7 @@ def read_batches(source: Path, profile: Profile, seed: int) -> Iterator[pl.DataF
 
 
 def write_bucket(bucket: int, parts: list[pl.DataFrame], output_dir: Path, fractions: tuple[float, float]) -> Profile:
-    """Write a bucket's rows, merged, split and sorted, as one part of each split; count them."""
+    """Merge, split and sort a bucket's rows, and write them as one part of each split. Count them."""
     profile = Profile()
     if not parts:
         return profile
@@ -123,7 +123,7 @@ def write_bucket(bucket: int, parts: list[pl.DataFrame], output_dir: Path, fract
 
 
 def merge_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return one row for each text: the smallest id, and every label of any of its rows."""
+    """Return one row for each text, with the smallest id and every label of any of its rows."""
     repeated = rows["hash"].is_duplicated()
     merged = rows.filter(repeated).group_by(TEXT).agg(pl.col(ID).min(), pl.col(LABELS).max(), pl.col("hash").first())
     return pl.concat([rows.filter(~repeated), merged.select(rows.columns)])
@@ -132,8 +132,8 @@ def merge_duplicates(rows: pl.DataFrame) -> pl.DataFrame:
 def choose_split(validation: float, test: float) -> pl.Expr:
     """Return the split of each row: of the first n rows of a combination of labels, about n * fraction for any n.
 
-    Multiples of the golden ratio fill [0, 1) evenly. Each combination starts at a random position: else every rare one
-    would go to train alone.
+    Multiples of the golden ratio fill [0, 1) evenly. Each combination starts at a random position; otherwise every rare
+    combination would be in train only.
     """
     start = pl.col("hash").first() % 2**20 / 2**20
     position = (pl.int_range(pl.len()) * GOLDEN_RATIO + start) % 1
@@ -150,7 +150,7 @@ def _wrong_label(rows: pl.LazyFrame) -> str:
 
 
 def clear(output_dir: Path) -> None:
-    """Delete the output of an earlier, perhaps killed, run; keep other files."""
+    """Delete the output of an earlier run, which may have been killed. Keep other files."""
     for name in (*SPLITS, buckets.FOLDER):
         shutil.rmtree(output_dir / name, ignore_errors=True)
     (output_dir / "profile.json").unlink(missing_ok=True)

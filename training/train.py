@@ -48,7 +48,7 @@ EVALUATED_ROWS = {"validation": 200_000, "test": 2_000_000}
 
 
 class Evaluation(NamedTuple):
-    """Calibration, thresholds and metrics, for the rates of the population of use; ``weights`` adapt the test rows."""
+    """Calibration, thresholds and metrics for the real rates of the labels. ``weights`` adapt the test rows."""
 
     calibration: Calibration
     thresholds: dict[str, float | None]
@@ -122,7 +122,7 @@ def train(
 def fit(
     trainer: Trainer, epochs: int, validation: Split, checkpoints: Checkpoints, context: DistributedContext
 ) -> tuple[list[dict[str, Any]], Predictions | None]:
-    """Train the remaining epochs; return the points of their curves, and on the chief the last predictions."""
+    """Train the remaining epochs. Return the points of their curves and, on the chief, the last predictions."""
     history, predicted = trainer.resume(checkpoints), None
     for epoch in range(len(history) + 1, epochs + 1):
         history.append({"epoch": epoch, "loss": trainer.epoch(epoch, history, checkpoints)})
@@ -139,7 +139,7 @@ def fit(
 
 
 def evaluate(labels: list[str], rates: dict[str, float], validated: Predictions, tested: Predictions) -> Evaluation:
-    """Choose calibration and thresholds by the validation rows; measure these and the test rows."""
+    """Choose calibration and thresholds with the validation rows. Measure the validation and the test rows."""
     truth, test_truth = validated.labels, tested.labels
     weights, test_weights = (representative_weights(labels, each, rates) for each in (truth, test_truth))
     calibration = calibrate(validated.logits, truth, weights)
@@ -153,7 +153,7 @@ def evaluate(labels: list[str], rates: dict[str, float], validated: Predictions,
 
 
 def export(classifier: Classifier, folder: Path, labels: list[str]) -> None:
-    """Write the model package's content; TensorFlow Serving needs the folder 1/, a version."""
+    """Write the content of the model package. TensorFlow Serving needs the folder 1/, a version."""
     classifier.save(str(folder / "1"))
     (folder / "1" / "fingerprint.pb").unlink()  # a random id: without it the same inputs give the same package
     code = folder / "code"

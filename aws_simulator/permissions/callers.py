@@ -1,7 +1,7 @@
-"""Who may call: the processes of the user who started the simulated AWS, and no web page in that user's browser.
+"""The allowed callers: processes of the user who started the simulated AWS, but no web page in that user's browser.
 
-Everybody on the machine reaches 127.0.0.1, and the keys of the account's owner are no secret. Who calls could read the
-secrets of a rehearsal, and run jobs as its user.
+Every process on the machine can reach 127.0.0.1, and the keys of the account's owner are not secret. Without this
+check, any caller could read the secrets of a rehearsal and run jobs as its user.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REFUSED = {"message": "This simulated AWS answers to the processes of the user w
 
 
 def for_own_user(app: App) -> App:
-    """Refuse all others; where the system does not tell whose a connection is (macOS), refuse web pages only."""
+    """Refuse all other users. If the system does not report a connection's user (macOS), refuse only web pages."""
     allowed = {os.geteuid(), ROOT}
     knows_users = TABLES[socket.AF_INET].exists()
 
@@ -38,12 +38,12 @@ def for_own_user(app: App) -> App:
 
 
 def is_of_web_page(scope: Any) -> bool:
-    """Return True for a request that a browser has sent for a page: every browser says so."""
+    """Return True for a request that a browser has sent for a page. Every browser marks such requests."""
     return any(name in (b"origin", b"sec-fetch-site") for name, _ in scope["headers"])
 
 
 def user_of(client: tuple[str, int], server: tuple[str, int]) -> int | None:
-    """Return the user whose socket is the client's end of a connection on this machine; None if it has closed it."""
+    """Return the user of the client's socket of a connection on this machine; None if the client has closed it."""
     for family, table in TABLES.items():
         ends = f" {_end(family, *client)} {_end(family, *server)} "
         _, _, after = _connections(table).partition(ends)
@@ -61,7 +61,7 @@ def _connections(table: Path) -> str:
 
 
 def _end(family: socket.AddressFamily, host: str, port: int) -> str:
-    """Return an end of a connection as the kernel lists it; an IPv6 socket has IPv4 addresses in its own form."""
+    """Return one end of a connection as the kernel lists it. An IPv6 socket lists an IPv4 address in another form."""
     packed = socket.inet_pton(socket.AF_INET, host)
     if family == socket.AF_INET6:
         packed = bytes(10) + b"\xff\xff" + packed

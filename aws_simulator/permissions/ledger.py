@@ -1,4 +1,4 @@
-"""The permissions that each role used, and those that it was refused; the same for users."""
+"""The used and the denied permissions of each role and of each user."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ministack.services import iam, sts
 
 
 class Ledger:
-    """Every decision about a role, by ministack's services or ours."""
+    """Every decision about a role by the services of ministack or of this package."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -55,12 +55,12 @@ class Ledger:
             self._people.clear()
 
     def people(self) -> list[dict[str, Any]]:
-        """user, action, resource and allowed: what people with access keys of their own have asked for."""
+        """Return the requests of users with their own access keys: user, action, resource and allowed."""
         with self._lock:
             return [dict(zip(("user", "action", "resource", "allowed"), key, strict=True)) for key in self._people]
 
     def entries(self, allowed: bool | None = None) -> list[dict[str, Any]]:
-        """role, action, resource, allowed and how often, in a stable order."""
+        """Return role, action, resource, allowed and count, in a stable order."""
         with self._lock:
             entries = sorted(self._entries.items())
         names = ("role", "action", "resource", "allowed")
@@ -71,7 +71,7 @@ class Ledger:
         ]
 
     def unused(self) -> list[dict[str, str]]:
-        """Action patterns in the policies of the roles seen so far that no allowed call of theirs has needed."""
+        """Return the action patterns in the roles' policies that no allowed request of the role has used."""
         used = {(entry["role"], entry["action"]) for entry in self.entries(allowed=True)}
         roles = {role for role, _ in used}
         return [

@@ -24,7 +24,7 @@ INTERFACE = ("ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission
 
 
 def require_network(simulator: Simulator, role: Caller, subnets: Sequence[str], groups: Sequence[str]) -> None:
-    """Raise ServiceError unless the subnets and groups are of one VPC, and the role may use them."""
+    """Raise ServiceError unless the subnets and groups are in one VPC and the role may use them."""
     client = simulator.client("ec2", root())
     try:
         vpcs = {entry["VpcId"] for entry in client.describe_subnets(SubnetIds=list(subnets))["Subnets"]}
@@ -51,14 +51,14 @@ def require_grant(caller: Caller, key: str) -> None:
 
 
 def network_conditions(vpc: Mapping[str, Any]) -> dict[str, Any]:
-    """The condition keys of a VpcConfig."""
+    """Return the condition keys of a VpcConfig."""
     return {"sagemaker:VpcSubnets": vpc.get("Subnets"), "sagemaker:VpcSecurityGroupIds": vpc.get("SecurityGroupIds")}
 
 
 def require_keys_and_network(
     simulator: Simulator, role: Caller, volume: str | None, output: str | None, vpc: Mapping[str, Any]
 ) -> None:
-    """The permissions that a job's role needs for the keys and the VPC in the request."""
+    """Require the permissions of a job's role for the keys and the VPC in the request."""
     if volume:
         require_grant(role, volume)
     if output:

@@ -23,7 +23,7 @@ ROOT_KEY = "test"
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """A caller with credentials, in an account and a region: a person, or a role that a service has assumed."""
+    """A caller with credentials in an account and a region: a person, or a role that a service has assumed."""
 
     access_key: str
     account: str
@@ -53,7 +53,7 @@ class Caller:
         }
 
     def require(self, action: str, resource: str = "*", context: Mapping[str, Any] | None = None) -> None:
-        """Raises AccessDeniedException unless a policy of the caller allows the action on the resource."""
+        """Raise AccessDeniedException unless a policy of the caller allows the action on the resource."""
         with request_scope(self.account, self.region):
             service = action.partition(":")[0]
             denied = iam_evaluator.enforce(self.access_key, action, service, self.region, resource, dict(context or {}))
@@ -65,7 +65,7 @@ class Caller:
         raise ServiceError("AccessDeniedException", message)
 
     def require_pass_role(self, role_arn: str, service: str) -> None:
-        """iam:PassRole of ``role_arn`` to ``service`` (sagemaker.amazonaws.com …)."""
+        """Require iam:PassRole of ``role_arn`` to ``service`` (sagemaker.amazonaws.com …)."""
         self.require("iam:PassRole", role_arn, {"iam:PassedToService": service})
 
 
@@ -73,15 +73,15 @@ CURRENT: contextvars.ContextVar[Caller | None] = contextvars.ContextVar("simulat
 
 
 def root() -> Caller:
-    """The account's owner, in the account and region of the request at hand."""
+    """Return the account's owner, in the account and region of the present request."""
     return Caller(ROOT_KEY, get_account_id(), get_region())
 
 
 def assume(role_arn: str, service: str, session: str, source_arn: str = "") -> Caller:
-    """The role as ``service`` (codebuild.amazonaws.com …) assumes it on behalf of the resource ``source_arn``.
+    """Return the role as ``service`` (codebuild.amazonaws.com …) assumes it for the resource ``source_arn``.
 
-    Raises AccessDeniedException if there is no such role or it does not trust the service. Without a ``source_arn``,
-    what the trust policy asks of aws:SourceArn is taken as met.
+    Raise AccessDeniedException if there is no such role or if it does not trust the service. Without a ``source_arn``,
+    the trust policy's conditions on aws:SourceArn count as met.
     """
     account, name = (role_arn.split(":") + [""] * 5)[4], role_arn.rpartition("/")[2]
     role = iam._roles.get_scoped(account, None, name)
@@ -103,7 +103,7 @@ def assume(role_arn: str, service: str, session: str, source_arn: str = "") -> C
 
 
 def _trusts(document: Any, service: str, role_arn: str, source_arn: str) -> bool:
-    """Return True if a trust policy lets a service assume the role (ministack itself looks at AWS principals only)."""
+    """Return True if a trust policy lets a service assume the role. ministack itself checks only AWS principals."""
     policy = json.loads(document) if isinstance(document, str) else document
     context = EvalContext(
         principal_arn=service,

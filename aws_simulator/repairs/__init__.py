@@ -1,4 +1,4 @@
-"""Repairs of ministack 1.5.33 where it differs from AWS in a way that this project can observe. Each has a test."""
+"""Corrections of ministack 1.5.33 where it differs visibly from AWS. Each has a test."""
 
 from __future__ import annotations
 

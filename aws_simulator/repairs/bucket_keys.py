@@ -1,4 +1,4 @@
-"""S3: a caller who reads or writes an object of a bucket with a KMS key needs permissions on that key, too."""
+"""S3: a caller that reads or writes an object in a bucket with a KMS key needs permissions on the key, too."""
 
 from __future__ import annotations
 

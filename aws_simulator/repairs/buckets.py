@@ -1,4 +1,4 @@
-"""AWS::S3::Bucket: encryption, lifecycle and tags are applied, and a bucket with anything in it cannot be deleted."""
+"""AWS::S3::Bucket: apply encryption, lifecycle and tags, and refuse to delete a bucket that is not empty."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Bucket(ResourceType):
 
 
 def _encryption(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule of the encryption as S3's API takes it."""
+    """Return a rule of the encryption in the form of S3's API."""
     api_rule: dict[str, Any] = {"ApplyServerSideEncryptionByDefault": dict(rule["ServerSideEncryptionByDefault"])}
     if "BucketKeyEnabled" in rule:
         api_rule["BucketKeyEnabled"] = str(rule["BucketKeyEnabled"]).lower() == "true"
@@ -81,7 +81,7 @@ def _encryption(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A lifecycle rule as S3's API takes it."""
+    """Return a lifecycle rule in the form of S3's API."""
     if unknown := sorted(set(rule) - set(RULE) - set(DAYS) - set(NESTED)):
         raise ValueError(f"the simulator does not do {unknown[0]} of a lifecycle rule")
     fields: dict[str, Any] = {RULE[key]: rule[key] for key in RULE if key in rule}

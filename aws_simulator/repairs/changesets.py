@@ -38,7 +38,7 @@ def install() -> None:
 
 
 def _look_at_stacks() -> None:
-    """The permissions on a change set are on its stack, but for those to describe its events (AWS's reference)."""
+    """Check the permissions on a change set on its stack, except those to describe its events (AWS's reference)."""
     extract = iam_actions.extract_resource_arn
 
     def extracted(
@@ -55,7 +55,7 @@ def _look_at_stacks() -> None:
 
 
 def _chosen(template: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """Return the template without resources with a false condition: they are no part of the stack."""
+    """Return the template without resources whose condition is false: they do not belong to the stack."""
     conditions = engine._evaluate_conditions(template, params) if template else {}
     kept = {
         name: resource
@@ -87,7 +87,7 @@ def _create(create: Handler) -> Handler:
 
 
 def _keep_id(change_set: dict[str, Any], before: Mapping[str, Any], answer: Any) -> Any:
-    """A stack in review is the same stack when a second change set is made for it."""
+    """Keep the id of a stack in review when a second change set is created for it."""
     stack = cloudformation._stacks[before["StackName"]]
     old, new = before["StackId"], stack["StackId"]
     stack["StackId"] = change_set["StackId"] = old
@@ -98,7 +98,7 @@ def _keep_id(change_set: dict[str, Any], before: Mapping[str, Any], answer: Any)
 
 
 def _validate(change_set: dict[str, Any]) -> None:
-    """Fail the change set if what it would make cannot be made, as CloudFormation's early validation does."""
+    """Fail the change set if a resource cannot be created, as CloudFormation's early validation does."""
     if change_set["Status"] != "CREATE_COMPLETE" or change_set["_disable_validation"]:
         return
     template, params = change_set["_template"], change_set["_resolved_params"]
@@ -158,7 +158,7 @@ def _create_stack(create: Handler) -> Handler:
 
 
 def _describe_events(describe: Handler) -> Handler:
-    """Also what early validation found in a change set, by the change set or by its stack."""
+    """Return the findings of early validation, too, by the change set or by its stack."""
 
     def described(params: Mapping[str, Any]) -> Any:
         name, of = _p(params, "ChangeSetName"), _p(params, "StackName")

@@ -1,4 +1,4 @@
-"""S3: a copy's checksum is of the whole object, and a PutObject answers with the checksum that it has stored."""
+"""S3: a copy's checksum covers the whole object, and PutObject returns the checksum that it has stored."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ def _stored(path: str) -> dict[str, str]:
 
 
 def _composite(source: str) -> str:
-    """The algorithm of a source that was uploaded in parts: its own checksum is one of checksums, its copy's is not."""
+    """Return the algorithm of a source that was uploaded in parts.
+
+    The checksum of such a source is a checksum of checksums; that of its copy is not.
+    """
     checksums = _object(source.partition("?")[0]).get("checksums") or {}
     return next((name for name, value in checksums.items() if "-" in value), "")

@@ -1,7 +1,7 @@
-"""S3: a write carries the condition keys of its headers if-none-match and of its KMS key.
+"""S3: a write has the condition keys of its headers if-none-match and of its KMS key.
 
 Sources: Amazon S3 User Guide, "Enforce conditional writes on Amazon S3 buckets"; the service authorization reference of
-S3. The parts of an upload have no such header: that of the upload's first request counts.
+S3. The parts of an upload have no such header; the header of the upload's first request counts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""AWS::Logs::LogGroup: a group that is there already is a failure, not a silent take-over."""
+"""AWS::Logs::LogGroup: fail if the group exists, instead of taking it over silently."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""CloudWatch Logs: IAM looks at …:log-group:GROUP:log-stream:STREAM, the stream empty where there is none.
+"""CloudWatch Logs: IAM checks …:log-group:GROUP:log-stream:STREAM, with an empty stream if there is none.
 
-ministack looks at …:log-group:GROUP, so that a policy which is right on AWS fails here, and the other way round. What
-AWS looks at stands in its refusals: "logs:CreateLogStream on resource: …:log-group:/aws/codebuild/p:log-stream:ID",
+ministack checks …:log-group:GROUP, so a policy that is right on AWS fails here, and the reverse. AWS names the checked
+resource in its errors: "logs:CreateLogStream on resource: …:log-group:/aws/codebuild/p:log-stream:ID",
 "logs:DescribeLogStreams on resource: …:log-group:g:log-stream:", "logs:DescribeLogGroups on …:log-group::log-stream:".
 """
 
@@ -32,6 +32,6 @@ def install() -> None:
 
 
 def _all_groups(request: dict[str, Any], _: Any, region: str, account: str) -> str:
-    """DescribeLogGroups and the like name no group; logGroupIdentifier may be a name or an ARN."""
+    """DescribeLogGroups and similar operations name no group; logGroupIdentifier may be a name or an ARN."""
     name = str(request.get("logGroupIdentifier") or "")
     return name.removesuffix(":*") if name.startswith("arn:") else f"arn:aws:logs:{region}:{account}:log-group:{name}"

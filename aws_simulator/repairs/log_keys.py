@@ -1,4 +1,4 @@
-"""AWS::Logs::LogGroup with a KMS key: the key's policy must let CloudWatch Logs itself use the key.
+"""AWS::Logs::LogGroup with a KMS key: the key's policy must let CloudWatch Logs use the key.
 
 Source: CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using AWS KMS".
 """
@@ -33,7 +33,7 @@ def install() -> None:
 
 
 def require_key(properties: dict[str, Any]) -> None:
-    """Raise ValueError in the handler's words if the group has a key that CloudWatch Logs may not use."""
+    """Raise ValueError with the handler's message if CloudWatch Logs may not use the group's key."""
     owner, key = root(), properties.get("KmsKeyId")
     if not key:
         return

@@ -1,4 +1,4 @@
-"""Generated names that are too long: CloudFormation cuts the stack's name and the logical ID, each of both."""
+"""Generated names that are too long: CloudFormation shortens both the stack's name and the logical ID."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def install() -> None:
 
 
 def shortened(name: str, stack_length: int, longest: int) -> str:
-    """Return STACK-LOGICALID-SUFFIX within ``longest``: the suffix stays, the two before share what is left."""
+    """Return STACK-LOGICALID-SUFFIX within ``longest``. The suffix stays; the two parts before share the rest."""
     if len(name) <= longest:
         return name
     stack, (logical_id, suffix) = name[:stack_length], name[stack_length + 1 :].rsplit("-", 1)

@@ -1,4 +1,4 @@
-"""AWS::IAM::Role: made with the caller's permissions, within a path, and limited by its permissions boundary."""
+"""AWS::IAM::Role: created with the caller's permissions, with a path, and limited by its permissions boundary."""
 
 from __future__ import annotations
 

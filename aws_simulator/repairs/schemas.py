@@ -1,6 +1,7 @@
-"""Which properties of a resource type replace it: ministack knows some types, CloudFormation's own schemas all.
+"""Which properties of a resource type cause a replacement. ministack knows some types, CloudFormation's schemas all.
 
-cfn-lint ships the schemas. Only types of ours and of the templates here are read: there are hundreds.
+cfn-lint contains the schemas. Only the types of this package and of the templates here are read, because there are
+hundreds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ TYPES = (
 
 
 def schema(kind: str, region: str = "us-east-1") -> dict[str, Any]:
-    """CloudFormation's schema of a resource type."""
+    """Return CloudFormation's schema of a resource type."""
     folder = files("cfnlint") / "data" / "schemas"
     name = json.loads((folder / "providers" / f"{region}.json").read_text())[kind]
     return dict(json.loads((folder / "resources" / f"{name}.json").read_text()))

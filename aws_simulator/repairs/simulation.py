@@ -1,6 +1,6 @@
-"""iam:SimulatePrincipalPolicy: every resource that is asked about, the context that is given, an unknown principal.
+"""iam:SimulatePrincipalPolicy: every requested resource, the given context, an unknown principal.
 
-ministack looks at the first resource, without any context, knows everybody, and asks for the permission on "*".
+ministack checks only the first resource, without a context, knows every principal, and requires the permission on "*".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def install() -> None:
     def extracted(
         service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], *more: Any
     ) -> Any:
-        """The permission to simulate is one on the principal."""
+        """The permission to simulate is a permission on the principal."""
         principal = iam._p(query, "PolicySourceArn") if service == "iam" else ""
         return principal or extract(service, method, path, headers, body, query, *more)
 

@@ -45,7 +45,7 @@ def install() -> None:
 
 
 def _beside(stack_id: str, stack_name: str, failed: str) -> tuple[str, str] | None:
-    """A resource that AWS, which makes several at once, would have been making when another one failed."""
+    """Return a resource that AWS, which creates several at once, would have been creating when another one failed."""
     stack = cloudformation._stacks[stack_name]
     resources: dict[str, Any] = (stack.get("_template") or {}).get("Resources") or {}
     states = {event["LogicalResourceId"]: event["ResourceStatus"] for event in cloudformation._stack_events[stack_id]}

@@ -1,4 +1,4 @@
-"""CloudWatch: alarms that a test can force, evaluated on their own dimensions; under the role of their maker."""
+"""CloudWatch: alarms that a test can set, evaluated on their own dimensions, with the role of their creator."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ COMPARISONS = {
 
 
 class Alarms:
-    """The alarms of the account and region of the request at hand."""
+    """The alarms in the account and region of the present request."""
 
     def state(self, name: str, caller: Caller) -> str:
-        """OK, ALARM or INSUFFICIENT_DATA; empty if there is none. Raises unless ``caller`` may look."""
+        """Return OK, ALARM or INSUFFICIENT_DATA; empty for an unknown alarm. Raise unless ``caller`` may read it."""
         caller.require("cloudwatch:DescribeAlarms", alarm_arn(name))
         alarm = cloudwatch._alarms.get(name)
         return str(alarm["StateValue"]) if alarm else ""
 
     def force(self, name: str, state: str, reason: str = "forced by a test") -> None:
-        """Set the state and keep it, with any metrics, until it is forced to another one or released ("")."""
+        """Set the state and keep it, whatever the metrics, until it is set again or released ("")."""
         if not state:
             FORCED.discard(name)
             return
@@ -46,7 +46,7 @@ def alarm_arn(name: str) -> str:
 
 
 def record(metric: str, value: float, unit: str, **dimensions: str) -> None:
-    """One data point of AWS/SageMaker; the alarms on it are evaluated at once."""
+    """Record one data point of AWS/SageMaker, and evaluate its alarms at once."""
     cloudwatch.record_metric("AWS/SageMaker", metric, value, unit, dimensions)
     for alarm in list(cloudwatch._alarms.values()):
         if alarm.get("MetricName") == metric:
@@ -54,7 +54,7 @@ def record(metric: str, value: float, unit: str, **dimensions: str) -> None:
 
 
 def evaluate(alarm: dict[str, Any]) -> None:
-    """In place of ministack's own, which takes the metric's points of all dimensions. Missing data changes nothing."""
+    """Evaluate an alarm; ministack itself uses the points of all dimensions. Missing data changes nothing."""
     dimensions = cloudwatch._dims_key(cloudwatch._dims_from_list(alarm.get("Dimensions", [])))
     span = alarm.get("Period", 60) * alarm.get("EvaluationPeriods", 1)
     every = cloudwatch._metrics.get((alarm.get("Namespace"), alarm.get("MetricName"), dimensions)) or []

@@ -18,9 +18,9 @@ def register(simulator: Simulator) -> None:
 
 
 def make(simulator: Simulator, wishes: dict[str, Any]) -> dict[str, Any]:
-    """Make ``boundary`` (a path), ``key``, ``subnets`` and ``groups`` (how many), ``bucket`` (a name) and ``images``.
+    """Create ``boundary`` (a path), ``key``, ``subnets`` and ``groups`` (numbers), ``bucket`` (a name) and ``images``.
 
-    Return the ARNs and IDs by these names. The bucket demands the key for each object, if there is one.
+    Return the ARNs and IDs by these names. If there is a key, the bucket requires it for each object.
     """
     owner = Caller(ROOT_KEY, ACCOUNT, REGION)
     created: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def make(simulator: Simulator, wishes: dict[str, Any]) -> dict[str, Any]:
 
 
 def key_policy() -> dict[str, Any]:
-    """Return the policy of a key that the account's roles may use by IAM, and CloudWatch Logs."""
+    """Return the policy of a key that CloudWatch Logs, and the account's roles through IAM, may use."""
     logs = ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"]
     own, service = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, {"Service": f"logs.{REGION}.amazonaws.com"}
     return {
@@ -76,7 +76,7 @@ def _bucket(s3: Any, name: str, key: str) -> None:
 
 
 def _push(ecr: Any, address: str) -> None:
-    """Put an image of this address into its repository, without any layer; only tags are known here."""
+    """Put an image with this address into its repository, without any layer: only tags are simulated."""
     match = ADDRESS.fullmatch(address)
     if match is None or match["kind"] != ":":
         return

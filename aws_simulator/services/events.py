@@ -1,4 +1,4 @@
-"""EventBridge: events of our services, and CodePipeline as a target under the target's role."""
+"""EventBridge: events of these services, and CodePipeline as a target, with the target's role."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TARGETS: dict[str, Target] = {}
 
 
 def emit(source: str, detail_type: str, resources: Sequence[str], detail: Mapping[str, Any]) -> None:
-    """Put an event of AWS's own on the default bus of the account and region at hand; never waits."""
+    """Put an event of AWS on the default bus of the present account and region. Never wait."""
     entry = {"Source": source, "DetailType": detail_type, "Resources": list(resources), "Detail": json.dumps(detail)}
     send = in_context(eventbridge._put_events)
     threading.Thread(target=send, args=({"Entries": [entry]}, True), daemon=True).start()
 
 
 def add_target(service: str, deliver: Target) -> None:
-    """Deliver events to targets whose ARN names ``service``, as the role that the target names."""
+    """Deliver events to targets whose ARN names ``service``, with the role that the target names."""
     TARGETS[service] = deliver
 
 
@@ -51,7 +51,7 @@ def register(simulator: Simulator) -> None:
 def _deliver(
     simulator: Simulator, service: str, target: Mapping[str, Any], rule: Mapping[str, Any], payload: Mapping[str, Any]
 ) -> None:
-    """A target that may not be reached is a failed invocation: nobody but the metrics hears of it, as on AWS."""
+    """Deliver an event. A failure only appears in the metrics, as on AWS."""
     try:
         role = assume(target.get("RoleArn", ""), "events.amazonaws.com", "EventBridge")
         TARGETS[service](target["Arn"], role, rule, payload)

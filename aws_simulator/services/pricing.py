@@ -1,7 +1,7 @@
-"""The Price List API: GetProducts over a price list of a few products, at their list prices in us-east-1 of 2026.
+"""The Price List API: GetProducts with a few products, at their list prices in us-east-1 of 2026.
 
-Of each product there is one in two regions. Control ``price`` (usage, amount) sets the price of a usage type in both,
-takes the product out of the list without an amount, and ``reset`` puts everything back.
+Each product exists in two regions. The control ``price`` (usage, amount) sets the price of a usage type in both.
+Without an amount it removes the product, and ``reset`` restores everything.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Pricing(Service):
 
 
 def _item(service: str, usage: str, unit: str, amount: str, region: str) -> dict[str, Any]:
-    """One product of a price list, as AWS nests it."""
+    """Return one product of a price list, nested as by AWS."""
     sku = f"{abs(hash((usage, region))):016X}"[:16]
     term, rate = f"{sku}.JRTCKXETXF", f"{sku}.JRTCKXETXF.6YS6EN2CT7"
     regional = amount if region == "us-east-1" else f"{float(amount) * ABROAD:.10f}"

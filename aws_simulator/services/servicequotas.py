@@ -1,7 +1,7 @@
-"""Service Quotas of SageMaker: what the control ``sagemaker-quota`` has set, and the defaults of instance types.
+"""Service Quotas of SageMaker: the values set by the control ``sagemaker-quota``, and defaults of instance types.
 
-Quotas of instance types are found by name, as on AWS, where their codes follow no rule. One that was set is an
-applied quota; the others have AWS's default only, and ListServiceQuotas leaves out some of those, here all of them.
+Quotas of instance types are found by name, as on AWS, where their codes follow no rule. A quota that was set is an
+applied quota. The others have only AWS's default; ListServiceQuotas of AWS leaves out some of them, here all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Step Functions: SageMaker's ``.sync`` tasks in ministack's engine, under the state machine's role.
+"""Step Functions: SageMaker's ``.sync`` tasks in ministack's engine, with the state machine's role.
 
-A task starts the job, waits for it, and fails with the job's description as its cause; an execution that is stopped
-stops its job. What AWS asks of the role is asked for: the job's own actions, sagemaker:AddTags (the job is marked), and
-the managed EventBridge rule by which Step Functions hears of the end.
+A task starts the job, waits for it, and fails with the job's description as its cause. If the execution is stopped, its
+job is stopped. The role needs the same permissions as on AWS: the job's own actions, sagemaker:AddTags (the job is
+marked), and the managed EventBridge rule by which Step Functions learns of the end.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class JobTask:
         return f"arn:aws:states:::sagemaker:create{self._kind}Job"
 
     def run(self, resource: str, payload: Any) -> dict[str, Any]:
-        """ministack's interface to an integration: the task's result. Raises its _ExecutionError."""
+        """Run the task of ministack's integration. Return its result, or raise its _ExecutionError."""
         execution = EXECUTION.get()
         machine = stepfunctions._state_machines[execution["stateMachineArn"]]
         role = assume(machine["roleArn"], SERVICE, secrets.token_hex(16), machine["stateMachineArn"])
@@ -68,7 +68,7 @@ class JobTask:
         return described
 
     def _wait(self, execution: dict[str, Any], arn: str, name: Request, role: Caller) -> None:
-        """Until the job has ended; an execution that was stopped, or timed out, stops it."""
+        """Wait until the job has ended. If the execution was stopped or timed out, stop the job."""
         service: Any = self._simulator.services["sagemaker"]
         jobs = service.training_jobs if self._kind == "Training" else service.processing_jobs
         job, stopped = jobs[arn], False
@@ -85,7 +85,7 @@ class JobTask:
             raise _task_error(error) from error
 
     def _call_tags(self, arn: str, role: Caller) -> None:
-        """AWS documents sagemaker:ListTags among the role's permissions."""
+        """Call sagemaker:ListTags, which AWS documents among the role's permissions."""
         try:
             role.require("sagemaker:ListTags", arn)
         except ServiceError as error:
@@ -93,7 +93,7 @@ class JobTask:
 
 
 def _task_error(error: ServiceError) -> Exception:
-    """A refusal by SageMaker's API, as a task reports it."""
+    """Return an error of SageMaker's API in the form of a task."""
     named = {"ResourceLimitExceeded", "ResourceInUse", "ResourceNotFound"}
     name = f"SageMaker.{error.code}Exception" if error.code in named else "SageMaker.AmazonSageMakerException"
     details = (
@@ -103,7 +103,7 @@ def _task_error(error: ServiceError) -> Exception:
 
 
 def _plain(value: Any) -> Any:
-    """A description as JSON: times in milliseconds, as Step Functions passes them on."""
+    """Return a description as JSON, with times in milliseconds, as Step Functions passes them on."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -132,7 +132,7 @@ def check_role(definition: str, role: str, machine: str) -> None:
 
 
 def _install_checks() -> None:
-    """Before the API creates or changes a state machine: the caller must be able to pass the role, and it must do."""
+    """Check, before a state machine is created or changed, that the caller can pass the role and that it is right."""
     answer = app.SERVICE_HANDLERS["states"]
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
@@ -173,7 +173,7 @@ def _needed(*actions: str) -> Callable[[Resource], list[tuple[str, str]]]:
 
 
 def _install_endings() -> None:
-    """Keep a stopped execution stopped, with any result of the task on its thread."""
+    """Keep a stopped execution stopped, whatever result the task's thread returns."""
     run, fail, add = stepfunctions._run_execution, stepfunctions._fail_execution, stepfunctions._add_event
 
     def run_execution(arn: str) -> None:
@@ -195,7 +195,7 @@ def _install_endings() -> None:
 
 
 def _set_scale(arguments: dict[str, Any]) -> None:
-    """The control ``states-scale``: the factor of waits and of the intervals of retries."""
+    """The control ``states-scale``: the factor for waits and for the intervals of retries."""
     stepfunctions._SFN_WAIT_SCALE = float(arguments["scale"])
 
 

@@ -1,4 +1,4 @@
-"""A switch that stores secrets: at paths of Parameter Store, and in Secrets Manager by their names."""
+"""A control that stores secrets: at paths of Parameter Store, and in Secrets Manager by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def register(simulator: Simulator) -> None:
 
 
 def store(simulator: Simulator, values: dict[str, Any]) -> dict[str, str]:
-    """Store each value at a path (/a/b) or under the name of a secret; return the path, or the secret's ARN."""
+    """Store each value at a path (/a/b) or under the name of a secret. Return the path, or the secret's ARN."""
     owner = Caller(ROOT_KEY, ACCOUNT, REGION)
     addresses = {}
     for name, value in values.items():

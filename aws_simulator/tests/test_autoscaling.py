@@ -1,4 +1,4 @@
-"""Application Auto Scaling: targets are real variants, their alarms come and go, and permissions are asked for."""
+"""Application Auto Scaling: targets are real variants, their alarms appear and disappear, permissions are checked."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_target_its_policy_and_their_alarms(aws: Aws, models: Models) -> None:
 
 
 def test_a_tag_says_whose_a_target_is(aws: Aws, models: Models) -> None:
-    """Register, change and remove by the tag that a target has, or gets as it is made."""
+    """Register, change and remove by the tag that a target has, or gets when it is created."""
     own, anything = {"StringEquals": {"aws:ResourceTag/whose": "ours"}}, {"Action": "sagemaker:*", "Resource": "*"}
     new = {"StringEquals": {"aws:RequestTag/whose": "ours"}, "Null": {"aws:ResourceTag/whose": "true"}}
     statements = [

@@ -1,4 +1,4 @@
-"""A user of a rehearsal: first an administrator, then one with exactly these permissions, on record."""
+"""A user of a rehearsal: first an administrator, then one with exactly these permissions; both are recorded."""
 
 from __future__ import annotations
 

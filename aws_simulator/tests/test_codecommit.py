@@ -1,4 +1,4 @@
-"""Commits, trees and differences with CodeCommit's refusals; the resource's first commit; events."""
+"""Commits, trees and differences with CodeCommit's errors; the resource's first commit; events."""
 
 from __future__ import annotations
 

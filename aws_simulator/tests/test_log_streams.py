@@ -1,4 +1,4 @@
-"""A role that may write certain streams only: as on AWS, and not as in ministack by itself."""
+"""A role that may write only certain streams, as on AWS and unlike in ministack itself."""
 
 from __future__ import annotations
 

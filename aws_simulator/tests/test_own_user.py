@@ -1,4 +1,4 @@
-"""The simulated AWS of one user: who else may not call it."""
+"""The simulated AWS of one user: other users may not call it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="the system does
 
 @pytest.fixture
 def connection() -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
-    """The ends of a connection from this process to itself."""
+    """Return both ends of a connection from this process to itself."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as client,
@@ -40,7 +40,7 @@ def test_the_kernel_tells_whose_a_connection_is(connection: Any) -> None:
 
 @LINUX_ONLY
 def test_a_client_that_has_gone_is_not_taken_for_root() -> None:
-    """A stranger's request goes on when its sender closes the connection at once."""
+    """A stranger's request is refused although its sender closes the connection at once."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         accepted, ends = listener.accept()[0], (client.getsockname(), listener.getsockname())
@@ -67,7 +67,7 @@ def test_an_ipv6_socket_with_an_ipv4_address_is_known() -> None:
 
 
 def answered(headers: list[tuple[bytes, bytes]], connection: Any) -> int:
-    """Return the status of the answer to a request on the connection."""
+    """Return the status of the response to a request on the connection."""
     sent: list[dict[str, Any]] = []
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
@@ -113,7 +113,7 @@ def test_its_own_user_calls_as_ever_and_nobody_else(tmp_path: Path) -> None:
 
 
 def status_for_nobody(aws: Aws) -> int:
-    """Return the status of the answer to a process of another user."""
+    """Return the status of the response to a process of another user."""
     address = urlsplit(aws.url)
     pid = os.fork()
     if not pid:

@@ -1,4 +1,4 @@
-"""The packages of this machine, as images with a known content see them."""
+"""The packages of this machine, as images with a known content show them."""
 
 from __future__ import annotations
 

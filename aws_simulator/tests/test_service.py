@@ -1,4 +1,4 @@
-"""The foundation: models enforced in both directions, IAM on exact resources, nothing outlives the simulator."""
+"""The base of every service: models enforced in both directions, IAM on exact resources, no process left behind."""
 
 from __future__ import annotations
 

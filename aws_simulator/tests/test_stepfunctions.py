@@ -1,4 +1,4 @@
-"""Step Functions runs SageMaker jobs: waits for them, stops them, tells why they failed; under the machine's role."""
+"""Step Functions runs SageMaker jobs: it waits for them, stops them, and reports why they failed."""
 
 from __future__ import annotations
 

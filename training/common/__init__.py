@@ -1,1 +1,1 @@
-"""Used by preprocess.py and by train.py: a change here runs both again."""
+"""Modules of both preprocess.py and train.py: a change here runs both again."""

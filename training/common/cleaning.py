@@ -1,8 +1,8 @@
 """The cleaning of a comment: rules for preprocess.py and for the model's own graph.
 
-The model takes raw text and cleans it itself. preprocess.py has cleaned the training data before (to recognize
-duplicates and to remove personal addresses); this changes nothing for the model, because the rules are idempotent. RE2
-runs them on both sides: that of pyarrow here, that of TensorFlow in the graph (model/text.py).
+The model takes raw text and cleans it itself. preprocess.py cleans the training data, too, to recognize duplicates and
+to remove personal addresses. This changes nothing for the model, because the rules are idempotent. Both sides run the
+rules with RE2: preprocess.py with pyarrow's, the graph with TensorFlow's (model/text.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RULES: tuple[tuple[str, str], ...] = (
 
 
 def clean(texts: pl.Series) -> pl.Series:
-    """Return texts, cleaned."""
+    """Return the cleaned texts."""
     import pyarrow.compute as pc  # here, since a training cleans in its graph
 
     cleaned = texts.to_arrow()
@@ -34,8 +34,8 @@ def clean(texts: pl.Series) -> pl.Series:
 
 
 def rough_word_count(text: str) -> pl.Expr:
-    """Return the number of pieces between blanks in a column of cleaned texts: their size.
+    """Return the number of pieces between blanks in each cleaned text, as a measure of its size.
 
-    What the model takes for a word is defined in its graph alone (model/text.py).
+    Only the model's graph defines a word (model/text.py).
     """
     return pl.col(text).str.count_matches(" ", literal=True) + 1

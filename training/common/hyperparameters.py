@@ -1,4 +1,4 @@
-"""The hyperparameters of train.py. usecase.toml gives their values and meanings; a new one is one more field here."""
+"""The hyperparameters of train.py. usecase.toml gives their values and meanings. A new one is one more field here."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Hyperparameters:
 
     @classmethod
     def of_use_case(cls, **changes: Any) -> Hyperparameters:
-        """Return the values of usecase.toml with these changes."""
+        """Return the values in usecase.toml with these changes."""
         return cls(**{**usecase.hyperparameters("train"), **changes})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each hyperparameter; without it, the value of usecase.toml counts."""
+    """Add an option for each hyperparameter. Its default is the value in usecase.toml."""
     values = usecase.hyperparameters("train")
     for name, kind in get_type_hints(Hyperparameters).items():
         parse = _count if kind is int and name != "seed" else kind

@@ -8,7 +8,7 @@ SECONDS = 0.5
 
 
 class Progress:
-    """Prints the progress towards ``total``: a few lines a second at most, and the last one."""
+    """Prints the progress towards ``total``: a few lines a second at most, and always the last one."""
 
     def __init__(self, total: int) -> None:
         self._total, self._next = total, 0.0

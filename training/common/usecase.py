@@ -15,7 +15,7 @@ PATH = Path(__file__).parents[1] / "usecase.toml"
 
 
 def columns() -> dict[str, str]:
-    """Return each column of the raw data with its kind: id, text, label or number."""
+    """Return each column of the raw data with its type: id, text, label or number."""
     return dict(_table("data")["columns"])
 
 

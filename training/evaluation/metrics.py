@@ -1,4 +1,4 @@
-"""Metrics of a multi-label classifier from its scores, in numpy. Undefined ones are None, never nan."""
+"""Metrics of a multi-label classifier from its scores, in numpy. An undefined metric is None, never nan."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Metrics = dict[str, dict[str, Any]]
 
 
 def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
-    """Return the probability of a positive above a negative, a tie counting half; None without one of the two."""
+    """Return the probability that a positive scores above a negative; a tie counts half. None without both."""
     positives = int(truth.sum())
     negatives = len(truth) - positives
     if not positives or not negatives:
@@ -23,7 +23,7 @@ def roc_auc(truth: np.ndarray, scores: np.ndarray) -> float | None:
 
 
 def average_precision(truth: np.ndarray, scores: np.ndarray) -> float | None:
-    """Return the mean precision over the steps of recall, equal scores being one step; None without positives."""
+    """Return the mean precision over the steps of recall. Equal scores are one step. None without positives."""
     if not truth.sum():
         return None
     precision, recall = precision_recall(truth, scores)
@@ -31,7 +31,7 @@ def average_precision(truth: np.ndarray, scores: np.ndarray) -> float | None:
 
 
 def f1(truth: np.ndarray, scores: np.ndarray, threshold: float | None, weights: np.ndarray) -> float | None:
-    """Return F1 of "score >= threshold is positive"; None without positives or without a threshold."""
+    """Return F1 if scores >= threshold are positive; None without positives or a threshold."""
     if threshold is None or not truth.sum():
         return None
     predicted = scores >= threshold
@@ -49,14 +49,14 @@ def best_threshold(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -
 
 
 def calibration_error(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray, bins: int = 15) -> float:
-    """Return the expected calibration error: the mean distance of probability and positive share, by bins."""
+    """Return the expected calibration error: by bins, the mean distance of probability and positive share."""
     bin_indices = np.minimum((scores * bins).astype(int), bins - 1)
     gaps = np.bincount(bin_indices, weights * (truth - scores), minlength=bins)
     return float(np.abs(gaps).sum() / weights.sum())
 
 
 def precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return precision and recall for each distinct score as threshold, from the highest down."""
+    """Return precision and recall with each distinct score as threshold, from the highest down."""
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(truth[order], dtype=np.int64)
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -66,7 +66,7 @@ def precision_recall(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray,
 def thresholds(
     labels: list[str], truth: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> dict[str, float | None]:
-    """Return the best threshold of each label; ``truth`` and ``scores`` are [rows, labels]."""
+    """Return the best threshold of each label. ``truth`` and ``scores`` are [rows, labels]."""
     return {label: best_threshold(truth[:, n], scores[:, n], weights) for n, label in enumerate(labels)}
 
 
@@ -75,8 +75,8 @@ def evaluate(
 ) -> Metrics:
     """Return metrics of each label, and their means over the labels that have them ("macro").
 
-    ROC AUC and average precision are of the unweighted rows: they measure separation. F1 and calibration error depend
-    on a label's frequency, so they are of the rows weighted by ``weights`` [rows].
+    ROC AUC and average precision use the unweighted rows, because they measure separation. F1 and calibration error
+    depend on a label's frequency, so they use rows weighted by ``weights`` [rows].
     """
     rows: Metrics = {}
     for n, label in enumerate(labels):

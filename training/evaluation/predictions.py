@@ -42,9 +42,9 @@ def write(
     thresholds: dict[str, float | None],
     trained_on: np.ndarray | None,
 ) -> None:
-    """Write both files; ``truth`` and ``scores`` are [rows, labels], the labels in the order of ``thresholds``.
+    """Write both files. ``truth`` and ``scores`` are [rows, labels], with the labels in the order of ``thresholds``.
 
-    ``texts`` are those of the first rows; ``trained_on`` comes from ``row_prefixes``.
+    ``texts``: those of the first rows. ``trained_on``: from ``row_prefixes``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -63,13 +63,13 @@ def write(
 
 
 def row_prefixes(batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the first 4 bytes of the name of each text, as numbers, from arrays of bytes."""
+    """Return, from arrays of bytes, the first 4 bytes of each text's name as numbers."""
     prefixes = [np.frombuffer(b"".join(_digest(text)[:4] for text in batch), ">u4") for batch in batches]
     return np.concatenate([np.array([], np.int64), *prefixes])
 
 
 def _column(truth: np.ndarray, scores: np.ndarray, threshold: float | None) -> dict[str, Any]:
-    """Return a column. Five digits exceed the model's precision and halve the file."""
+    """Return a column. Five digits are more than the model's precision and halve the file."""
     predicted = [float(f"{score:.5g}") for score in scores.tolist()]
     return {"kind": "label", "truth": truth.astype(int).tolist(), "predicted": predicted, "threshold": threshold}
 

@@ -1,4 +1,4 @@
-"""The command line of train.py: SageMaker's folders, as flags over its SM_* variables, and the hyperparameters."""
+"""The command line of train.py: SageMaker's folders, as options or SM_* variables, and the hyperparameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FOLDERS = {
 
 
 def parse(arguments: list[str], description: str | None) -> tuple[Hyperparameters, dict[str, Path], Path | None]:
-    """Return the hyperparameters, the folders by the names in FOLDERS, and that of the checkpoints."""
+    """Return the hyperparameters, the folders by the names in FOLDERS, and the folder of the checkpoints."""
     parser = argparse.ArgumentParser(
         usage="%(prog)s [--NAME VALUE ...]",
         description=description,

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: weights, the optimizers' state, and notes on the progress."""
+"""Checkpoints of a training: the weights, the optimizers' state, and notes on the progress."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ NOTES = "notes.json"
 
 
 class Checkpoints:
-    """Checkpoints of one training in ``folder``; without a folder nothing is saved.
+    """The checkpoints of one training in ``folder``. Without a folder nothing is saved.
 
-    ``identity`` covers all inputs of the training: a checkpoint of another one is never restored, and is deleted.
+    ``identity`` covers all inputs of the training. A checkpoint of another training is never restored; it is deleted.
     """
 
     def __init__(self, folder: Path | None, identity: Any, **parts: tf.Module) -> None:
@@ -36,9 +36,9 @@ class Checkpoints:
         return {}
 
     def save(self, step: int, notes: Notes) -> None:
-        """Save a checkpoint in place of the earlier ones.
+        """Save a checkpoint and replace the earlier ones.
 
-        The notes are written last: a checkpoint without them, or with missing bytes after an interrupted copy, is not
+        The notes are written last. A checkpoint without notes, or with missing bytes after an interrupted copy, is not
         restored.
         """
         if self._folder is None:
@@ -56,7 +56,7 @@ class Checkpoints:
                 shutil.rmtree(state_folder, ignore_errors=True)
 
     def clear(self) -> None:
-        """Delete all checkpoints, after the training."""
+        """Delete all checkpoints after the training."""
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -1,7 +1,7 @@
-"""A split of the data, streamed from its Parquet parts in batches of texts of similar length: they need less padding.
+"""A split of the data, streamed from its Parquet parts in batches of texts of similar length, which need less padding.
 
-preprocess.py writes the rows in the order of a hash: every part, and every block of rows, is a random sample of the
-split. So a block that is shuffled in memory does what a shuffle of the whole split would do.
+preprocess.py writes the rows in the order of a hash, so every part and every block of rows is a random sample of the
+split. Shuffling a block in memory therefore has the same effect as shuffling the whole split.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ Batch = tuple[np.ndarray, np.ndarray]
 
 
 class EmptySplit(Exception):
-    """A split without rows; the message names the folder."""
+    """A split has no rows. The message names the folder."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Parquet parts in the order of reading, and the number of rows in each."""
+    """The Parquet parts in the order of reading, and the number of rows in each."""
 
     paths: tuple[Path, ...]
     rows: tuple[int, ...]
@@ -47,7 +47,7 @@ class Split:
         return sum(self.rows)
 
     def limited(self, rows: int) -> Split:
-        """Return the first parts, with at least ``rows`` rows if there are as many."""
+        """Return the first parts that have at least ``rows`` rows together, or all parts."""
         parts = int(np.searchsorted(np.cumsum(self.rows), rows)) + 1
         return Split(self.paths[:parts], self.rows[:parts], self.text, self.labels)
 
@@ -58,7 +58,7 @@ class Split:
         return Split(paths, rows, self.text, self.labels)
 
     def blocks(self, size: int = BLOCK_ROWS, first: int = 0) -> Iterator[pl.DataFrame]:
-        """Yield blocks of ``size`` rows, in order, from the block ``first`` on; the last one may be shorter."""
+        """Yield blocks of ``size`` rows in order, from the block ``first`` on. The last one may be shorter."""
         ends = np.cumsum(self.rows)
         for start in range(first * size, len(self), size):
             parts = []
@@ -96,7 +96,7 @@ class Split:
 
 
 def open_split(folder: Path, text: str, labels: list[str], rank: int = 0, size: int = 1) -> Split:
-    """Return every ``size``-th part of a split, from the part ``rank`` on. Raise EmptySplit without rows."""
+    """Return every ``size``-th part of a split, starting with the part ``rank``. Raise EmptySplit without rows."""
     paths = sorted(folder.glob("*.parquet"))[rank::size]
     rows = [int(pl.scan_parquet(path).select(pl.len()).collect().item()) for path in paths]
     if not sum(rows):
@@ -106,7 +106,7 @@ def open_split(folder: Path, text: str, labels: list[str], rank: int = 0, size: 
 
 
 class TrainingStream:
-    """The batches of a training without an end: pass after pass through a split, each in another order."""
+    """Endless batches for a training: one pass after the other through a split, each in another order."""
 
     def __init__(self, split: Split, batch_size: int, devices: int, seed: int) -> None:
         self._split, self._batch_size, self._devices, self._seed = split, batch_size, devices, seed
@@ -115,7 +115,7 @@ class TrainingStream:
         self.steps_per_pass = len(split) // batch_size + (len(split) % batch_size >= devices)
 
     def batches(self, step: int) -> Iterator[Batch]:
-        """Yield the batches from number ``step`` on; only a pass' last one may be short."""
+        """Yield the batches from number ``step`` on. Only the last one of a pass may be short."""
         for number in count(step // self.steps_per_pass):
             done = max(0, step - number * self.steps_per_pass)
             first, skipped = divmod(done, self._block_steps)
@@ -132,7 +132,7 @@ class TrainingStream:
 
 
 def select(split: Split, block: pl.DataFrame, batches: list[np.ndarray]) -> Iterator[Batch]:
-    """Yield batches of a block, given as indices of its rows."""
+    """Yield the batches of a block. A batch is given by the indices of its rows."""
     texts = block[split.text].cast(pl.Binary).to_numpy()
     labels = block.select(split.labels).to_numpy().astype(np.float32)
     for rows in batches:
@@ -140,7 +140,7 @@ def select(split: Split, block: pl.DataFrame, batches: list[np.ndarray]) -> Iter
 
 
 def featurize(batches: Iterator[Batch], labels: int, featurizer: Featurizer, devices: int = 1) -> tf.data.Dataset:
-    """Return each device's (features, labels) of each batch, computed ahead of its use."""
+    """Return (features, labels) for each device and batch, computed in advance."""
 
     def load(texts: tf.Tensor, truth: tf.Tensor) -> tuple[Any, ...]:
         return tuple((featurizer(texts[device::devices]), truth[device::devices]) for device in range(devices))
@@ -150,12 +150,12 @@ def featurize(batches: Iterator[Batch], labels: int, featurizer: Featurizer, dev
 
 
 def word_counts(block: pl.DataFrame, text: str) -> np.ndarray:
-    """Return about the number of each text's words that the network reads: good enough to sort by."""
+    """Return roughly how many words of each text the network reads: precise enough for sorting."""
     return block.select(rough_word_count(text).clip(upper_bound=MAX_WORDS)).to_series().to_numpy()
 
 
 def shuffle_batches(lengths: np.ndarray, batch_size: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Return every row once, in batches of similar length and random order; only the last may be short."""
+    """Return every row once, in batches of similar length and random order. Only the last one may be short."""
     order = random.permutation(len(lengths))
     window = batch_size * WINDOW_BATCHES
     batches = []
@@ -168,6 +168,6 @@ def shuffle_batches(lengths: np.ndarray, batch_size: int, random: np.random.Gene
 
 
 def sort_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return every row once, the shortest first: for evaluation, independent of the order."""
+    """Return every row once, the shortest first: for evaluation, which does not depend on the order."""
     order = np.argsort(lengths, kind="stable")
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]

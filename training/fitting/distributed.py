@@ -1,8 +1,8 @@
 """Distributed training: the devices of this machine, the hosts of the job, and their communication.
 
-SageMaker names the hosts in SM_HOSTS and this one in SM_CURRENT_HOST; so does local_workers.py, with an address and a
-port as a host. Every worker has the same weights and makes the same steps: each reads its own parts of the training
-data, and the gradients of all are summed.
+SageMaker names the hosts in SM_HOSTS and this host in SM_CURRENT_HOST. local_workers.py does the same, with an address
+and a port for each host. Every worker has the same weights and makes the same steps. Each reads its own parts of the
+training data, and the gradients of all are summed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PORT = 2222
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """All devices of all workers; this worker is ``rank`` of ``world_size``."""
+    """All devices of all workers. This worker is ``rank`` of ``world_size``."""
 
     rank: int
     world_size: int
@@ -30,7 +30,7 @@ class DistributedContext:
 
     @property
     def is_chief(self) -> bool:
-        """True for the chief: it evaluates, saves and reports."""
+        """True for the chief, which evaluates, saves and reports."""
         return self.rank == 0
 
     @property
@@ -55,7 +55,7 @@ class DistributedContext:
         return self.strategy.experimental_local_results(values)[0]
 
     def gather(self, values: np.ndarray) -> np.ndarray:
-        """Return the integers [n] of all workers, in their order; ``n`` may be another on each."""
+        """Return the integers [n] of all workers in their order. ``n`` may differ between workers."""
         if self.world_size == 1:
             return values
         return np.asarray(self.local_result(self.strategy.run(self._gather, (tf.constant(values, tf.int64),))))
@@ -75,12 +75,12 @@ class DistributedContext:
         return np.asarray(self.gather(values).reshape(-1, len(values)).sum(axis=0))
 
     def wait(self) -> None:
-        """Wait for all workers: one that leaves early looks like a failed one."""
+        """Wait for all workers: to the others, a worker that leaves early seems to have failed."""
         self.sum(np.zeros(1, np.int64))
 
 
 def connect(hosts: list[str], current: str) -> DistributedContext:
-    """Return the context of these hosts and the GPUs of this one. Must be the first call of TensorFlow."""
+    """Return the context of these hosts and of this host's GPUs. This must be the first use of TensorFlow."""
     if len(hosts) > 1:
         addresses = [host if ":" in host else f"{host}:{PORT}" for host in hosts]
         rank = hosts.index(current)
@@ -92,7 +92,7 @@ def connect(hosts: list[str], current: str) -> DistributedContext:
 
 
 def read_hosts(environment: Mapping[str, str]) -> tuple[list[str], str]:
-    """Return SageMaker's hosts and this one; outside of SageMaker one host without a name."""
+    """Return SageMaker's hosts and this host; outside of SageMaker, one host without a name."""
     hosts: list[str] = json.loads(environment.get("SM_HOSTS", "[]")) or [""]
     return sorted(hosts), environment.get("SM_CURRENT_HOST", hosts[0])
 
@@ -104,7 +104,7 @@ def is_sharded(environment: Mapping[str, str], channel: str) -> bool:
 
 
 def all_reduce_sum(values: list[Any]) -> list[Any]:
-    """Return the sum of each value over all devices of all workers; every device must call it."""
+    """Return the sum of each value over all devices of all workers. Every device must call it."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return values

@@ -1,7 +1,7 @@
-"""One training job as several processes on this machine, each like one of SageMaker's hosts.
+"""Run one training job as several processes on this machine, each like a SageMaker host.
 
-Each worker gets its identity in SageMaker's variables, except that a host has a port. They succeed together: if one
-fails, the others are ended.
+Each worker gets its identity in SageMaker's variables; a host name here includes a port. If one worker fails, the
+others are ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ GRACE_SECONDS = 5.0
 
 
 def run_workers(count: int, command: Sequence[str]) -> int:
-    """Run the command ``count`` times; return the exit code of all: 0, or 1 as soon as one has failed."""
+    """Run the command ``count`` times. Return 0, or 1 as soon as one process has failed."""
     workers = start(count, command)
     signal.signal(signal.SIGTERM, lambda *_: end(workers))
     while True:
@@ -35,7 +35,7 @@ def run_workers(count: int, command: Sequence[str]) -> int:
 
 
 def start(count: int, command: Sequence[str]) -> list[subprocess.Popen[bytes]]:
-    """Start the workers. Only the first one's output is shown, of the others only errors."""
+    """Start the workers. Show the output of the first one, and only the errors of the others."""
     hosts = [f"127.0.0.1:{port}" for port in free_ports(count)]
     workers = []
     for host in hosts:
@@ -59,7 +59,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def end(workers: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Terminate the workers, then kill them: one may hang in an exchange with a dead one."""
+    """Terminate the workers, then kill them: one may hang in an exchange with a dead worker."""
     for worker in workers:
         worker.terminate()
     deadline = time.monotonic() + GRACE_SECONDS

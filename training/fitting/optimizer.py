@@ -1,6 +1,6 @@
-"""An optimizer that updates only the table rows in a batch: most words and n-grams are in few batches.
+"""An optimizer that updates only the table rows in a batch, because most words and n-grams are in few batches.
 
-With several devices each calls ``apply`` for itself, with the same gradients.
+With several devices, each calls ``apply`` for itself with the same gradients.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LazyAdam(tf.Module):  # type: ignore[misc]
         self._squares = [tf.Variable(tf.zeros_like(variable), trainable=False) for variable in variables]
 
     def apply(self, gradients: Sequence[Any], learning_rate: tf.Tensor, step: tf.Tensor) -> None:
-        """Apply step number ``step``, counting from 1, with ``gradients`` in the order of the variables."""
+        """Apply step number ``step``, counted from 1, with ``gradients`` in the order of the variables."""
         step = tf.cast(step, tf.float32)
         rate = learning_rate * tf.sqrt(1 - self._beta2**step) / (1 - self._beta1**step)
         slots = zip(self._variables, self._means, self._squares, gradients, strict=True)

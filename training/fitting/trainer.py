@@ -1,7 +1,7 @@
 """The training loop: the loss, a learning rate with warm-up and decay, progress.
 
-It runs on one device, or on several devices and hosts (distributed.py): each trains on its own rows, and all sum their
-gradients in each step.
+It runs on one or several devices and hosts (distributed.py): each trains on its own rows, and their gradients are
+summed in each step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Diverged(Exception):
 
 
 class Predictions(NamedTuple):
-    """Of rows in order: labels and logits [rows, labels], and the model's word counts [rows]."""
+    """For rows in order: labels and logits [rows, labels], and the model's word counts [rows]."""
 
     labels: np.ndarray
     logits: np.ndarray
@@ -39,9 +39,9 @@ class Predictions(NamedTuple):
 
 
 class Trainer:
-    """Trains ``network``, created in the scope of the context's strategy.
+    """Trains ``network``, which was created in the scope of the context's strategy.
 
-    ``split`` has this worker's rows; ``rates`` are the labels' frequencies in the rows of all workers.
+    ``split``: this worker's rows. ``rates``: the labels' frequencies in the rows of all workers.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Trainer:
         self._done, self._loss, self._rows = 0, 0.0, 0.0
 
     def resume(self, checkpoints: Checkpoints) -> list[dict[str, Any]]:
-        """Restore an interrupted training; return its finished epochs."""
+        """Restore an interrupted training. Return the number of its finished epochs."""
         notes = checkpoints.restore()
         self._done, self._loss, self._rows = (notes.get(name, 0) for name in ("step", "loss", "rows"))
         if notes and self._context.is_chief:
@@ -86,7 +86,7 @@ class Trainer:
         return list(notes.get("history", []))
 
     def epoch(self, epoch: int, history: list[dict[str, Any]], checkpoints: Checkpoints) -> float:
-        """Train one epoch, counting from 1; return the mean log loss during it, unweighted.
+        """Train one epoch, counted from 1. Return the unweighted mean log loss during it.
 
         Raise Diverged as soon as the loss is NaN.
         """
@@ -132,7 +132,7 @@ class Trainer:
         return self._network(features), features.word_counts, features.unknown_shares
 
     def _schedule(self, step: int) -> float:
-        """Return a step's factor of the learning rate."""
+        """Return the factor of the learning rate in a step."""
         warm_up = max(1, round(self._hyperparameters.warm_up * self._steps))
         rising, falling = (step + 1) / warm_up, (self._steps - step) / max(1, self._steps - warm_up)
         return min(1.0, rising, falling)
@@ -144,7 +144,7 @@ class Trainer:
     def _train(
         self, features: Features, labels: tf.Tensor, schedule: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Train one step on a device's rows; return the mean log loss of all devices' rows, and their number."""
+        """Train one step on a device's rows. Return the mean log loss over all devices' rows, and their number."""
         device = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack([self._hyperparameters.seed, step * self._context.devices + device])
         with tf.GradientTape() as tape:
@@ -167,7 +167,7 @@ class Trainer:
 
 
 def _divide(gradient: Any, values: tf.Tensor) -> Any:
-    """Return a sum over rows and labels as a mean."""
+    """Turn a sum over rows and labels into a mean."""
     if isinstance(gradient, tf.IndexedSlices):
         return tf.IndexedSlices(gradient.values / values, gradient.indices, gradient.dense_shape)
     return gradient / values

@@ -1,9 +1,9 @@
-"""Calibrated probabilities for the population in which the model is used, not only for the training data.
+"""Calibrate probabilities for the population in which the model is used, not only for the training data.
 
 Training rows are often selected: positives are rare, so a data set contains more of them. Probabilities learnt from
-such rows are too high everywhere else. The hyperparameter base_rates gives each label's real frequency: validation rows
-are weighted until they show these rates, and one logistic regression per label is fitted to them. This assumes that the
-texts of a combination of labels are alike in both populations.
+such rows are too high everywhere else. The hyperparameter base_rates gives each label's real frequency. The validation
+rows are weighted until they have these rates, and one logistic regression for each label is fitted to them. This
+assumes that texts with the same combination of labels are alike in both populations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STEPS = 100
 
 
 class Calibration(NamedTuple):
-    """Per label: the factor of the logit, and the bias."""
+    """For each label, the factor of the logit and the bias."""
 
     scale: np.ndarray
     shift: np.ndarray
@@ -29,7 +29,7 @@ class Calibration(NamedTuple):
 
 
 def uncalibrated(labels: int) -> Calibration:
-    """Return the network's own probabilities."""
+    """Return the calibration that leaves the network's probabilities unchanged."""
     return Calibration(*(np.full(labels, value) for value in PLAIN))
 
 
@@ -47,10 +47,10 @@ def read_rates(text: str, labels: list[str]) -> dict[str, float]:
 
 
 def representative_weights(labels: list[str], truth: np.ndarray, rates: dict[str, float]) -> np.ndarray:
-    """Return weights of rows, 1 on average, under which every named label has its rate.
+    """Return weights of rows, 1 on average, with which every named label has its rate.
 
-    Of all such weights the ones nearest to equal (raking, here by Newton's method): a function of a row's labels alone.
-    A label that no row has, or that all have, cannot be weighted and is left as it is.
+    Of all such weights, these are the closest to equal weights (raking, here by Newton's method). They depend only on a
+    row's labels. A label that no row or every row has cannot be weighted and is ignored.
     """
     usable = [n for n, label in enumerate(labels) if label in rates and 0 < truth[:, n].sum() < len(truth)]
     observed = truth[:, usable].astype(np.float64)
@@ -70,7 +70,7 @@ def representative_weights(labels: list[str], truth: np.ndarray, rates: dict[str
 def calibrate(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Calibration:
     """Return the best Calibration for these rows by weighted log loss.
 
-    ``weights`` are [rows], the others [rows, labels].
+    ``weights`` are [rows], the other arguments [rows, labels].
     """
     inputs = np.stack([logits, np.ones_like(logits)], axis=2)
     fitted = [_fit(inputs[:, label], truth[:, label], weights) for label in range(truth.shape[1])]

@@ -1,4 +1,4 @@
-"""Raw texts to the network's input, inside the TensorFlow graph, so that serving cannot differ from training."""
+"""Turn raw texts into the network's input, inside the TensorFlow graph, so that serving cannot differ from training."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class Featurizer(tf.Module):  # type: ignore[misc]
         )
 
     def _indices(self, fingerprints: tf.Tensor) -> tf.Tensor:
-        """Return indices of words from 1 on, 0 for a word outside of the vocabulary."""
+        """Return the indices of words, from 1 on; 0 for a word that is not in the vocabulary."""
         position = tf.searchsorted(self._fingerprints, fingerprints)
         return tf.where(tf.equal(tf.gather(self._fingerprints, position), fingerprints), position + 1, UNKNOWN)
 
 
 def _first_and_last(words: tf.RaggedTensor) -> tf.RaggedTensor:
-    """Return the beginning and the end of a longer row."""
+    """Return the beginning and the end of each row that is too long."""
     return tf.concat([words[:, :FIRST_WORDS], words[:, FIRST_WORDS:][:, -LAST_WORDS:]], axis=1)

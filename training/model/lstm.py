@@ -1,6 +1,6 @@
-"""An LSTM layer by a fused kernel: TensorFlow's own on a CPU, cuDNN's on a GPU, with the same weights.
+"""An LSTM layer with a fused kernel: TensorFlow's own on a CPU, cuDNN's on a GPU, with the same weights.
 
-On a CPU its training is twice as fast as a loop over time. The exported model always uses the CPU's kernel.
+On a CPU, training is twice as fast as with a loop over time. The exported model always uses the CPU's kernel.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import tensorflow as tf
 
 
 class LSTM(tf.Module):  # type: ignore[misc]
-    """One direction.
+    """One direction of the LSTM.
 
-    Not BlockLSTMV2: TensorFlow registers BlockLSTM's gradient for it, with another order of gates.
+    It does not use BlockLSTMV2: TensorFlow registers BlockLSTM's gradient for it, which has another order of gates.
     """
 
     def __init__(self, inputs: int, units: int, seed: list[int], name: str) -> None:
@@ -28,7 +28,7 @@ class LSTM(tf.Module):  # type: ignore[misc]
     def cudnn_parameters(self) -> tf.Tensor:
         """Return the weights in cuDNN's order.
 
-        Its gates are input, forget, cell, output; all matrices, then all biases.
+        Its gates are input, forget, cell, output; all matrices come first, then all biases.
         """
         i, c, f, o = tf.split(self.kernel, 4, axis=1)
         inputs = self.kernel.shape[0] - self.units
@@ -38,7 +38,7 @@ class LSTM(tf.Module):  # type: ignore[misc]
         return tf.concat([*(tf.reshape(tf.transpose(matrix), [-1]) for matrix in matrices), *biases], 0)
 
     def _on_gpu(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Run cuDNN's kernel without lengths: padding comes last, and its states are ignored."""
+        """Run cuDNN's kernel without lengths: the padding comes last, and its states are ignored."""
         zeros = tf.zeros([1, tf.shape(inputs)[1], self.units])
         return tf.raw_ops.CudnnRNNV2(
             input=inputs, input_h=zeros, input_c=zeros, params=self.cudnn_parameters(), rnn_mode="lstm"
@@ -63,6 +63,6 @@ class LSTM(tf.Module):  # type: ignore[misc]
 
 
 def glorot(shape: list[int], seed: list[int]) -> tf.Tensor:
-    """Return Glorot-uniform random weights, the same for the same seed."""
+    """Return Glorot-uniform random weights. The same seed gives the same weights."""
     limit = (6 / sum(shape)) ** 0.5
     return tf.random.stateless_uniform(shape, seed, -limit, limit)

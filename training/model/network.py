@@ -1,7 +1,7 @@
-"""The network: words in order to logits, and the exported model around it.
+"""The network, from words in order to logits, and the exported model around it.
 
-A word's vector is its own and the mean of its character n-grams' vectors. A bidirectional LSTM reads the words; the
-maximum and the mean of its states and of the word vectors give the logits.
+A word is represented by its own vector and the mean of its character n-grams' vectors. A bidirectional LSTM reads the
+words. The maximum and the mean of its states and of the word vectors give the logits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LENGTH_GROUPS = 4
 
 
 class Network(tf.Module):  # type: ignore[misc]
-    """Features to logits; ``rates``: the labels' frequencies in the training rows."""
+    """Computes logits from features. ``rates``: the labels' frequencies in the training rows."""
 
     def __init__(self, words: int, rates: np.ndarray, hyperparameters: Hyperparameters) -> None:
         super().__init__(name="network")
@@ -78,7 +78,7 @@ class Network(tf.Module):  # type: ignore[misc]
         return tf.cond(count < 2 * LENGTH_GROUPS, lambda: self._pool(vectors, lengths), grouped)
 
     def _pool(self, vectors: tf.Tensor, lengths: tf.Tensor, on_gpu: bool = False) -> tf.Tensor:
-        """Return the maximum and the mean over each text's own words: of the hidden states, and of the word vectors."""
+        """Return the maximum and the mean, over each text's words, of the hidden states and of the word vectors."""
         backwards = tf.reverse_sequence(vectors, lengths, seq_axis=1)
         forward_states = self.forward(tf.transpose(vectors, [1, 0, 2]), on_gpu)
         # These stay in reading order, last word first: pooling ignores the order.
@@ -91,18 +91,18 @@ class Network(tf.Module):  # type: ignore[misc]
 
     @property
     def digest(self) -> str:
-        """Return a digest of all weights: equal on all workers of a training."""
+        """Return a digest of all weights, which is equal on all workers of a training."""
         return hashlib.sha256(b"".join(variable.numpy().tobytes() for variable in self.variables)).hexdigest()
 
     def copy_weights(self, source: Network) -> Network:
-        """Take the weights of another network; return self."""
+        """Copy the weights of another network. Return self."""
         for variable, source_variable in zip(self.variables, source.variables, strict=True):
             variable.assign(source_variable)
         return self
 
 
 class Classifier(tf.Module):  # type: ignore[misc]
-    """Raw texts to probabilities: the exported model."""
+    """The exported model: computes probabilities from raw texts."""
 
     def __init__(self, featurizer: Featurizer, network: Network, calibration: Calibration) -> None:
         super().__init__(name="classifier")
@@ -127,15 +127,15 @@ class Classifier(tf.Module):  # type: ignore[misc]
 def _number_functions_from(number: int) -> None:
     """Set TensorFlow's counter of functions, which is a part of their names.
 
-    A resumed training creates other functions before the export; with the same number the exported bytes are equal.
-    There is no public API.
+    A resumed training creates other functions before the export. With the same number, the exported bytes are equal.
+    TensorFlow has no public API for this.
     """
     while ops.uid() < number:
         pass
 
 
 def _drop(values: tf.Tensor, noise_shape: tf.Tensor, rate: float, seed: tf.Tensor, position: int) -> tf.Tensor:
-    """Set a share ``rate`` of the values to zero and scale the others, so that the mean stays."""
+    """Set a share ``rate`` of the values to zero and scale the others, so that the mean stays the same."""
     kept = tf.cast(_random(noise_shape, seed, position) >= rate, tf.float32)
     return values * kept / (1 - rate)
 

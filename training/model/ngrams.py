@@ -1,6 +1,6 @@
 """N-grams of numbered items (characters, words), hashed with integers inside the TensorFlow graph.
 
-No n-gram is ever a string: its hash is computed from the hash of the n-gram without the last item.
+No n-gram becomes a string: its hash is computed from the hash of the n-gram without the last item.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _MULTIPLIER, _MIXER = 0x9E3779B1, 0x85EBCA77
 
 
 def ngrams(items: tf.RaggedTensor, shortest: int, longest: int, buckets: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return the row and the bucket of every n-gram of ragged numbers [rows, items]; ``buckets`` is a power of two."""
+    """Return the row and the bucket of each n-gram of ragged numbers [rows, items]. ``buckets``: a power of two."""
     values, rows = tf.cast(items.flat_values, tf.uint32), tf.cast(items.value_rowids(), tf.int32)
     starts, hashes, whole = [], [], []
     running = values * _uint32(_MULTIPLIER)
@@ -27,7 +27,7 @@ def ngrams(items: tf.RaggedTensor, shortest: int, longest: int, buckets: int) ->
 
 
 def _bucket(hashes: tf.Tensor, buckets: int) -> tf.Tensor:
-    """Mix the bits first: the high ones depend on all items, the low ones on the last ones alone."""
+    """Return the bucket. Mix the bits first: the high bits depend on all items, the low bits only on the last items."""
     for shift in (15, 13):
         hashes = tf.bitwise.bitwise_xor(hashes, tf.bitwise.right_shift(hashes, _uint32(shift))) * _uint32(_MIXER)
     return tf.cast(tf.bitwise.right_shift(hashes, _uint32(32 - (buckets.bit_length() - 1))), tf.int32)

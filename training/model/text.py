@@ -13,12 +13,12 @@ FINGERPRINTS = (1 << 63) - 1
 
 
 def clean(texts: tf.Tensor) -> tf.Tensor:
-    """Return strings [n], cleaned and in lower case."""
+    """Return the strings [n] cleaned and in lower case."""
     return tf.strings.lower(_replace(texts, cleaning.RULES), encoding="utf-8")
 
 
 def split_words(texts: tf.Tensor) -> tf.RaggedTensor:
-    """Return the words of each cleaned text: strings [n] to a ragged tensor of strings [n, words]."""
+    """Return the words of each cleaned text: a ragged tensor of strings [n, words] from strings [n]."""
     return tf.strings.split(_replace(texts, _WORD_RULES))
 
 

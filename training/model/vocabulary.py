@@ -17,7 +17,7 @@ ENOUGH_TEXTS = 200_000
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The fingerprints of the words, in ascending order, so that an index does not depend on ties."""
+    """The fingerprints of the words in ascending order, so that an index does not depend on ties."""
 
     fingerprints: np.ndarray
 
@@ -30,7 +30,7 @@ class Vocabulary:
 
 
 def count_words(batches: Iterable[tf.Tensor], texts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fingerprint of each word of the first ``texts`` texts, and its number of occurrences."""
+    """Return the fingerprint of each word in the first ``texts`` texts, and how often it occurs."""
 
     def read(batch: tf.Tensor) -> tf.Tensor:
         return fingerprint(split_words(clean(batch)).flat_values)
@@ -47,7 +47,7 @@ def count_words(batches: Iterable[tf.Tensor], texts: int) -> tuple[np.ndarray, n
 
 
 def choose_words(words: np.ndarray, counts: np.ndarray, min_count: int, most: int) -> Vocabulary:
-    """Return the ``most`` most frequent words that occur at least ``min_count`` times; a word may be there twice."""
+    """Return the ``most`` most frequent words that occur at least ``min_count`` times. A word may occur twice in it."""
     words, positions = np.unique(words, return_inverse=True)
     counts = np.bincount(positions, counts, len(words)).astype(np.int64)
     order = np.argsort(-counts, kind="stable")[:most]

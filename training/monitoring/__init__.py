@@ -1,1 +1,1 @@
-"""Statistics of the endpoint's requests. The model package has a copy."""
+"""Statistics of the endpoint's requests. The model package contains a copy of this folder."""

@@ -1,7 +1,7 @@
-"""Features of a text and of the model's answer for drift detection: numbers that reveal no text.
+"""Features of a text and its prediction for drift detection: numbers that reveal no text.
 
 The model itself counts the words, so there is no second definition of a word. The same function measures the test rows
-in training and the requests in use.
+at the training and the requests at the endpoint.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Answer = Mapping[str, Any]
 
 
 def measure(labels: Sequence[str], texts: Sequence[str], answers: Sequence[Answer]) -> dict[str, list[float | None]]:
-    """Return by name a value per text: the length, the share of unknown words, the score of each label."""
+    """Return one value per text for each name: the length, the share of unknown words, the score of each label."""
     return {
         "characters": [len(text) for text in texts],
         "words": [answer["words"] for answer in answers],
@@ -50,7 +50,7 @@ def export(
 ) -> None:
     """Write the modules that measure requests, and the reference: the features of rows outside of the training split.
 
-    ``weights`` adapt these rows to the population of use.
+    ``weights`` adapt these rows to the population in which the model is used.
     """
     for name in MODULES:
         (code / name).parent.mkdir(parents=True, exist_ok=True)

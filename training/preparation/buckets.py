@@ -1,7 +1,7 @@
 """Rows in buckets, by ranges of their hash: a bucket fits into memory, however many rows there are.
 
-All rows are read and scattered into buckets, then one bucket after the other is written: in this process, or as the
-tasks of a cluster. preprocess.py says how to read a source and how to write a bucket.
+First all rows are read and scattered into buckets, then one bucket after the other is written: in this process, or as
+the tasks of a cluster. preprocess.py defines how to read a source and how to write a bucket.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ BUCKET_BYTES, MIN_BUCKETS = 32 << 20, 8
 
 class Read(Protocol):
     def __call__(self, source: Path, profile: Profile) -> Iterator[pl.DataFrame]:
-        """Yield a source's rows, with their hash; count them in ``profile``."""
+        """Yield a source's rows with their hash. Count them in ``profile``."""
 
 
 class Write(Protocol):
     def __call__(self, bucket: int, parts: list[pl.DataFrame], output_dir: Path) -> Profile:
-        """Write a bucket's rows; return their counts."""
+        """Write a bucket's rows. Return their counts."""
 
 
 def process_alone(sources: list[Path], output_dir: Path, read: Read, write: Write) -> Profile:
-    """Scatter the rows of all sources into buckets on disk, then write bucket after bucket."""
+    """Scatter the rows of all sources into buckets on disk, then write one bucket after the other."""
     count = bucket_count(sources)
     profile, progress, size = Profile(), Progress(sum(source.stat().st_size for source in sources) >> 20), 0
     for number, source in enumerate(sources):
@@ -61,9 +61,9 @@ def process_alone(sources: list[Path], output_dir: Path, read: Read, write: Writ
 
 
 def process_together(client: Client, sources: list[Path], read: Read, write: Write) -> Profile:
-    """Do the same by tasks of a cluster: one for each source, then one for each bucket, on its worker's own disk.
+    """Do the same as tasks of a cluster, on the workers' own disks: one for each source, then one for each bucket.
 
-    When a worker dies, Dask repeats the tasks whose results are lost. So all results are kept until the end.
+    If a worker dies, Dask repeats the tasks whose results are lost. So all results are kept until the end.
     """
     count = bucket_count(sources)
 
@@ -93,7 +93,7 @@ def process_together(client: Client, sources: list[Path], read: Read, write: Wri
 
 
 def bucket_count(sources: list[Path]) -> int:
-    """Return a number that is the same if the rows are in one file or in several, each with the header."""
+    """Return the number of buckets. It does not depend on how many files have the rows."""
     headers = 0
     for source in sources:
         with source.open("rb") as lines:
@@ -103,7 +103,7 @@ def bucket_count(sources: list[Path]) -> int:
 
 
 def hash_texts(texts: pl.Series, seed: int) -> pl.Series:
-    """Return a hash of seed and text that is the same everywhere, unlike that of polars."""
+    """Return a hash of seed and text that is the same everywhere, unlike the hash of polars."""
     key = str(seed).encode()
     digests = [blake2b(text, digest_size=8, key=key).digest() for text in texts.cast(pl.Binary).to_list()]
     return pl.Series("hash", np.frombuffer(b"".join(digests), ">u8").astype(np.uint64))

@@ -1,6 +1,6 @@
 """The instances of a Processing job, or the processes of one machine, as workers of a Dask cluster.
 
-The first instance has the scheduler and gives out the tasks. Only the instances of one job reach each other.
+The scheduler runs on the first instance and assigns the tasks. Only the instances of one job can reach each other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ClusterError(Exception):
 
 
 def read_hosts() -> tuple[list[str], str]:
-    """Return all hosts in order, and this one, from SageMaker's file; without the file this is the only one."""
+    """Return all hosts in order, and this host, from SageMaker's file. Without the file, this is the only host."""
     path = Path(os.environ.get("SM_RESOURCE_CONFIG_FILE", "/opt/ml/config/resourceconfig.json"))
     if not path.is_file():
         return ["127.0.0.1"], "127.0.0.1"
@@ -42,7 +42,7 @@ def read_hosts() -> tuple[list[str], str]:
 
 @contextmanager
 def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
-    """Yield a client of the cluster, on the first host; ``workers`` are the processes of each host."""
+    """Yield a client of the cluster on the first host. ``workers``: the number of processes on each host."""
     try:
         from distributed import Client, KilledWorker, LocalCluster
     except ImportError as error:
@@ -66,10 +66,10 @@ def start_cluster(hosts: list[str], workers: int) -> Iterator[Client]:
 
 
 def work_for(first_host: str, workers: int) -> None:
-    """Run this host's workers until the scheduler ends, again if they are killed.
+    """Run this host's workers until the scheduler ends. Start them again if they are killed.
 
-    Raise ClusterError if the scheduler does not start, or if the workers fail while it runs. If it is gone, the first
-    host reports why.
+    Raise ClusterError if the scheduler does not start, or if the workers fail while it runs. If the scheduler ends
+    early, the first host reports why.
     """
     host, _, port = first_host.partition(":")
     address = host, int(port or PORT)
@@ -84,7 +84,7 @@ def work_for(first_host: str, workers: int) -> None:
 
 
 def is_listening(address: tuple[str, int], seconds: float = 0) -> bool:
-    """Return True as soon as the address takes connections; False if it does not within so many seconds."""
+    """Return True as soon as the address accepts connections; False if it does not within this number of seconds."""
     deadline = time.monotonic() + seconds
     while True:
         try:

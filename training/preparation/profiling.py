@@ -17,7 +17,7 @@ QUANTILES = {"min": 0.0, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "
 
 @dataclass
 class Profile:
-    """Counts of rows; several profiles can be merged."""
+    """Counts of rows. Several profiles can be merged."""
 
     rows_in: int = 0
     empty: int = 0
@@ -74,7 +74,7 @@ def _quantiles(histogram: Counter[int]) -> dict[str, int | None]:
 
 
 def _doublings(histogram: Counter[int]) -> dict[str, int]:
-    """Count rows in bins from 1, 2, 4, 8, ... on, by lower bound: the reference for later data."""
+    """Count rows in bins from 1, 2, 4, 8, ... on, by lower bound, as the reference for later data."""
     counts: Counter[int] = Counter()
     for value, count in histogram.items():
         counts[1 << (value.bit_length() - 1) if value else 0] += count

@@ -51,7 +51,10 @@ def main() -> None:
 
 
 def write_sample(stream: TextIO, rows: int, seed: int = 42) -> Iterator[int]:
-    """Write a CSV with a header and ``rows`` rows to ``stream`` (opened with newline=""); yield how many are there."""
+    """Write a CSV with a header and ``rows`` rows to ``stream`` (opened with newline="").
+
+    Yield how many are written.
+    """
     stream.write(",".join(COLUMNS) + "\n")
     done = 0
     for block in sample_blocks(rows, seed):
@@ -66,7 +69,7 @@ def _line(row: Sequence[str]) -> str:
 
 
 def sample_blocks(rows: int, seed: int) -> Iterator[list[list[str]]]:
-    """Yield lists of up to 1,000 rows in the order of COLUMNS; the same for the same seed."""
+    """Yield lists of up to 1,000 rows in the order of COLUMNS. The same seed gives the same rows."""
     comments = _Comments(Random(seed))
     number = 0
     while number < rows:
@@ -100,7 +103,10 @@ class _Comments:
         return [(self._comment(flags), flags) for flags in self._labels()]
 
     def _labels(self) -> list[str]:
-        """Return the next block's label combinations: exact rates over many blocks, the remainder carried over."""
+        """Return the next block's label combinations.
+
+        The rates are exact over many blocks: remainders are carried over.
+        """
         drawn: list[str] = []
         for flags, count in _COMBINATIONS.items():
             self._owed[flags] += count * _BLOCK / 20_000
@@ -142,7 +148,7 @@ class _Comments:
         return self._turned([*phrases, _pick(self._affirmed, uniform)])
 
     def _toxic(self, flags: str) -> list[str]:
-        """Return one toxic phrase per label except the general one, often beside a denied harmless one."""
+        """Return one toxic phrase for each label except the general one, often beside a denied harmless one."""
         uniform = self._random.random
         names = [name for name, flag in zip(LABELS, flags, strict=True) if flag == "1" and name != "toxic"]
         phrases = [_pick(self._asserted[name], uniform) for name in names or ["toxic"]]
@@ -151,12 +157,12 @@ class _Comments:
         return self._turned(phrases)
 
     def _turned(self, phrases: list[str]) -> list[str]:
-        """Return the phrases rotated: a cheap shuffle."""
+        """Return the phrases rotated, as a cheap shuffle."""
         first = int(self._random.random() * len(phrases))
         return phrases[first:] + phrases[:first]
 
     def _styled(self, phrases: list[str]) -> list[str]:
-        """Return the phrases in a human style: capitals, ends of sentences, occasional shouting."""
+        """Return the phrases in a human style: capital letters, ends of sentences, occasional shouting."""
         uniform = self._random.random
         written = []
         for phrase in phrases:

@@ -1,7 +1,7 @@
-"""The language of the made-up comments: mild English whose meaning depends on word order.
+"""The language of the invented comments: mild English whose meaning depends on the order of words.
 
-Each kind of toxic phrase comes asserted ("you are an idiot") and denied or quoted ("you are not an idiot", "he called
-me an idiot"), and so do neutral ones, so that the same words occur in both classes.
+Each kind of toxic phrase occurs asserted ("you are an idiot") and denied or quoted ("you are not an idiot", "he called
+me an idiot"). Neutral phrases do, too, so that the same words occur in both classes.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ _INVERTED = (
 
 
 def _contrasts(first: Iterable[str], second: Iterable[str]) -> list[str]:
-    """Return phrases that deny ``first`` and assert ``second``: mirrored pairs have the same words."""
+    """Return phrases that deny ``first`` and assert ``second``. Mirrored pairs have the same words."""
     patterns = ("not {} at all, just {}", "not {}, but {}", "never {}, always {}")
     return [pattern.format(a, b) for pattern, a, b in product(patterns, first, second)]
 

@@ -1,4 +1,4 @@
-"""Ordinary talk-page prose for the made-up comments: endless, with a long-tailed vocabulary."""
+"""Ordinary talk-page prose for the invented comments: endless, with a long-tailed vocabulary."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ _CODAS = _words("ck l ld ll m n nd nt r rn rt s sk st t th wick ford ham mouth")
 
 
 class SentenceGenerator:
-    """An endless supply of sentences: ``long`` and ``short`` are in use, ``refresh`` replaces some."""
+    """An endless supply of sentences. ``long`` and ``short`` are in use; ``refresh`` replaces some of them."""
 
     CAPACITY = 8192
 
@@ -112,7 +112,7 @@ class SentenceGenerator:
         self._next = 0
 
     def refresh(self, count: int) -> None:
-        """Write ``count`` new sentences of each length, in place of the oldest ones once there are enough."""
+        """Write ``count`` new sentences of each length. Replace the oldest ones once there are enough."""
         for _ in range(count):
             mention = self._random.random() < _MENTION_SHARE
             new_long = self._sentence(_MENTIONS if mention else _TEMPLATES)
@@ -159,7 +159,7 @@ class SentenceGenerator:
 
 
 def _names(random: Random) -> list[str]:
-    """Return every synthetic name of one or two syllables, in an order that depends on the seed."""
+    """Return all synthetic names of one or two syllables, in an order that depends on the seed."""
     ends = [vowel + coda for vowel in _VOWELS for coda in _CODAS]
     names = [onset + end for onset in _ONSETS for end in ends]
     names += [onset + "a" + end for onset in _ONSETS for end in ends]

@@ -39,12 +39,12 @@ def rate(split: str, label: str) -> float:
 
 
 def text_hashes(split: str) -> pl.Series:
-    """Numbers instead of texts, so that a large data set fits into memory."""
+    """Return numbers instead of texts, so that a large data set fits into memory."""
     return scan(split).select(pl.col(TEXT).hash()).collect().to_series()
 
 
 def words(split: str) -> pl.Series:
-    """How many words each row has."""
+    """Return how many words each row has."""
     return scan(split).select(rough_word_count(TEXT)).collect().to_series()
 
 
@@ -113,7 +113,7 @@ def test_no_text_is_empty_or_endless(split: str) -> None:
 
 
 def test_the_vocabulary_is_large_enough() -> None:
-    """Count what occurs at least twice: ids and misspellings are no vocabulary."""
+    """Count only words that occur at least twice: ids and misspellings are no vocabulary."""
     pieces = scan("train").head(VOCABULARY_ROWS).select(pl.col(TEXT).str.to_lowercase().str.split(" ").explode())
     distinct = pieces.collect().to_series().value_counts().filter(pl.col("count") > 1).height
     expected = GATE["min_vocabulary"]

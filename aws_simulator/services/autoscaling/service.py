@@ -47,7 +47,7 @@ def key_of(request: Request) -> Key:
 
 
 def conditions(request: Request) -> dict[str, Any]:
-    """The condition keys of the actions on targets and policies."""
+    """Return the condition keys of the actions on targets and policies."""
     return {
         "application-autoscaling:service-namespace": request["ServiceNamespace"],
         "application-autoscaling:scalable-dimension": request["ScalableDimension"],
@@ -55,7 +55,7 @@ def conditions(request: Request) -> dict[str, Any]:
 
 
 def target_arns(_: Any, request: Request, caller: Caller) -> list[str]:
-    """Return the last part of the ARN: on AWS it is random; here it follows from the target."""
+    """Return the last part of the ARN. On AWS it is random; here it is derived from the target."""
     name = hashlib.sha256("|".join(key_of(request)).encode()).hexdigest()[:32]
     return [f"arn:aws:application-autoscaling:{caller.region}:{caller.account}:scalable-target/{name}"]
 
@@ -98,7 +98,7 @@ class Autoscaling(Service):
         return {"ScalableTargetARN": arn}
 
     def _check_variant(self, request: Request, caller: Caller) -> None:
-        """Require that the variant exists, and that the caller may do all that the scaling will do for him."""
+        """Require that the variant exists and that the caller has the permissions that the scaling will use."""
         _, endpoint, _, variant = (request["ResourceId"].split("/") + [""] * 4)[:4]
         client = self.simulator.client("sagemaker", caller)
         try:
@@ -113,7 +113,7 @@ class Autoscaling(Service):
             raise ServiceError("ValidationException", message)
 
     def _service_linked_role(self, caller: Caller) -> str:
-        """Made for the first target of an account, by its first registration."""
+        """Create the role with the first target of an account."""
         arn = f"arn:aws:iam::{caller.account}:role/aws-service-role/{LINKED}/{LINKED_ROLE}"
         if iam._roles.get(LINKED_ROLE) is None:
             caller.require("iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": LINKED})
@@ -160,7 +160,7 @@ class Autoscaling(Service):
         return {"PolicyARN": policy.arn, "Alarms": policy.alarms}
 
     def _put_alarms(self, policy: Policy, caller: Caller) -> list[dict[str, str]]:
-        """Target tracking watches its metric by two alarms, made with the caller's permissions."""
+        """Create the two alarms of target tracking with the caller's permissions."""
         configuration = policy.request.get("TargetTrackingScalingPolicyConfiguration")
         if configuration is None:
             return []

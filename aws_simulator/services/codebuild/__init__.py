@@ -1,4 +1,4 @@
-"""CodeBuild: projects, and builds that run their buildspec for real."""
+"""CodeBuild: projects, and builds that really execute their buildspec."""
 
 from __future__ import annotations
 

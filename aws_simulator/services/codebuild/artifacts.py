@@ -17,7 +17,7 @@ from aws_simulator.services.sagemaker.storage import encryption
 
 
 def download(s3: Any, artifact: Place, folder: Path) -> None:
-    """Unpack an input artifact. Raises PhaseError as CodeBuild fails DOWNLOAD_SOURCE."""
+    """Unpack an input artifact. Raise PhaseError as in CodeBuild's phase DOWNLOAD_SOURCE."""
     try:
         body = s3.get_object(Bucket=artifact.bucket, Key=artifact.key)["Body"].read()
     except ClientError as error:
@@ -33,7 +33,7 @@ def download(s3: Any, artifact: Place, folder: Path) -> None:
 
 
 def upload(s3: Any, artifact: Place, files: Files, folder: Path) -> str:
-    """Pack and upload an output artifact; gives its ARN. Raises PhaseError as CodeBuild fails UPLOAD_ARTIFACTS."""
+    """Pack and upload an output artifact. Return its ARN. Raise PhaseError as in CodeBuild's phase UPLOAD_ARTIFACTS."""
     base = folder / files.base
     if not base.is_dir():
         raise PhaseError("CLIENT_ERROR", "no matching base directory path found")
@@ -53,7 +53,7 @@ def upload(s3: Any, artifact: Place, files: Files, folder: Path) -> str:
 
 
 def matching(files: Files, base: Path) -> Iterator[Path]:
-    """The files below ``base`` that a buildspec's patterns name; ** is any number of folders."""
+    """Return the files below ``base`` that match a buildspec's patterns. ** matches any number of folders."""
     for path in sorted(path for path in base.rglob("*") if path.is_file()):
         name = path.relative_to(base).as_posix()
         if any(_matches(name, pattern) for pattern in files.patterns) and not any(

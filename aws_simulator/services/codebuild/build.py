@@ -1,4 +1,4 @@
-"""One build: its phases, its status, and how it is described."""
+"""One build: its phases, its status, and its description."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUCCEEDED, FAILED, STOPPED, TIMED_OUT, IN_PROGRESS = "SUCCEEDED", "FAILED", "STO
 
 
 class PhaseError(Exception):
-    """A phase has failed: CodeBuild's status code and message."""
+    """A phase has failed, with CodeBuild's status code and message."""
 
     def __init__(self, code: str, message: str, status: str = FAILED) -> None:
         super().__init__(message)
@@ -86,7 +86,7 @@ class Build:
 
     @contextmanager
     def phase(self, name: str, always: bool = False) -> Iterator[None]:
-        """One phase; a PhaseError fails it, and a build that is to end ends it, unless it comes ``always``."""
+        """Run one phase. A PhaseError fails it. If the build must end, it is skipped, unless it runs ``always``."""
         started = datetime.now(timezone.utc)
         record: dict[str, Any] = {"phaseType": name, "startTime": started}
         self.phases.append(record)
@@ -105,7 +105,7 @@ class Build:
             raise error
 
     def check(self) -> None:
-        """Raises if the build has been stopped or its time is up."""
+        """Raise if the build was stopped or its time limit is exceeded."""
         if self.ending == STOPPED:
             raise PhaseError("", "", STOPPED)
         if self.ending == TIMED_OUT:

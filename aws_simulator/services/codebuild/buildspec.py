@@ -1,4 +1,4 @@
-"""Reads a buildspec. What the simulator does not do it refuses, so that no test passes by what AWS would not ignore."""
+"""Read a buildspec. Refuse everything that the simulator does not support, so that no test passes by accident."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Files:
-    """The files of the build that are an artifact."""
+    """The build's files that belong to an artifact."""
 
     patterns: tuple[str, ...]
     base: str = "."
@@ -49,7 +49,7 @@ class Buildspec:
 
 
 def read(text: str) -> Buildspec:
-    """Raises BuildspecError with CodeBuild's message."""
+    """Return the buildspec. Raise BuildspecError with CodeBuild's message."""
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

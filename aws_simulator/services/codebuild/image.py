@@ -1,8 +1,9 @@
-"""The simulation of an image: a virtual environment with the packages of this machine, and without an index.
+"""An image, simulated by a virtual environment with the packages of this machine and without an index.
 
-The packages are seen through links in a folder called site-packages, all but this project's own: a build must install
-the CLI that it was given. Of an image whose content is known, only its packages and their dependencies are seen. What
-the lists of --locks name has the version there, whatever is installed here: to pip it is what they ask for.
+The packages are visible through links in a folder named site-packages, except this project's own package: a build must
+install the CLI that it gets. If an image's content is known, only its packages and their dependencies are visible. A
+package in the lists of --locks has the version of the list, whatever is installed here: pip sees exactly the requested
+version.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ OWN = ("mlops_cli", "mlops-cli", "_editable", "__editable__")
 
 
 def packages(images: Path, locks: Path | None, content: Iterable[str] | None = None) -> Path:
-    """A folder of links to every installed package but our own, with an installer around pip's; made once.
+    """Return a folder of links to every installed package except our own, with an installer around pip. Create it once.
 
-    ``content``: the requirements that the image meets, if they are known: no other package is linked. One that asks for
-    one version has that version there, as those of ``locks`` have.
+    ``content``: the requirements that the image meets, if they are known; no other package is linked. A requirement for
+    one version has that version there, as do the requirements in ``locks``.
     """
     known_content = None if content is None else sorted(content)
     name = hashlib.sha256(json.dumps([known_content, str(locks)]).encode()).hexdigest()[:16]
@@ -64,7 +65,7 @@ def locked_versions(locks: Path | None) -> dict[str, str]:
 
 
 def pinned(requirements: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the requirements that ask for one version on this Python and platform."""
+    """Return the versions of the requirements that demand one version on this Python and platform."""
     versions: dict[str, str] = {}
     for requirement in (each for text in requirements for each in applicable(text)):
         pins = [each for each in requirement.specifier if each.operator == "==" and "*" not in each.version]
@@ -74,9 +75,10 @@ def pinned(requirements: Iterable[str]) -> dict[str, str]:
 
 
 def link_package(entry: Path, folder: Path, versions: dict[str, str]) -> None:
-    """Link what is installed; the description of a package that a list names says the list's version.
+    """Link an installed package. The metadata of a package in a list has the list's version.
 
-    A package is a folder of links and no link itself: it would be taken for one whose sources lie elsewhere.
+    The package's folder contains links and is no link itself. Otherwise mlops would treat it as installed from a source
+    folder.
     """
     name, _, _ = entry.stem.partition("-")
     version = versions.get(canonicalize_name(name)) if entry.suffix == ".dist-info" else None
@@ -100,7 +102,7 @@ def link_package(entry: Path, folder: Path, versions: dict[str, str]) -> None:
 
 
 def make(folder: Path, linked: Path) -> Path:
-    """A fresh environment; gives its folder of commands."""
+    """Create a new environment. Return its folder of commands."""
     venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
     library = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     (library / "image.pth").write_text(f"{linked}\n")

@@ -1,7 +1,7 @@
-"""The build image's pip: what it has installed before from the same wheels and requirements is linked, not made anew.
+"""The build image's pip. It links what it has installed before from the same wheels and requirements.
 
-A build's environment is always a fresh one, and its first installation of anything is real pip's. This file is copied
-into the image as ``pip/__main__.py`` and imports nothing but the standard library.
+A build always has a new environment, and the first installation of anything is done by the real pip. This file is
+copied into the image as ``pip/__main__.py`` and imports only the standard library.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LAYERS = PACKAGES.with_name("layers")
 
 
 def real(packages: Path) -> Path:
-    """The folder with the real pip in it, beside the image's packages."""
+    """Return the folder with the real pip, beside the image's packages."""
     return packages.with_name("pip")
 
 
 def inputs(arguments: list[str]) -> Iterator[str]:
-    """Every argument, and the content of the files that they name; raises ValueError at what is no content at all."""
+    """Return every argument, and the content of the files that they name. Raise ValueError for other inputs."""
     for argument in arguments:
         path = Path(argument)
         yield argument if not path.is_file() else path.name
@@ -63,7 +63,7 @@ def entries() -> list[list[str]]:
 
 
 def pip(arguments: list[str]) -> int:
-    """Run real pip by its path: with -m, a folder ``pip`` in the working directory would be taken for it."""
+    """Run the real pip by its path: with -m, Python would use a folder ``pip`` in the working directory."""
     environment = {**os.environ, "PYTHONPATH": str(real(PACKAGES))}
     return subprocess.run([sys.executable, str(real(PACKAGES) / "pip"), *arguments], env=environment).returncode
 
@@ -85,7 +85,7 @@ def install(arguments: list[str]) -> int:
 
 
 def keep(layer: Path, before: list[list[str]]) -> None:
-    """Keep the additional packages; a build at the same time may have been first."""
+    """Keep the additional packages. Another build at the same time may have kept them first."""
     LAYERS.mkdir(exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=LAYERS))
     for folder, old in zip(install_folders(), before, strict=True):
@@ -100,7 +100,7 @@ def keep(layer: Path, before: list[list[str]]) -> None:
 
 
 def lay(layer: Path) -> None:
-    """Put a layer into this environment."""
+    """Link a layer into this environment."""
     prefix = (layer / "prefix").read_text()
     libraries, commands = install_folders()
     for path in (layer / libraries.name).iterdir():
@@ -111,7 +111,7 @@ def lay(layer: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """A copy that shares the files' content: pip replaces files, it never writes into them."""
+    """Copy files by hard links. This is safe, because pip replaces files and never writes into them."""
     if source.is_dir():
         shutil.copytree(source, target, copy_function=os.link)
     else:

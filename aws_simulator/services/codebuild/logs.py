@@ -16,7 +16,7 @@ AT_ONCE = 500
 
 
 class BuildLog:
-    """Lines are sent by a thread of their own. Raises PhaseError when the role may not make the stream."""
+    """Sends lines in its own thread. Raises PhaseError if the role may not create the stream."""
 
     def __init__(self, logs: Any, build: Build) -> None:
         self._logs = logs
@@ -32,14 +32,14 @@ class BuildLog:
             self._thread.start()
 
     def __call__(self, line: str) -> None:
-        """A line of output."""
+        """Write a line of output."""
         for value in self.hidden:
             line = line.replace(value, "***")
         if self._thread:
             self._lines.put((int(time.time() * 1000), f"{line}\n"))
 
     def agent(self, line: str) -> None:
-        """A line of CodeBuild's own."""
+        """Write a line of CodeBuild itself."""
         self(f"[Container] {time.strftime('%Y/%m/%d %H:%M:%S', time.gmtime())}.000000 {line}")
 
     def close(self) -> None:

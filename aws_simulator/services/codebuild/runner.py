@@ -1,4 +1,4 @@
-"""Takes a build through its phases."""
+"""Run a build through its phases."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Runner:
             raise PhaseError("ACCESS_DENIED", error.message) from error
 
     def _pull(self, role: Caller) -> None:
-        """Raise PhaseError for an image in ECR that the role may not pull, or that is not there."""
+        """Raise PhaseError for an image in ECR that does not exist or that the role may not pull."""
         environment = self.build.project["environment"]
         if ADDRESS.fullmatch(environment["image"]) is None:
             return
@@ -166,7 +166,7 @@ class Runner:
             raise PhaseError(code, message) from error
 
     def _variables(self, spec: Buildspec, role: Caller, commands: Path, own: dict[str, str]) -> dict[str, str]:
-        """Return the build's environment: AWS's, the role's credentials, the project's ``own``; no network."""
+        """Return the build's environment: AWS's, the role's credentials, the project's ``own``. No network."""
         build = self.build
         inputs = build.pipeline.inputs if build.pipeline else ()
         return {

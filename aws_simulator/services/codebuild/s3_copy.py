@@ -1,4 +1,4 @@
-"""The build image's `aws s3 cp`, of the standard library alone: importing boto3 takes longer than the copy does."""
+"""The build image's `aws s3 cp`. It uses only the standard library: importing boto3 takes longer than the copy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def signed(method: str, host: str, path: str) -> dict[str, str]:
 
 
 def ask(method: str, address: SplitResult, body: bytes | None = None) -> http.client.HTTPResponse:
-    """Return the answer; exit with S3's words if it refuses."""
+    """Return the response. Exit with S3's message if it refuses."""
     host, path = urlsplit(os.environ["AWS_ENDPOINT_URL"]).netloc, quote(f"/{address.netloc}{address.path}")
     server = http.client.HTTPConnection(host, timeout=300)
     server.request(method, path, body, signed(method, host, path))

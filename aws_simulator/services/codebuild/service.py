@@ -23,7 +23,7 @@ KNOWN_OVERRIDES = {"projectName", "environmentVariablesOverride", "sourceVersion
 
 
 def _named(service: Any, request: Request, caller: Caller) -> list[str]:
-    """The ARNs of the projects that a request names, or of the builds' projects."""
+    """Return the ARNs of the projects that a request names, or of its builds' projects."""
     names = request.get("names") or [build_id.partition(":")[0].rpartition("/")[2] for build_id in _ids(request)]
     return [f"arn:aws:codebuild:{caller.region}:{caller.account}:project/{name}" for name in names]
 
@@ -90,7 +90,7 @@ class CodeBuild(Service):
         return {"project": project}
 
     def _check_network(self, project: dict[str, Any]) -> None:
-        """Raise ServiceError unless the role may use the project's VPC: CodeBuild looks at once."""
+        """Raise ServiceError unless the role may use the project's VPC. CodeBuild checks this at once."""
         if vpc := project.get("vpcConfig"):
             role = assume(project["serviceRole"], PASSES["serviceRole"], "AWSCodeBuild", project["arn"])
             try:
@@ -163,7 +163,7 @@ class CodeBuild(Service):
 
 
 def _check(project: dict[str, Any]) -> None:
-    """Refuse a role that does not trust CodeBuild, and kinds of artifacts that do not fit."""
+    """Refuse a role that does not trust CodeBuild, and types of artifacts that do not match."""
     try:
         assume(project["serviceRole"], "codebuild.amazonaws.com", "check", project["arn"])
     except ServiceError as error:
@@ -184,7 +184,7 @@ def _check(project: dict[str, Any]) -> None:
 
 
 def _overridden(project: dict[str, Any], request: Request) -> dict[str, Any]:
-    """The project as one build sees it."""
+    """Return the project with one build's overrides."""
     environment, source = dict(project["environment"]), dict(project["source"])
     variables = {variable["name"]: variable for variable in environment.get("environmentVariables", [])}
     variables.update({variable["name"]: variable for variable in request.get("environmentVariablesOverride", [])})

@@ -1,6 +1,6 @@
-"""Runs a build's commands one after the other, and keeps their working directory and variables.
+"""Run a build's commands one after the other, and keep their working directory and variables.
 
-As CodeBuild's own agent does, each command is a script that first reads and in the end writes both.
+As with CodeBuild's own agent, each command is a script that reads both at its start and writes both at its end.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Shell:
         self._outer = dict(variables)
 
     def run(self, command: str, build: Build, processes: Processes, on_line: Callable[[str], None]) -> int:
-        """The command's exit code."""
+        """Run a command. Return its exit code."""
         script = self._folder / "script.sh"
         files = {"environment": self._environment, "directory": self._directory}
         script.write_text(SCRIPT.format(command=command, **files))

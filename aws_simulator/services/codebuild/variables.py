@@ -1,4 +1,4 @@
-"""The variables of a build's project: those that name a parameter or a secret are read with the project's role."""
+"""The variables of a build's project. Parameters and secrets in them are read with the project's role."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def kind(variable: Mapping[str, str]) -> str:
 
 
 def values(simulator: Simulator, role: Caller, variables: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return the values by name. Raise PhaseError in CodeBuild's words for one that cannot be read."""
+    """Return the values by name. Raise PhaseError with CodeBuild's message for one that cannot be read."""
     return {variable["name"]: _value(simulator, role, variable) for variable in variables}
 
 

@@ -1,4 +1,4 @@
-"""CreateCommit and GetCommit, with the limits and refusals of the real ones."""
+"""CreateCommit and GetCommit, with AWS's limits and errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def described(git: Git, commit: str) -> dict[str, Any]:
 
 
 def expected_parent(git: Git, request: Request) -> str | None:
-    """The branch's tip, which the request must name as its parent."""
+    """Return the branch's last commit, which the request must name as its parent."""
     branch, parent = request["branchName"], request.get("parentCommitId")
     tip = git.branch(branch)
     if tip is None:

@@ -1,4 +1,4 @@
-"""One bare git repository, without a word about AWS."""
+"""One bare git repository. This module knows nothing about AWS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder of a commit: type blob, tree or commit."""
+    """A file or folder in a commit; its type is blob, tree or commit."""
 
     path: str
     kind: str
@@ -46,7 +46,7 @@ class Git:
         author: tuple[str, str],
         message: str,
     ) -> str:
-        """Commit ``put`` ((path, mode, content), …) and ``delete`` on a branch; gives the commit's id."""
+        """Commit ``put`` ((path, mode, content), …) and ``delete`` to a branch. Return the commit's id."""
         signature = f"{author[0]} <{author[1]}> {int(time.time())} +0000".encode()
         text = message.encode()
         lines = [b"commit refs/heads/" + branch.encode(), b"committer " + signature, b"data %d\n" % len(text) + text]
@@ -70,7 +70,7 @@ class Git:
         self._run("update-ref", "-d", f"refs/heads/{name}")
 
     def resolve(self, specifier: str) -> str | None:
-        """The id of the commit that a branch, a tag or an id names."""
+        """Return the id of the commit for a branch, a tag or an id."""
         for candidate in (f"refs/heads/{specifier}", specifier):
             commit = self._try("rev-parse", "-q", "--verify", f"{candidate}^{{commit}}")
             if commit:
@@ -78,13 +78,13 @@ class Git:
         return None
 
     def describe(self, commit: str) -> dict[str, str]:
-        """tree, parents, author, committer (each name, email, date) and message."""
+        """Return tree, parents, author, committer (each name, email, date) and message."""
         names = ("tree", "parents", "author", "email", "date", "committer", "committer_email", "committer_date", "text")
         parts = self._text("show", "-s", "--format=%T%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%B", commit)
         return dict(zip(names, parts.rstrip("\n").split("\0"), strict=True))
 
     def entries(self, commit: str, folder: str = "") -> list[Entry]:
-        """The entries of one folder, not of those below it."""
+        """Return the entries of one folder without those of the folders in it."""
         where = [f"{folder}/"] if folder else []
         rows = self._text("ls-tree", "-z", commit, "--", *where).split("\0")
         return [_entry(row) for row in rows if row]
@@ -110,7 +110,7 @@ class Git:
         return [_difference(facts, path) for facts, path in zip(rows[::2], rows[1::2], strict=False)]
 
     def archive(self, commit: str) -> bytes:
-        """The commit's files as a zip."""
+        """Return the commit's files as a zip."""
         return self._run("archive", "--format=zip", commit)
 
     def _text(self, *arguments: str) -> str:
@@ -150,5 +150,5 @@ def _quoted(path: str) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    """Without a word from the machine's own git configuration."""
+    """Return an environment without the machine's own git configuration."""
     return {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "TZ": "UTC"}

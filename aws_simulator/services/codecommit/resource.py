@@ -85,7 +85,7 @@ def _attributes(repository: Stored) -> dict[str, Any]:
 
 
 def _files(archive: bytes) -> Iterator[tuple[str, str, bytes]]:
-    """(path, mode, content) of a zip's files, within the limits of a commit."""
+    """Return (path, mode, content) of a zip's files. Refuse more than the limits of a commit."""
     total = 0
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         for entry in opened.infolist():

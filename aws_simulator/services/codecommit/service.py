@@ -62,7 +62,7 @@ class CodeCommit(Service):
         self.repositories: dict[str, Repository] = {}
 
     def close(self) -> None:
-        """Be closed to this account, as to all without a repository from July 2024 to November 2025."""
+        """Close CodeCommit to this account, as AWS did for new accounts from July 2024 to November 2025."""
         self.is_closed = True
 
     def clear(self) -> None:
@@ -72,7 +72,7 @@ class CodeCommit(Service):
         self.repositories.clear()
 
     def repository(self, request: Request) -> Repository:
-        """The repository that a request names."""
+        """Return the repository that a request names."""
         name = request.get("repositoryName")
         if not name:
             raise ServiceError("RepositoryNameRequiredException", "A repository name is required.")
@@ -180,7 +180,7 @@ class CodeCommit(Service):
         return page(rows, request, "differences", "MaxResults", "NextToken", size=400, bad=BAD_TOKEN)
 
     def moved(self, repository: Repository, branch: str, old: str | None, new: str | None, caller: Caller) -> None:
-        """A branch points elsewhere: the repository's first branch becomes its default; EventBridge hears of it."""
+        """Handle a branch with a new commit: a first branch becomes the default one, and EventBridge gets an event."""
         repository.modified = datetime.now(timezone.utc)
         repository.default_branch = repository.default_branch or branch
         event = "referenceDeleted" if new is None else "referenceUpdated" if old else "referenceCreated"

@@ -10,7 +10,7 @@ from aws_simulator.services.codecommit.git import NAMES, Entry, Git
 
 
 def specified(git: Git, specifier: str) -> str:
-    """The id of the commit that a specifier (branch, tag, id) names."""
+    """Return the id of the commit that a specifier (branch, tag, id) names."""
     commit = git.resolve(specifier)
     if commit is None:
         raise ServiceError("CommitDoesNotExistException", f"Could not resolve commit specifier {specifier}")

@@ -1,4 +1,4 @@
-"""CodePipeline V2: declarations that are checked, and an engine that runs them under the pipeline's role."""
+"""CodePipeline V2: a check of declarations, and an engine that runs them with the pipeline's role."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ ALPHABET = string.ascii_letters + string.digits
 
 
 def artifact_location(action: Action, name: str) -> Artifact:
-    """Return the location of an output artifact: PIPELINE/ARTIFACT/random, with names cut as AWS cuts them."""
+    """Return the location of an output artifact: PIPELINE/ARTIFACT/random, with names shortened as by AWS."""
     pipeline = action.execution.declaration
     key = f"{pipeline['name'][:20]}/{name[:10]}/{''.join(random.choices(ALPHABET, k=7))}"
     store = pipeline["artifactStore"]
@@ -35,7 +35,7 @@ def put(s3: Any, artifact: Artifact, body: bytes) -> None:
 
 
 def get_file(s3: Any, artifact: Artifact, path: str) -> bytes:
-    """One file of an artifact; raises KeyError when it is not in there."""
+    """Return one file of an artifact. Raise KeyError if it is missing."""
     body = s3.get_object(Bucket=artifact.bucket, Key=artifact.key)["Body"].read()
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         return archive.read(path)

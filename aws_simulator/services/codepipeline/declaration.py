@@ -1,4 +1,4 @@
-"""CodePipeline's refusals of a pipeline's declaration beyond the shapes of its model."""
+"""Checks of a pipeline's declaration beyond the shapes of CodePipeline's model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONDITIONS = ("onFailure", "onSuccess", "beforeEntry")
 
 
 def check(pipeline: Declaration) -> None:
-    """Raises ServiceError as CreatePipeline and UpdatePipeline do."""
+    """Raise ServiceError as CreatePipeline and UpdatePipeline do."""
     stages = pipeline["stages"]
     v2 = pipeline.get("pipelineType", "V1") == "V2"
     if not v2 and (pipeline.get("variables") or pipeline.get("triggers")):
@@ -84,7 +84,7 @@ def _check_configuration(action: Declaration, provider: Provider) -> None:
 
 
 def _check_flow(pipeline: Declaration) -> None:
-    """Artifacts and variables come from actions that have run before."""
+    """Check that artifacts and variables come from actions that run earlier."""
     produced: set[str] = set()
     namespaces = {"codepipeline", "variables"}
     declared = {variable["name"] for variable in pipeline.get("variables", [])}

@@ -1,4 +1,4 @@
-"""Moves executions through stages. Driven by events: a start, an action's end, a request; it never polls."""
+"""Move executions through stages. Events drive the engine: a start, an action's end, a request. It never polls."""
 
 from __future__ import annotations
 
@@ -23,27 +23,29 @@ from aws_simulator.services.codepipeline.records import (
 
 
 class Engine:
-    """Every method is called with the service's lock held; ``start`` runs an action elsewhere and reports to
-    ``finished``."""
+    """The caller of each method holds the service's lock.
+
+    ``start`` runs an action elsewhere, which reports to ``finished``.
+    """
 
     def __init__(self, start: Callable[[Action], Any]) -> None:
         self._start = start
 
     def begin(self, execution: Execution, stage: str = "") -> None:
-        """Let a new execution in: at the first stage, or (a rollback) at the named one."""
+        """Admit a new execution at the first stage, or for a rollback at the named one."""
         pipeline = execution.pipeline
         pipeline.executions[execution.id] = execution
         self._enqueue(execution, pipeline.stages[stage] if stage else next(iter(pipeline.stages.values())))
         self.advance(pipeline)
 
     def advance(self, pipeline: Pipeline) -> None:
-        """Let waiting executions enter a stage that is free and open; the last stage first, so that it empties."""
+        """Let waiting executions enter a stage that is free and open, the last stage first, so that it empties."""
         for stage in reversed(list(pipeline.stages.values())):
             if stage.holder is None and stage.enabled and stage.waiting:
                 self._enter(stage.waiting.pop(0), stage)
 
     def finished(self, action: Action, status: str) -> None:
-        """An action has come to its end; without effect if it was abandoned meanwhile."""
+        """Handle the end of an action. Do nothing if it was abandoned."""
         if action.status != IN_PROGRESS:
             return
         execution, pipeline = action.execution, action.execution.pipeline
@@ -58,7 +60,7 @@ class Engine:
             self.advance(pipeline)
 
     def stop(self, execution: Execution, abandon: bool, reason: str) -> None:
-        """Stop at once executions that wait before a stage or are abandoned; others after the actions that run."""
+        """Stop an execution at once if it waits for a stage or is abandoned; otherwise after its running actions."""
         execution.stop_reason = reason
         pipeline = execution.pipeline
         running = [action for action in execution.actions if action.status == IN_PROGRESS]
@@ -76,7 +78,7 @@ class Engine:
         self.advance(pipeline)
 
     def retry(self, execution: Execution, stage: Stage, everything: bool) -> None:
-        """Run a stage's failed actions (or all of them) again, in the same execution."""
+        """Run the failed actions of a stage (or all of them) again in the same execution."""
         stage.retries += 1
         stage.holder, stage.latest_status = execution, IN_PROGRESS
         execution.stop_reason = None
@@ -100,7 +102,7 @@ class Engine:
         self._run(execution, stage, set())
 
     def _run(self, execution: Execution, stage: Stage, done: set[str]) -> None:
-        """Start the first group of actions of equal runOrder that is not wholly done."""
+        """Start the first group of actions with equal runOrder that is not completely done."""
         declared = next(declaration for declaration in execution.stages if declaration["name"] == stage.name)["actions"]
         remaining = [action for action in declared if action["name"] not in done]
         order = min((action.get("runOrder", 1) for action in remaining), default=None)
@@ -131,7 +133,7 @@ class Engine:
         self._start(action)
 
     def _continue(self, execution: Execution, stage: Stage) -> None:
-        """After an action's end: the next group, the next stage, or the end."""
+        """After an action's end, continue with the next group, the next stage, or the end."""
         latest = execution.latest(stage.name)
         if any(action.status == IN_PROGRESS for action in latest.values()):
             return

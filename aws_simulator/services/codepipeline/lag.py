@@ -1,4 +1,4 @@
-"""What a view of a pipeline does not show yet, or not where one would look: recorded of CodePipeline, or not known."""
+"""How CodePipeline's API lags behind or varies, as recorded from AWS; where the real form is unknown, both forms."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SUCCEEDS, FAILS = "succeeds", "fails"
 class Views:
     """The control ``codepipeline-views``.
 
-    ``state``: seconds by which GetPipelineState is late; ``listing``: seconds until an execution is listed; ``texts``:
-    where ListActionExecutions has a failure's text, in the "summary" or in the error's "details" as well;
-    ``external``: a Step Functions action's external id, an "arn" while it runs or, at its end, its "name";
-    ``unchanged``: what a CloudFormation action does that changes nothing, "succeeds" or "fails".
+    ``state``: by how many seconds GetPipelineState is late. ``listing``: after how many seconds an execution is listed.
+    ``texts``: where ListActionExecutions has the text of a failure, in the "summary" only or in the error's "details"
+    as well. ``external``: the external id of a Step Functions action is an "arn" while it runs or, at its end, its
+    "name". ``unchanged``: a CloudFormation action without changes "succeeds" or "fails".
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Views:
         return bool(started <= now() - timedelta(seconds=self.listing))
 
     def shown(self, pipeline: Pipeline, stage: str, name: str) -> tuple[Action | None, str]:
-        """Return the action that GetPipelineState shows for a name, and the status that it shows."""
+        """Return the action that GetPipelineState shows for a name, and its shown status."""
         cutoff = now() - timedelta(seconds=self.state)
         began = [
             action

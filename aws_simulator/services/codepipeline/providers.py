@@ -1,4 +1,4 @@
-"""The action providers that there are, with every configuration key that AWS knows of each."""
+"""The known action providers, with every configuration key of each."""
 
 from __future__ import annotations
 

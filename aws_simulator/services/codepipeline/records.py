@@ -1,4 +1,4 @@
-"""Pipelines, their stages, executions and actions. A change of them needs the service's lock."""
+"""Pipelines, their stages, executions and actions. Whoever changes them must hold the service's lock."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ class Execution:
 
     @property
     def is_outdated(self) -> bool:
-        """The pipeline was changed since: the execution goes no further, and nobody can decide about it."""
+        """True if the pipeline was changed since: the execution cannot continue, and nobody can decide about it."""
         return bool(self.declaration["version"] != self.pipeline.version)
 
     def latest(self, stage: str) -> dict[str, Action]:
-        """The execution of each action in the present attempt at a stage."""
+        """Return the execution of each action in the present attempt at a stage."""
         return {action.name: action for action in self.attempts.get(stage, [])}
 
     def became(self, status: str) -> None:
@@ -153,6 +153,6 @@ class Pipeline:
         return str(self.declaration.get("executionMode", "SUPERSEDED"))
 
     def restructure(self) -> None:
-        """Stages as declared; one that stays keeps its state."""
+        """Set the stages as declared. A stage that stays keeps its state."""
         names = [stage["name"] for stage in self.declaration["stages"]]
         self.stages = {name: self.stages.get(name, Stage(name)) for name in names}

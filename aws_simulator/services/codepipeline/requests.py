@@ -1,4 +1,4 @@
-"""The subject of a request, or the error about it."""
+"""Find the pipeline, execution or approval that a request names, or raise the service's error."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def tagged(service: CodePipeline, request: Request) -> Pipeline:
 
 
 def started(target: Pipeline, request: Request) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
-    """The variables and source revisions of a start."""
+    """Return the variables and source revisions of a start."""
     declared = {variable["name"]: variable for variable in target.declaration.get("variables", [])}
     variables = {variable["name"]: variable["value"] for variable in request.get("variables", [])}
     if unknown := sorted(set(variables) - set(declared)):
@@ -86,7 +86,7 @@ def _check_revision(revision: Request, action: Request | None) -> None:
 
 
 def actions(service: CodePipeline, request: Request) -> list[Action]:
-    """Newest first; of one execution only the latest of each action, if that is asked for."""
+    """Return the actions, the newest first; for one execution, on request, only the latest of each action."""
     target = pipeline(service, request["pipelineName"])
     filters = request.get("filter") or {}
     latest = filters.get("latestInPipelineExecution") or {}
@@ -101,7 +101,7 @@ def actions(service: CodePipeline, request: Request) -> list[Action]:
 
 
 def approval(service: CodePipeline, request: Request) -> Action:
-    """The approval that waits for the request's token."""
+    """Return the approval that waits for the request's token."""
     target = stage(pipeline(service, request["pipelineName"]), request["stageName"])
     names = {declaration["name"]: declaration for declaration in _declared(service, request)}
     name, token = request["actionName"], request["token"]
@@ -121,7 +121,7 @@ def _declared(service: CodePipeline, request: Request) -> list[Request]:
 
 
 def retried(service: CodePipeline, request: Request) -> tuple[Execution, Stage]:
-    """The execution and the stage in which it has failed or was stopped, if nothing newer has been there."""
+    """Return the execution, and the stage in which it failed or was stopped, unless a newer one has been there."""
     target = pipeline(service, request["pipelineName"])
     where = stage(target, request["stageName"])
     execution = target.executions.get(request["pipelineExecutionId"])

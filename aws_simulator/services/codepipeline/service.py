@@ -233,7 +233,7 @@ class CodePipeline(Service):
         self.simulator.background(self._run, action)
 
     def _run(self, action: Action) -> None:
-        """One action, on its own thread."""
+        """Run one action in its own thread."""
         status = SUCCEEDED
         try:
             self._perform(action)
@@ -258,7 +258,7 @@ class CodePipeline(Service):
             raise ActionError("PermissionError", error.message) from error
 
     def _role(self, action: Action) -> Caller:
-        """The pipeline's role, or the action's own, which the pipeline's role assumes."""
+        """Return the pipeline's role, or the action's own role, which the pipeline's role assumes."""
         pipeline = action.execution.declaration
         role = assume(pipeline["roleArn"], "codepipeline.amazonaws.com", action.id, action.execution.pipeline.arn)
         own = action.declaration.get("roleArn")

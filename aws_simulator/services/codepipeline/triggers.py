@@ -1,4 +1,4 @@
-"""Starts of a pipeline by itself: EventBridge rules, and pushes to the repository behind a connection."""
+"""Automatic starts of a pipeline: EventBridge rules, and pushes to the repository behind a connection."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def register(simulator: Simulator, service: CodePipeline) -> None:
 def push(
     simulator: Simulator, service: CodePipeline, repository: str, files: dict[str, str], branch: str = "main"
 ) -> str:
-    """Commit to what stands for a GitHub repository; starts the pipelines that watch the branch. Gives the commit."""
+    """Commit to the simulated GitHub repository, and start the pipelines that watch the branch. Return the commit."""
     if repository not in service.github:
         folder = simulator.folder / "github" / f"{repository.replace('/', '-')}-{time.time_ns()}.git"
         folder.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""#{namespace.name} in an action's configuration: its reference, and its value."""
+"""#{namespace.name} in an action's configuration: find and replace such references."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class UnresolvedError(Exception):
 
 
 def references(text: str) -> Iterator[tuple[str, str]]:
-    """(namespace, name) of every reference in a configuration value."""
+    """Return (namespace, name) for every reference in a configuration value."""
     for match in REFERENCE.finditer(text):
         namespace, _, name = match[1].partition(".")
         yield namespace, name
 
 
 def resolved(text: str, values: Mapping[str, Mapping[str, str]]) -> str:
-    """The text with every reference replaced by ``values[namespace][name]``; raises UnresolvedError."""
+    """Return the text with every reference replaced by ``values[namespace][name]``. Raise UnresolvedError."""
 
     def fill(match: re.Match[str]) -> str:
         namespace, _, name = match[1].partition(".")

@@ -58,14 +58,14 @@ def _stage(pipeline: Pipeline, stage: Stage, views: Views) -> dict[str, Any]:
 
 
 def _stage_status(stage: Stage) -> str:
-    """A stage whose execution is asked to stop is Stopping as long as its actions run."""
+    """Return the status. A stage whose execution is being stopped is Stopping while its actions run."""
     if stage.latest and stage.holder is stage.latest and stage.latest.status == "Stopping":
         return "Stopping"
     return stage.latest_status
 
 
 def _action_state(pipeline: Pipeline, stage: Stage, name: str, views: Views) -> dict[str, Any]:
-    """An approval in progress has no time, and of an older version of the pipeline no token: it counts as failed."""
+    """Return the state. An approval in progress has no time; with an outdated pipeline it has no token and failed."""
     action, status = views.shown(pipeline, stage.name, name)
     if action is None:
         return {"actionName": name}

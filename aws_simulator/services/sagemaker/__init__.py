@@ -2,13 +2,14 @@
 
 Controls: ``sagemaker-pace`` (seconds, grace, baking, invocation; 0: every invocation times out),
 ``sagemaker-fail-next`` (reason), ``sagemaker-quota`` (quota, limit), ``sagemaker-interrupt`` (job: a spot job loses its
-instances), ``sagemaker-age`` (endpoint, days: it was made so long ago), ``sagemaker-fire`` (endpoint: an alarm goes off
-while its next update bakes); beside them ``alarm`` (alarm, state; "" releases it) and ``states-scale`` (scale).
+instances), ``sagemaker-age`` (endpoint, days: it was created so long ago), ``sagemaker-fire`` (endpoint: an alarm goes
+off while its next update bakes). Other services have ``alarm`` (alarm, state; "" releases it) and ``states-scale``
+(scale).
 
-What it does not have: images (the test's own Python is every image, and requirements.txt must be met by it), instances
-(an instance more is another process of a job, and nothing of an endpoint), GPUs, VPCs, KMS keys, pipe mode, traffic
-shifted in steps (a canary gets it all), events, scaling (only its targets and policies). Words of refusal are AWS's
-where they are known; that of a model of an unapproved package, and of a rollback by alarm, are not.
+Not simulated: images (the test's own Python is every image, and must meet requirements.txt), instances (another
+instance is another process of a job, and nothing for an endpoint), GPUs, VPCs, KMS keys, pipe mode, traffic shifted in
+steps (a canary gets all of it), events, scaling (only its targets and policies). The error texts are AWS's where they
+are known. They are not known for a model of an unapproved package, and for a rollback by alarm.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class SageMaker(TrainingJobs, ProcessingJobs, Endpoints, EndpointConfigs, Models
         return any(arn in records_of_kind for records_of_kind in (*records, self.groups, self.packages))
 
     def clear(self) -> None:
-        """Their processes have been ended; what is left of jobs and endpoints is waited for."""
+        """Wait for the rest of jobs and endpoints, whose processes have been ended."""
         jobs: list[Job] = [*self.training_jobs.values(), *self.processing_jobs.values()]
         for job in jobs:
             job.stop()
@@ -83,7 +84,7 @@ def register(simulator: Simulator) -> None:
 
 
 def _tell_the_runtime_apart() -> None:
-    """Both services sign as "sagemaker"; only the runtime has paths."""
+    """Distinguish the two services that sign as "sagemaker": only the runtime has paths."""
     detect = app.detect_service
 
     def detect_service(method: str, path: str, headers: dict[str, str], query: Any) -> str:

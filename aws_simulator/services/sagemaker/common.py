@@ -1,4 +1,4 @@
-"""Common parts of SageMaker's operations: names, refusals, lists, tags on creation."""
+"""Common parts of SageMaker's operations: names, errors, lists, tags at creation."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def invalid(message: str) -> ServiceError:
 
 
 def require_tagging(request: Request, arn: str, caller: Caller) -> None:
-    """Who gives tags to what he makes needs sagemaker:AddTags too."""
+    """Require sagemaker:AddTags from a caller that sets tags at creation."""
     if request.get("Tags"):
         caller.require("sagemaker:AddTags", arn, {**tag_context(request), "sagemaker:TaggingAction": "Create"})
 
 
 def echoed(request: Mapping[str, Any], shape: Any) -> dict[str, Any]:
-    """The part of a request that its description repeats."""
+    """Return the part of a request that its description repeats."""
     return {name: value for name, value in request.items() if name in shape.members}
 
 
@@ -45,9 +45,9 @@ def listing(
     status: str = "",
     by: str = "CreationTime",
 ) -> dict[str, Any]:
-    """One page of a list of summaries, filtered and sorted as SageMaker's lists are.
+    """Return one page of a list of summaries, filtered and sorted as SageMaker's lists are.
 
-    ``name`` and ``status``: the members that NameContains and StatusEquals look at; ``by``: what SortBy is by default.
+    ``name`` and ``status``: the members for NameContains and StatusEquals. ``by``: the default of SortBy.
     """
     matches = [row for row in rows if all(fits(row) for fits in _filters(request, name, status))]
     keys = {"Name": name, "Status": status, "CreationTime": "CreationTime"}

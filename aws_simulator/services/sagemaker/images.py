@@ -1,4 +1,4 @@
-"""Container images: nothing is pulled, but the role must be allowed to."""
+"""Container images: nothing is pulled, but the role needs the permission."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PULLING = ("ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr
 
 
 def pull(simulator: Simulator, image: str, role: Caller) -> None:
-    """Raises Failure in SageMaker's words if the image's address is none, or the role may not pull it."""
+    """Raise Failure with SageMaker's text if the image's address is invalid or the role may not pull it."""
     address = ADDRESS.fullmatch(image)
     if address is None:
         raise Failure(f"ClientError: Invalid image URI {image}. Please specify a valid image URI.")
@@ -37,7 +37,7 @@ def pull(simulator: Simulator, image: str, role: Caller) -> None:
 
 
 def _require_image(simulator: Simulator, role: Caller, address: re.Match[str]) -> None:
-    """Raise ServiceError for an image of the account itself that is not there; those of others are taken as present."""
+    """Raise ServiceError for a missing image of the account itself. Images of other accounts count as existing."""
     if address["account"] != role.account:
         return
     identity = {"imageDigest" if address["kind"] == "@" else "imageTag": address["version"] or "latest"}

@@ -1,4 +1,4 @@
-"""A log stream in CloudWatch Logs, written with the credentials of a role as SageMaker writes it."""
+"""A log stream in CloudWatch Logs, written with the credentials of a role, as by SageMaker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AT_ONCE = 500
 
 
 class LogStream:
-    """Lines are collected and sent on a thread of its own. A role that may not write loses them: on AWS too."""
+    """Collects lines and sends them in its own thread. If the role may not write, they are lost, as on AWS."""
 
     def __init__(self, logs: Any, group: str, stream: str) -> None:
         self._logs = logs
@@ -29,7 +29,7 @@ class LogStream:
         self._lines.put((int(time.time() * 1000), line))
 
     def close(self) -> None:
-        """Returns when everything is sent."""
+        """Wait until everything is sent."""
         self._ending.set()
         self._thread.join()
 

@@ -1,4 +1,4 @@
-"""The instance metrics that SageMaker publishes with a role's credentials; without the permission there are none."""
+"""The instance metrics that SageMaker publishes with a role's credentials. Without the permission there are none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ logger = logging.getLogger("simulator")
 
 
 def publish(role: Caller, namespace: str, host: str) -> None:
-    """One point of CPUUtilization, in percent; the figure means nothing."""
+    """Publish one point of CPUUtilization in percent. The figure has no meaning."""
     try:
         role.require("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": namespace})
     except ServiceError as error:

@@ -1,4 +1,4 @@
-"""Models: an image and an archive, or an approved version of a model package, under a role that may read them."""
+"""Models: an image and an archive, or an approved version of a model package, with a role that may read them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def given_containers(request: Request) -> list[dict[str, Any]]:
 
 
 def needed_resources(_: Any, request: Request, caller: Caller) -> list[str]:
-    """sagemaker:CreateModel is asked for on the model and, as for other accounts' packages, on the model package."""
+    """sagemaker:CreateModel is needed on the model and, as for other accounts' packages, on the model package."""
     names = [
         container["ModelPackageName"] for container in given_containers(request) if "ModelPackageName" in container
     ]
@@ -55,7 +55,7 @@ def needed_resources(_: Any, request: Request, caller: Caller) -> list[str]:
 
 
 def conditions(request: Request) -> dict[str, Any]:
-    """The condition keys of sagemaker:CreateModel."""
+    """Return the condition keys of sagemaker:CreateModel."""
     keys = network_conditions(request.get("VpcConfig", {}))
     return {name: value for name, value in keys.items() if value is not None}
 
@@ -127,7 +127,7 @@ class Models(Base):
 
 
 def check_data(s3: Any, uri: str, role: str, caller: Caller) -> None:
-    """SageMaker looks for the archive, with the model's role, before it accepts a model."""
+    """Check with the model's role that the archive exists, as SageMaker does before it accepts a model."""
     bucket, key = storage.split(uri)
     try:
         s3.head_object(Bucket=bucket, Key=key)

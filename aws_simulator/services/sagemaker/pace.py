@@ -34,9 +34,11 @@ class Pace:
         self._quotas: dict[str, int] = {}
 
     def set(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-pace``, all in seconds: how long each state lasts (``seconds``), how long a process
-        has between SIGTERM and SIGKILL (``grace``), how long an update bakes if it bakes (``baking``), how long an
-        invocation may take (``invocation``)."""
+        """The control ``sagemaker-pace``, all in seconds.
+
+        ``seconds``: how long each state lasts. ``grace``: the time between SIGTERM and SIGKILL. ``baking``: how long an
+        update bakes, if it bakes. ``invocation``: the time limit of an invocation.
+        """
         for name in ("seconds", "grace", "baking", "invocation"):
             setattr(self, name, float(arguments.get(name, getattr(self, name))))
 
@@ -45,7 +47,7 @@ class Pace:
         self.toolkit = tuple(int(part) for part in arguments["version"].split("."))
 
     def set_rollback(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-rollback``: ``silent`` lets CloudFormation take a rolled back update for good."""
+        """The control ``sagemaker-rollback``: if ``silent``, CloudFormation reports a rolled-back update as success."""
         self.silent_rollback = bool(arguments["silent"])
 
     @property
@@ -53,11 +55,11 @@ class Pace:
         return self.toolkit < WITHOUT_SHELL
 
     def fire(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-fire``: an alarm goes off in the next update of ``endpoint``, while it bakes."""
+        """The control ``sagemaker-fire``: an alarm goes off while the next update of ``endpoint`` bakes."""
         self.firing.add(arguments["endpoint"])
 
     def wait(self, stop: threading.Event | None = None) -> None:
-        """One state's length; ends early when ``stop`` is set."""
+        """Wait for the length of one state. Return early when ``stop`` is set."""
         if stop is not None:
             stop.wait(self.seconds)
         else:
@@ -75,11 +77,11 @@ class Pace:
         self._quotas[arguments["quota"]] = int(arguments["limit"])
 
     def quotas(self) -> dict[str, float]:
-        """Those that were set, by name."""
+        """Return the quotas that were set, by name."""
         return {name: float(limit) for name, limit in self._quotas.items()}
 
     def require_quota(self, quota: str, used: int, more: int) -> None:
-        """Raises ResourceLimitExceeded if ``more`` instances beside the ``used`` ones are too many."""
+        """Raise ResourceLimitExceeded if ``more`` instances in addition to ``used`` are too many."""
         limit = self._quotas.get(quota)
         if limit is not None and used + more > limit:
             message = (

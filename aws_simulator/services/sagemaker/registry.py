@@ -1,4 +1,4 @@
-"""The model registry: groups, and in each group versions of a model that wait for, got, or did not get an approval."""
+"""The model registry: groups of model versions, which are pending, approved or rejected."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Package:
 
 
 def group_arns(_: Any, request: Request, caller: Caller) -> list[str]:
-    """A group is named by its name or by its ARN."""
+    """Return the ARN of a group, which a request names by its name or ARN."""
     return [_group_arn(request["ModelPackageGroupName"], caller)]
 
 
@@ -91,7 +91,7 @@ def package_arns(_: Any, request: Request, caller: Caller) -> list[str]:
 
 
 def new_package_arns(_: Any, request: Request, caller: Caller) -> list[str]:
-    """Who registers a version needs the permission on the group and on its packages."""
+    """Registering a version needs the permission on the group and on its packages."""
     group = _group_arn(request.get("ModelPackageGroupName", ""), caller)
     return [group, f"{group.replace(':model-package-group/', ':model-package/')}/*"]
 
@@ -101,7 +101,7 @@ def _group_arn(name: str, caller: Caller) -> str:
 
 
 def conditions(request: Request) -> dict[str, Any]:
-    """The condition keys of sagemaker:CreateModelPackage and sagemaker:UpdateModelPackage."""
+    """Return the condition keys of sagemaker:CreateModelPackage and sagemaker:UpdateModelPackage."""
     properties = request.get("CustomerMetadataProperties", {})
     status = request.get("ModelApprovalStatus")
     return {

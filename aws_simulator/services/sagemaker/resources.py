@@ -1,4 +1,4 @@
-"""SageMaker's CloudFormation types: a stack makes its resources with its role's permissions, through the API."""
+"""SageMaker's CloudFormation types: a stack creates its resources through the API, with its role's permissions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ApiType(ResourceType):
         return dict(getattr(self._client(resource), method.lstrip("_"))(**request))
 
     def _request(self, resource: Resource, verb: str, *names: str) -> dict[str, Any]:
-        """The properties as the operation's request; of them only ``names``, if there are any."""
+        """Return the properties as the operation's request; if there are ``names``, only these."""
         shape = self.simulator.services["sagemaker"].shape(f"{verb}{self.operation}Input")
         kept = {name: value for name, value in resource.properties.items() if not names or name in names}
         return dict(shapes.from_properties(kept, shape))
@@ -56,7 +56,7 @@ class ApiType(ResourceType):
         self._call(resource, "Describe", **{self._name: name})
 
     def update(self, resource: Resource) -> tuple[str, dict[str, Any]]:
-        """In place only the tags can change."""
+        """Only tags can be changed in place."""
         self._update_tags(resource)
         arn = resource.physical_id
         return arn, self._attributes(arn.rpartition("/")[2], arn)
@@ -71,7 +71,7 @@ class ApiType(ResourceType):
             client.add_tags(ResourceArn=resource.physical_id, Tags=changed)
 
     def delete(self, resource: Resource) -> None:
-        """A missing resource is as good as deleted."""
+        """Delete the resource. A missing one counts as deleted."""
         try:
             self._call(resource, "Delete", **{self._name: resource.physical_id.rpartition("/")[2]})
         except ClientError as error:
@@ -88,7 +88,7 @@ class ModelPackageGroupType(ApiType):
         return {**super()._attributes(name, arn), "ModelPackageGroupStatus": "Completed"}
 
     def stabilize(self, resource: Resource, name: str) -> None:
-        """CloudFormation's handler ends by reading the group, its tags and its policy, as whoever makes the stack."""
+        """Read the group, its tags and its policy with the caller's permissions, as CloudFormation's handler does."""
         arn = self._call(resource, "Describe", **{self._name: name})[self._arn]
         self._client(resource).list_tags(ResourceArn=arn)
         resource.caller.require("sagemaker:GetModelPackageGroupPolicy", arn)
@@ -125,7 +125,7 @@ class EndpointType(ApiType):
         return super()._request(resource, verb, *names)
 
     def create(self, resource: Resource) -> tuple[str, dict[str, Any]]:
-        """One that does not come into service is removed by the rollback, on AWS; ministack's does not know of it."""
+        """On AWS, the rollback removes an endpoint that does not come into service. ministack's does not know it."""
         try:
             return super().create(resource)
         except ValueError:
@@ -134,7 +134,7 @@ class EndpointType(ApiType):
             raise
 
     def stabilize(self, resource: Resource, name: str) -> None:
-        """Wait until nothing is under way. Raises ValueError, in CloudFormation's words, if it is not as wished."""
+        """Wait until nothing is in progress. Raise ValueError with CloudFormation's text if the result is wrong."""
         settled = self._settled(resource, name)
         wished = resource.properties["EndpointConfigName"]
         silent = self.simulator.services["sagemaker"].pace.silent_rollback  # type: ignore[attr-defined]

@@ -18,24 +18,24 @@ ONE_THREAD = TransferConfig(use_threads=False)
 
 
 class Failure(Exception):
-    """Why a job or an endpoint failed: its FailureReason."""
+    """The FailureReason of a job or an endpoint."""
 
 
 def split(uri: str) -> tuple[str, str]:
-    """Bucket and key of an s3:// address."""
+    """Return bucket and key of an s3:// address."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 
 
 def objects(s3: Any, uri: str) -> Iterator[str]:
-    """The keys that begin as ``uri`` does. Raises ClientError."""
+    """Return the keys that begin with the key in ``uri``. Raise ClientError."""
     bucket, prefix = split(uri)
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         yield from (entry["Key"] for entry in page.get("Contents", []) if not entry["Key"].endswith("/"))
 
 
 def download(s3: Any, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> list[str]:
-    """Every object below ``uri`` into ``folder``; with a ``share`` (n, of) only each of-th, from n on."""
+    """Download every object below ``uri`` into ``folder``. A ``share`` (n, of) takes every of-th one, from n on."""
     bucket, prefix = split(uri)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -59,7 +59,7 @@ def download_file(s3: Any, uri: str, target: Path) -> None:
 
 
 def encryption(kms_key: str) -> dict[str, str]:
-    """What a service says about the key of what it writes; nothing without one."""
+    """Return the parameters that name the key of written objects; none without a key."""
     return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
 
 
@@ -72,7 +72,7 @@ def upload_file(s3: Any, source: Path, uri: str, kms_key: str = "") -> None:
 
 
 def upload(s3: Any, folder: Path, uri: str, kms_key: str = "") -> None:
-    """Every file below ``folder``, under its name, below ``uri``."""
+    """Upload every file below ``folder``, with its name, to ``uri``."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             upload_file(s3, path, f"{uri.rstrip('/')}/{path.relative_to(folder).as_posix()}", kms_key)
@@ -90,7 +90,7 @@ class Mirror:
         self._seen = {path: _digest(path) for path in self._files()}
 
     def push(self) -> None:
-        """Copy the files that are new or changed; the script may take any of them away at any moment."""
+        """Copy the new or changed files. The script may remove any of them at any time."""
         for path in self._files():
             with tempfile.NamedTemporaryFile() as copy, contextlib.suppress(FileNotFoundError):
                 shutil.copyfile(path, copy.name)
@@ -105,7 +105,7 @@ class Mirror:
 
 
 def pack(folders: Iterable[Path], target: Path) -> bool:
-    """The folders' files as one .tar.gz, as SageMaker packs them: with times and owners. False: there are none."""
+    """Pack the folders' files as one .tar.gz as SageMaker does, with times and owners. Return False without files."""
     paths = {path.relative_to(folder).as_posix(): path for folder in folders for path in sorted(folder.rglob("*"))}
     if not paths:
         return False

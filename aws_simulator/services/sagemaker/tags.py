@@ -17,7 +17,7 @@ TAG_LIMIT = 50
 
 
 class Tags(Base):
-    """AddTags, DeleteTags, ListTags; the other operations keep what they were created with in ``tags``."""
+    """AddTags, DeleteTags, ListTags. The other operations store tags at creation in ``tags``."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)

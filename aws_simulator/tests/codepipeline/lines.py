@@ -1,4 +1,4 @@
-"""Pipelines for the tests of this folder: short to write down, and driven by hand."""
+"""Pipelines for the tests in this folder: short to write, and controlled by the test."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOURCE = {"S3Bucket": BUCKET, "S3ObjectKey": "source.zip", "PollForSourceChanges
 
 
 def action(name: str, kind: str, configuration: Mapping[str, str], **more: Any) -> dict[str, Any]:
-    """``kind``: Category/Provider. ``inputs`` and ``outputs``: names; the rest as CodePipeline calls it."""
+    """Return an action. ``kind``: Category/Provider. ``inputs``, ``outputs``: names. The rest as in CodePipeline."""
     category, provider = kind.split("/")
     action: dict[str, Any] = {
         "name": name,
@@ -43,12 +43,12 @@ def source(**more: Any) -> dict[str, Any]:
 
 
 def gate(name: str = "gate", **more: Any) -> dict[str, Any]:
-    """An approval: an action that ends when the test says so."""
+    """Return an approval: an action that the test ends."""
     return action(name, "Approval/Manual", more.pop("configuration", {}), **more)
 
 
 class Line:
-    """A pipeline at work, seen from a test."""
+    """A running pipeline, seen from a test."""
 
     def __init__(self, aws: Aws, stages: Mapping[str, list[dict[str, Any]]], **declared: Any) -> None:
         self.aws = aws
@@ -81,14 +81,14 @@ class Line:
         return dict(next(stage for stage in stages if stage["stageName"] == name))
 
     def latest(self, stage: str, name: str) -> dict[str, Any]:
-        """The latest execution of an action; empty when there is none."""
+        """Return the latest execution of an action; empty if there is none."""
         execution = next(
             action_state for action_state in self.stage(stage)["actionStates"] if action_state["actionName"] == name
         )
         return dict(execution.get("latestExecution", {}))
 
     def token(self, stage: str, execution: str, name: str = "gate") -> str:
-        """The token of an approval, as soon as the execution waits for it."""
+        """Return the token of an approval as soon as the execution waits for it."""
 
         def look() -> str:
             state = self.stage(stage)
@@ -112,22 +112,22 @@ class Line:
         self.decide(stage, self.token(stage, execution, name), name=name)
 
     def actions(self, execution: str) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """Return the actions, the oldest first."""
         action_executions = self.client.list_action_executions(
             pipelineName="line", filter={"pipelineExecutionId": execution}
         )
         return list(action_executions["actionExecutionDetails"][::-1])
 
     def failure(self, execution: str) -> dict[str, str]:
-        """errorDetails of the action that failed."""
+        """Return errorDetails of the failed action."""
         failed = [action for action in self.actions(execution) if action["status"] == "Failed"]
         return dict(failed[-1]["output"]["executionResult"]["errorDetails"])
 
 
 def prepared(aws: Aws, files: Mapping[str, str] | None = None) -> Any:
-    """A bucket with a source in it and the role "line", which may do everything; gives the S3 client.
+    """Create a bucket with a source, and the role "line" with all permissions. Return the S3 client.
 
-    Views are not late here: the engine is looked at.
+    The views are not late here, because these tests check the engine.
     """
     aws.control("codepipeline-views", state=0, listing=0, texts="details")
     s3 = bucket(aws, BUCKET)
@@ -137,5 +137,5 @@ def prepared(aws: Aws, files: Mapping[str, str] | None = None) -> Any:
 
 
 def denied(aws: Aws, name: str) -> set[tuple[str, str]]:
-    """Return the refused requests of a role: (action, resource)."""
+    """Return the denied requests of a role: (action, resource)."""
     return {(denial["action"], denial["resource"]) for denial in aws.denials() if denial["role"] == name}

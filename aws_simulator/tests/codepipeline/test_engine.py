@@ -12,7 +12,7 @@ from aws_simulator.tests.codepipeline.lines import Line, gate, prepared, source
 
 @pytest.fixture
 def line(aws: Aws) -> Line:
-    """source → first (a gate) → second (a gate)."""
+    """Provide a pipeline: source → first (a gate) → second (a gate)."""
     prepared(aws)
     return Line(aws, {"Source": [source()], "first": [gate()], "second": [gate()]})
 

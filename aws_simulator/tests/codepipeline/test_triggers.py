@@ -1,4 +1,4 @@
-"""Starts of a pipeline by itself, under the role of the rule's target; and the CloudFormation resource."""
+"""Automatic starts of a pipeline, with the role of the rule's target; and the CloudFormation resource."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ START = {"Action": "codepipeline:StartPipelineExecution", "Resource": PIPELINE}
 
 
 def rule(aws: Aws, pattern: dict[str, Any], *statements: dict[str, Any]) -> str:
-    """Make a rule with the pipeline as its target; return the rule's ARN."""
+    """Create a rule with the pipeline as its target. Return the rule's ARN."""
     arn = role(aws, "trigger", "events.amazonaws.com", *statements)
     events = aws.client("events")
     rule_arn = events.put_rule(Name="trigger", EventPattern=json.dumps(pattern))["RuleArn"]

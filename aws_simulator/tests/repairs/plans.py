@@ -1,4 +1,4 @@
-"""Change sets, as the tests of this folder make, read and execute them."""
+"""Change sets for the tests in this folder: create, read and execute them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Template = Mapping[str, Any]
 
 
 def plan(aws: Aws, stack: str, template: Template, create: bool = True, name: str = "", **parameters: str) -> Any:
-    """A change set, described once it has come to an end."""
+    """Create a change set. Return its description when it is complete."""
     cloudformation, name = aws.client("cloudformation"), name or ("plan" if create else "change")
     cloudformation.create_change_set(
         StackName=stack,
@@ -43,13 +43,13 @@ def carried_out(aws: Aws, stack: str, template: Template, create: bool = True, *
 
 
 def changes(change_set: Any) -> dict[str, tuple[str, str]]:
-    """Return by logical id the action, and True for a replacement."""
+    """Return the action by logical id, and True for a replacement."""
     rows = [change["ResourceChange"] for change in change_set["Changes"]]
     return {row["LogicalResourceId"]: (row["Action"], row.get("Replacement", "")) for row in rows}
 
 
 def events(aws: Aws, stack: str) -> list[tuple[str, str, str]]:
-    """(logical id, status, reason), oldest first."""
+    """Return (logical id, status, reason), the oldest first."""
     stack_events = aws.client("cloudformation").describe_stack_events(StackName=stack)["StackEvents"]
     names = ("LogicalResourceId", "ResourceStatus", "ResourceStatusReason")
     return [tuple(stack_event.get(name, "") for name in names) for stack_event in reversed(stack_events)]  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""This project's needs of ministack itself: the hooks of plug-ins, and behaviour that it relies on."""
+"""What this project needs of ministack itself: the hooks for plug-ins, and behaviour on which it relies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Differences of ministack from AWS, put right. A test that fails after an upgrade of ministack shows where."""
+"""Corrected differences between ministack and AWS. A test that fails after an upgrade of ministack names one."""
 
 from __future__ import annotations
 

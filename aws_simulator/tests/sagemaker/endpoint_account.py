@@ -1,4 +1,4 @@
-"""An account for endpoints of the tiny use case's model."""
+"""An account for endpoints with the tiny use case's model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GROUP = "ours"
 
 
 class Models:
-    """Packs the model folder, registers it, and makes models, configurations and endpoints of it."""
+    """Packs the model folder, registers it, and creates models, configurations and endpoints from it."""
 
     def __init__(self, aws: Aws, model: Path, scratch: Path, *statements: Mapping[str, Any]) -> None:
         self.aws = aws
@@ -39,7 +39,7 @@ class Models:
         return f"s3://{BUCKET}/{key}"
 
     def register(self, status: str = "Approved", url: str = "", **more: Any) -> str:
-        """A new version in the group; gives its ARN."""
+        """Register a new version in the group. Return its ARN."""
         container = {"Image": SERVING_IMAGE, "ModelDataUrl": url or self.url}
         types = ["application/json"]
         specification = {
@@ -55,7 +55,7 @@ class Models:
         self.sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=self.role, **more)
 
     def config(self, name: str, model: str = "", variant: Mapping[str, Any] | None = None, **more: Any) -> None:
-        """A configuration of one variant; the model of its name is made if none is given."""
+        """Create a configuration with one variant. Create the model of its name if none is given."""
         if not model:
             self.model(name)
         instances = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
@@ -63,7 +63,7 @@ class Models:
         self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[whole], **more)
 
     def endpoint(self, name: str, config: str, **more: Any) -> dict[str, Any]:
-        """Create it and wait."""
+        """Create an endpoint and wait."""
         self.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **more)
         return self.settled(name)
 
@@ -75,7 +75,7 @@ class Models:
         return dict(eventually(look))
 
     def ask(self, name: str, *texts: str, **more: Any) -> list[float]:
-        """Return the tiny model's answers: each text's length, and the model's addition to it."""
+        """Return the tiny model's predictions: each text's length plus the model's constant."""
         body = json.dumps({"instances": texts})
         request = {"EndpointName": name, "Body": body, "ContentType": "application/json", **more}
         answer = self.aws.client("sagemaker-runtime").invoke_endpoint(**request)

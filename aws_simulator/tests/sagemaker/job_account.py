@@ -1,4 +1,4 @@
-"""An account for SageMaker jobs: a bucket, a role as small as it may be, scripts, and requests."""
+"""An account for SageMaker jobs: a bucket, a role with few permissions, scripts, and requests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def untarred(data: bytes) -> dict[str, bytes]:
 
 
 class Jobs:
-    """Makes the account, puts scripts and data into the bucket, starts jobs and reads their output."""
+    """Creates the account, uploads scripts and data, starts jobs and reads their output."""
 
     def __init__(self, aws: Aws, *statements: Mapping[str, Any]) -> None:
         self.aws = aws
@@ -70,7 +70,7 @@ class Jobs:
         return [entry["Key"].removeprefix(prefix) for entry in contents]
 
     def training(self, name: str, script: str, **more: Any) -> dict[str, Any]:
-        """A request; ``hyperparameters``, ``files`` beside the script, ``instances``, ``channels``, members of it."""
+        """Return a request; ``more``: hyperparameters, files beside the script, instances, channels, other members."""
         files = {"train.py": script, **more.pop("files", {})}
         code = self.put(f"code/{name}/sourcedir.tar.gz", tarball(files))
         own = more.pop("hyperparameters", {})
@@ -96,7 +96,7 @@ class Jobs:
         }
 
     def processing(self, name: str, *command: str, **more: Any) -> dict[str, Any]:
-        """A request for a processing job; ``instances``, ``inputs`` {path: uri}, ``outputs`` {path: uri}."""
+        """Return a request for a processing job; ``instances``, ``inputs`` {path: uri}, ``outputs`` {path: uri}."""
         cluster = {"InstanceType": "ml.m5.large", "InstanceCount": more.pop("instances", 1), "VolumeSizeInGB": 10}
         inputs = [input_of(path, uri) for path, uri in more.pop("inputs", {}).items()]
         outputs = [output_of(path, uri) for path, uri in more.pop("outputs", {}).items()]
@@ -111,12 +111,12 @@ class Jobs:
         }
 
     def train(self, name: str, script: str, **more: Any) -> dict[str, Any]:
-        """Run a training job to its end; gives its description."""
+        """Run a training job to its end. Return its description."""
         self.sagemaker.create_training_job(**self.training(name, script, **more))
         return self.trained(name)
 
     def trained(self, name: str, *statuses: str) -> dict[str, Any]:
-        """The description of a training job as soon as its status (or secondary status) is one of these, or final."""
+        """Return a training job's description as soon as its status (or secondary status) is one of these, or final."""
         expected = {*statuses} or {"Completed", "Failed", "Stopped"}
 
         def look() -> dict[str, Any] | None:
@@ -141,7 +141,7 @@ class Jobs:
         return dict(eventually(look))
 
     def log(self, group: str, job: str) -> dict[str, list[str]]:
-        """The lines of a job's log, by host."""
+        """Return the lines of a job's log by host."""
         logs = self.aws.client("logs")
         if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             return {}

@@ -1,4 +1,4 @@
-"""Endpoints: the real model behind SageMaker's states, refusals, updates and rollbacks."""
+"""Endpoints: the real model behind SageMaker's states, errors, updates and rollbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processing jobs: any command line over folders that come from S3 and go there."""
+"""Processing jobs: any command line with folders that come from S3 and go to S3."""
 
 from __future__ import annotations
 

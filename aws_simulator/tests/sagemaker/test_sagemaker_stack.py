@@ -1,4 +1,4 @@
-"""An endpoint as a stack: made, updated in place, rolled back and removed with the permissions of the stack's role."""
+"""An endpoint as a stack: created, updated in place, rolled back and removed with the stack role's permissions."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ LINK = {
 
 
 def template(revision: str, package: str, model_role: str, **policy: Any) -> str:
-    """As the project's own template: a new model and configuration for every revision, one endpoint."""
+    """Return a template like the project's own: a new model and configuration for each revision, one endpoint."""
     variant = {"VariantName": "AllTraffic", "ModelName": {"Fn::GetAtt": ["Model", "ModelName"]}}
     instances = {"InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     dimensions = [{"Name": "EndpointName", "Value": "e"}, {"Name": "VariantName", "Value": "AllTraffic"}]
@@ -156,7 +156,7 @@ class Stack:
         return settled(self.aws, "s")
 
     def left(self) -> list[str]:
-        """Return the models, configurations, endpoints, alarms and targets that exist."""
+        """Return the existing models, configurations, endpoints, alarms and targets."""
         sagemaker = self.models.sagemaker
         alarms = self.aws.client("cloudwatch").describe_alarms()["MetricAlarms"]
         targets = self.aws.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")

@@ -1,4 +1,4 @@
-"""Training jobs: real scripts under the script-mode contract, with the role's permissions and SageMaker's words."""
+"""Training jobs: real scripts with the script-mode contract, the role's permissions and SageMaker's texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The action providers. A provider is a function of a Job; it raises ActionError when the action fails."""
+"""The action providers. A provider is a function of a Job. It raises ActionError if the action fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manual approval: waits for PutApprovalResult with the token that it has sent to the topic."""
+"""Manual approval: wait for PutApprovalResult with the token that was sent to the topic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAYS = 7
 
 
 def run(job: Job) -> None:
-    """Return when the action is no longer in progress: the decision ends it."""
+    """Return when the action is no longer in progress. The decision ends it."""
     action = job.action
     if topic := job.configuration.get("NotificationArn"):
         name = action.execution.pipeline.name
@@ -25,7 +25,7 @@ def run(job: Job) -> None:
 
 
 def _require_key(job: Job, topic: str) -> None:
-    """Raise ServiceError unless the role may use the topic's KMS key: whoever publishes needs it."""
+    """Raise ServiceError unless the role may use the topic's KMS key, which it needs to publish."""
     attributes = job.simulator.client("sns", root()).get_topic_attributes(TopicArn=topic)["Attributes"]
     key = attributes.get("KmsMasterKeyId", "")
     for action in ("kms:GenerateDataKey", "kms:Decrypt") if key.startswith("arn:") else ():

@@ -43,7 +43,7 @@ def run(job: Job) -> None:
 
 
 def _stop(client: Any, build: str) -> None:
-    """Best effort: a role that may not stop builds leaves an abandoned one running."""
+    """Stop the build if the role may stop it; otherwise an abandoned build continues."""
     with contextlib.suppress(ClientError):
         client.stop_build(id=build)
 
@@ -69,7 +69,7 @@ def _places(artifacts: list[Artifact]) -> tuple[Place, ...]:
 
 
 def _variables(job: Job) -> list[dict[str, str]]:
-    """EnvironmentVariables: a JSON array of {name, value, type}."""
+    """Return EnvironmentVariables: a JSON array of {name, value, type}."""
     try:
         variables = json.loads(job.configuration.get("EnvironmentVariables", "[]"))
         return [{"type": "PLAINTEXT", **{key: variable[key] for key in variable}} for variable in variables]

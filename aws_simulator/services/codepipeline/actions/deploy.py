@@ -1,4 +1,4 @@
-"""CloudFormation: make or change a stack under the action's RoleArn, and wait for it."""
+"""CloudFormation: create or change a stack with the action's RoleArn, and wait for it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run(job: Job) -> None:
 
 
 def _submit(job: Job, client: Any, request: dict[str, Any], existing: dict[str, Any] | None) -> bool:
-    """Return True if there is something to wait for."""
+    """Submit the request. Return True if the stack is changing."""
     try:
         (client.update_stack if existing else client.create_stack)(**request)
     except client.exceptions.ClientError as error:
@@ -82,7 +82,7 @@ def _described(client: Any, name: str) -> dict[str, Any] | None:
 
 
 def _request(job: Job, name: str) -> dict[str, Any]:
-    """CreateStack's or UpdateStack's request: the template and its configuration come from artifacts."""
+    """Return CreateStack's or UpdateStack's request. The template and its configuration come from artifacts."""
     configuration = job.configuration
     template_configuration = json.loads(_file(job, configuration["TemplateConfiguration"])) if _has(job) else {}
     overrides = json.loads(configuration.get("ParameterOverrides", "{}"))
@@ -111,7 +111,7 @@ def _has(job: Job) -> bool:
 
 
 def _file(job: Job, path: str) -> str:
-    """Artifact::path."""
+    """Return the file that Artifact::path names."""
     artifact, separator, name = path.partition("::")
     if not separator:
         raise ActionError("InvalidActionConfiguration", f"{path} is not of the form Artifact::path")
@@ -119,7 +119,7 @@ def _file(job: Job, path: str) -> str:
 
 
 def _value(job: Job, value: Any) -> Any:
-    """A parameter's override: a string, or Fn::GetParam of a JSON file in an artifact."""
+    """Return a parameter override: a string, or Fn::GetParam of a JSON file in an artifact."""
     if isinstance(value, dict) and list(value) == ["Fn::GetParam"]:
         artifact, path, key = value["Fn::GetParam"]
         return json.loads(get_file(job.client("s3"), job.input(artifact), path))[key]

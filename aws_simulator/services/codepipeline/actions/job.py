@@ -1,4 +1,4 @@
-"""An action at work: its inputs, and its way to wait."""
+"""A running action: its inputs, and how it waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVERY_SECONDS = 0.02
 
 
 class ActionError(Exception):
-    """The action fails: the code and message of its errorDetails."""
+    """The action fails with this code and message in its errorDetails."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -27,7 +27,7 @@ class ActionError(Exception):
 
 
 class AbandonedError(Exception):
-    """The action was given up."""
+    """The action was abandoned."""
 
 
 @dataclass
@@ -45,14 +45,14 @@ class Job:
         return self.simulator.client(name, self.role)
 
     def until(self, done: Callable[[], bool], abandon: Callable[[], None] = lambda: None) -> None:
-        """Wait; raises AbandonedError, after ``abandon``, when the action is abandoned first."""
+        """Wait. If the action is abandoned first, call ``abandon`` and raise AbandonedError."""
         while not done():
             if self.action.cancelled.wait(EVERY_SECONDS):
                 abandon()
                 raise AbandonedError
 
     def store(self, body: bytes) -> None:
-        """Put the zip ``body`` as the action's only output artifact."""
+        """Store the zip ``body`` as the action's only output artifact."""
         self.action.outputs = artifacts.artifact_locations(self.action)
         artifacts.put(self.client("s3"), self.action.outputs[0], body)
 
@@ -64,7 +64,7 @@ class Job:
             raise ActionError("InvalidActionConfiguration", message) from error
 
     def input(self, name: str) -> Artifact:
-        """The input artifact of that name."""
+        """Return the input artifact with this name."""
         matches = [artifact for artifact in self.action.inputs if artifact.name == name]
         if not matches:
             raise ActionError("InvalidActionConfiguration", f"{name} is not an input artifact of the action")
@@ -72,7 +72,7 @@ class Job:
 
 
 def failure(error: ClientError) -> ActionError:
-    """Return the action's error for a refused call of another service."""
+    """Return the action's error for a refused call to another service."""
     code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
     if "AccessDenied" in code or code in ("AuthorizationError", "403"):
         return ActionError("PermissionError", message)

@@ -11,7 +11,7 @@ CODECOMMIT_NEEDS = ("UploadArchive", "GetUploadArchiveStatus")
 
 
 def s3(job: Job) -> None:
-    """The object in a versioned bucket, or the version of it that the execution was started with."""
+    """Fetch the object in a versioned bucket, or the version with which the execution was started."""
     bucket, key, version = job.configuration["S3Bucket"], job.configuration["S3ObjectKey"], {}
     kind, value = job.action.execution.revisions.get(job.action.name, ("", ""))
     if kind == "S3_OBJECT_VERSION_ID":
@@ -38,7 +38,7 @@ def s3(job: Job) -> None:
 
 
 def codecommit(job: Job) -> None:
-    """The tip of a branch, or the commit that the execution was started with."""
+    """Fetch the last commit of a branch, or the commit with which the execution was started."""
     name, branch = job.configuration["RepositoryName"], job.configuration["BranchName"]
     client = job.client("codecommit")
     _, commit = job.action.execution.revisions.get(job.action.name, ("", ""))
@@ -63,7 +63,7 @@ def codecommit(job: Job) -> None:
 
 
 def connection(job: Job) -> None:
-    """The tip of a branch of a repository behind a connection; GitHub is a folder of the simulator."""
+    """Fetch the last commit of a branch behind a connection. GitHub is simulated by a folder."""
     arn, name, branch = (job.configuration[key] for key in ("ConnectionArn", "FullRepositoryId", "BranchName"))
     job.role.require(f"{arn.split(':')[2]}:UseConnection", arn)
     repository = job.simulator.services["codepipeline"].github.get(name)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Data capture: requests and answers as JSON lines in S3, written with the credentials of the model's role."""
+"""Data capture: requests and responses as JSON lines in S3, written with the credentials of the model's role."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Capture:
         self._simulator = simulator
 
     def keep(self, endpoint: Endpoint, fleet: Fleet, request: Request, answer: Answer) -> None:
-        """Write one invocation's file, if it is in the sample; on AWS several share one, and come minutes later."""
+        """Write one invocation's file if it is in the sample. On AWS, several share a later file."""
         config = fleet.config.capture
         if not config or random.uniform(0, 100) >= config["InitialSamplingPercentage"]:
             return
@@ -42,7 +42,7 @@ class Capture:
         self._simulator.background(self._write, fleet, uri, line, config.get("KmsKeyId", ""))
 
     def _write(self, fleet: Fleet, uri: str, line: str, kms_key: str) -> None:
-        """A role that may not write loses the captured data, and the invocation has been answered: as on AWS."""
+        """Write the captured data. If the role may not write, only the data are lost, as on AWS."""
         bucket, key = storage.split(uri)
         s3 = self._simulator.client("s3", fleet.role)
         try:

@@ -1,4 +1,4 @@
-"""One endpoint: its life from Creating on, and updates that take over the traffic or roll back."""
+"""One endpoint: its states, and updates that move the traffic or roll back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LOOK_SECONDS = 0.01
 
 
 class Endpoint:
-    """Operations run on threads of their own; ``status`` tells how far they are."""
+    """Operations run in threads of their own. ``status`` shows their progress."""
 
     def __init__(
         self, name: str, arn: str, config: EndpointConfig, deployment: Mapping[str, Any], pace: Pace, alarms: Alarms
@@ -63,7 +63,7 @@ class Endpoint:
             self.enter("InService")
 
     def update(self, config: EndpointConfig, fleets: Sequence[Fleet], deployment: Mapping[str, Any]) -> None:
-        """Blue/green: the new fleet beside the old one, then the traffic, then the baking, then the old one's end."""
+        """Update blue/green: start the new fleet beside the old one, move the traffic, bake, end the old fleet."""
         old = self.fleets
         try:
             self._pace.wait()
@@ -80,7 +80,7 @@ class Endpoint:
         self.enter("InService")
 
     def _bring_up(self, fleets: Sequence[Fleet], deployment: Mapping[str, Any]) -> None:
-        """Start the new fleet. Raises Failure, also when an alarm is on: the old fleet's errors count as well."""
+        """Start the new fleet. Raise Failure, also if an alarm is on: the old fleet's errors count, too."""
         for fleet in fleets:
             fleet.start()
             self._check_alarms(fleet, deployment)
@@ -88,7 +88,7 @@ class Endpoint:
         self._pace.wait()
 
     def _bake(self, fleets: Sequence[Fleet], deployment: Mapping[str, Any]) -> None:
-        """Watch the alarms with the traffic on the new fleet. Raises Failure."""
+        """Watch the alarms while the new fleet has the traffic. Raise Failure."""
         if not _baking_seconds(deployment):
             return
         for fleet in fleets:
@@ -105,7 +105,7 @@ class Endpoint:
             time.sleep(LOOK_SECONDS)
 
     def _check_alarms(self, fleet: Fleet, deployment: Mapping[str, Any]) -> None:
-        """Looked at with the credentials of the model's role."""
+        """Read the alarms with the credentials of the model's role."""
         firing = [name for name in alarm_names(deployment) if self._alarms.state(name, fleet.role) == "ALARM"]
         if firing:
             raise Failure(
@@ -132,7 +132,7 @@ class Endpoint:
         forget()
 
     def chosen(self, target: str = "") -> Fleet | None:
-        """The variant that answers: the one asked for, or any by weight."""
+        """Return the variant that answers: the requested one, or one chosen by weight."""
         fleets = [fleet for fleet in self.fleets if target in ("", fleet.name)]
         weights = [fleet.weight if not target else 1.0 for fleet in fleets]
         return random.choices(fleets, weights)[0] if any(weights) else None
@@ -143,9 +143,9 @@ def alarm_names(deployment: Mapping[str, Any]) -> list[str]:
 
 
 def _baking_seconds(deployment: Mapping[str, Any]) -> int:
-    """How long the new fleet has all the traffic before the old one is ended.
+    """Return how long the new fleet has all the traffic before the old one is ended.
 
-    WaitIntervalInSeconds lies between the steps of a canary or linear shift; ALL_AT_ONCE has no steps.
+    WaitIntervalInSeconds is the time between the steps of a canary or linear shift; ALL_AT_ONCE has no steps.
     """
     policy = deployment.get("BlueGreenUpdatePolicy") or {}
     routing = policy.get("TrafficRoutingConfiguration", {})

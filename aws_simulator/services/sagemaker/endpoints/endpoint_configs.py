@@ -35,7 +35,7 @@ class EndpointConfig:
 
     @property
     def capture(self) -> Mapping[str, Any]:
-        """The DataCaptureConfig; empty if nothing is captured."""
+        """Return the DataCaptureConfig; empty if nothing is captured."""
         capture: Mapping[str, Any] = self.request.get("DataCaptureConfig", {})
         return capture if capture.get("EnableCapture", True) else {}
 
@@ -44,7 +44,7 @@ class EndpointConfig:
 
 
 def conditions(request: Request) -> dict[str, Any]:
-    """The condition keys of sagemaker:CreateEndpointConfig."""
+    """Return the condition keys of sagemaker:CreateEndpointConfig."""
     types = [variant["InstanceType"] for variant in request["ProductionVariants"] if "InstanceType" in variant]
     key = request.get("KmsKeyId")
     return {

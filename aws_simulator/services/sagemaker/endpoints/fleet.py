@@ -1,4 +1,4 @@
-"""The instances behind one production variant: the project's own model server, with the model from S3 in it."""
+"""The instances behind one production variant: the project's own model server, with the model from S3."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Answer:
-    """A container's answer."""
+    """A container's response."""
 
     status: int
     content_type: str
@@ -44,7 +44,7 @@ class Answer:
 
 
 class Fleet:
-    """All instances of a variant are one server: the work of further instances is not simulated."""
+    """All instances of a variant are one server: further instances are not simulated."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Fleet:
         return f"/aws/sagemaker/Endpoints/{self._endpoint}"
 
     def start(self) -> None:
-        """Returns when the server answers. Raises Failure in SageMaker's words."""
+        """Start the server and wait until it answers. Raise Failure with SageMaker's text."""
         if reason := self._pace.failure():
             raise Failure(reason)
         try:
@@ -125,7 +125,7 @@ class Fleet:
             raise Failure(f"{failed} {ensure} has permissions to download the object.") from error
 
     def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
-        """One request to the container. Raises OSError if it does not answer, TimeoutError if not in time."""
+        """Send one request to the container. Raise OSError without a response, TimeoutError if it takes too long."""
         if not seconds:
             raise TimeoutError("there is no time at all")
         if self._server is None:
@@ -150,7 +150,7 @@ class Fleet:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ship_log(self, log: Path) -> None:
-        """The server's log, line by line as it appears."""
+        """Send the server's log line by line as it is written."""
         stream = LogStream(self._simulator.client("logs", self.role), self.log_group, self.stream)
         read, pending, ended = 0, "", False
         while not ended:

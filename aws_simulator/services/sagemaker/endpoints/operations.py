@@ -97,7 +97,7 @@ class Endpoints(Base):
                 raise invalid(f"{message} it before you remove it or change its instance type.")
 
     def _check_alarms(self, deployment: Mapping[str, Any], fleet: Fleet) -> None:
-        """The model's role must be able to see the alarms, and they must exist."""
+        """Require that the alarms exist and that the model's role may read them."""
         for name in alarm_names(deployment):
             if not self.alarms.state(name, assume_role(fleet.model.role)):
                 raise invalid(f"The alarm {name} of AutoRollbackConfiguration does not exist.")
@@ -159,7 +159,7 @@ class Endpoints(Base):
         self.threads.append(self.simulator.background(act, *arguments))
 
     def age(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-age``: an endpoint, and when it was last changed, so many days older."""
+        """The control ``sagemaker-age``: make an endpoint, and its last change, so many days older."""
         endpoint_ = next(endpoint for endpoint in self.endpoints.values() if endpoint.name == arguments["endpoint"])
         endpoint_.created -= datetime.timedelta(days=arguments["days"])
         endpoint_.modified -= datetime.timedelta(days=arguments["days"])
@@ -173,7 +173,7 @@ class Endpoints(Base):
 
 
 def _retain(request: Request, endpoint: Endpoint, fleets: list[Fleet]) -> None:
-    """RetainAllVariantProperties: what scaling or a person has set outlives the update."""
+    """RetainAllVariantProperties: keep what scaling or a person has set through the update."""
     excluded = [property_["VariantPropertyType"] for property_ in request.get("ExcludeRetainedVariantProperties", [])]
     for fleet in fleets if request.get("RetainAllVariantProperties") else []:
         old = next((former for former in endpoint.fleets if former.name == fleet.name), fleet)

@@ -1,4 +1,4 @@
-"""sagemaker-runtime: the real model answers; invocations are counted, and captured if this is configured."""
+"""sagemaker-runtime: the real model answers. Invocations are counted, and captured if this is configured."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Runtime(Service):
 
 
 def _model_error(fleet: Fleet, status: int, original: str, caller: Caller) -> ServiceError:
-    """The container's error, as the runtime passes it on."""
+    """Return the container's error in the runtime's form."""
     side = "client" if 400 <= status < 500 else "server"
     console = f"https://{caller.region}.console.aws.amazon.com/cloudwatch/home?region={caller.region}"
     message = (
@@ -82,7 +82,7 @@ def _model_error(fleet: Fleet, status: int, original: str, caller: Caller) -> Se
 
 
 def _count(endpoint: Endpoint, fleet: Fleet, answer: Answer) -> None:
-    """The metrics of AWS/SageMaker by endpoint and variant, and once more with the configuration of the fleet."""
+    """Record the metrics of AWS/SageMaker by endpoint and variant, and also with the fleet's configuration."""
     variant = {"EndpointName": endpoint.name, "VariantName": fleet.name}
     for dimensions in (variant, {**variant, "EndpointConfigName": fleet.config.name}):
         record("Invocations", 1, "Count", **dimensions)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def commands(simulator: Simulator, image: str, folder: Path, requirements: Sequence[str]) -> Path:
-    """Return the folder with the container's python; ``requirements`` are installed in it in addition."""
+    """Return the folder with the container's python. ``requirements`` are installed in it in addition."""
     address = ADDRESS.fullmatch(image)
     content = simulator.images.get(address["name"].rpartition("/")[2]) if address else None
     if content is None:

@@ -1,4 +1,4 @@
-"""The life of a job, training or processing: states, processes on its hosts, stopping, time limits, failure."""
+"""The life of a training or processing job: states, processes on its hosts, stopping, time limits, failure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REASON_LENGTH = 1024
 
 
 class Stopped(Exception):
-    """The job was asked to stop before its processes ran."""
+    """The job was stopped before its processes ran."""
 
 
 class Ending(enum.Enum):
@@ -43,8 +43,11 @@ class Ending(enum.Enum):
 
 
 def network_names(hosts: Sequence[str]) -> list[str]:
-    """How a job's hosts find each other. SageMaker lets them resolve their names; here they share one machine, and
-    several are called by an address and a port that is free, in the same order."""
+    """Return the names by which a job's hosts find each other.
+
+    SageMaker resolves the hosts' names. Here they share one machine, and several hosts have an address and a free port
+    each, in the same order.
+    """
     if len(hosts) == 1:
         return list(hosts)
     with contextlib.ExitStack() as open_:
@@ -53,7 +56,7 @@ def network_names(hosts: Sequence[str]) -> list[str]:
 
 
 class Job:
-    """A job is run on a thread of its own; everything else about it may be asked for at any time."""
+    """Runs in a thread of its own. Everything else about it may be read at any time."""
 
     log_group: ClassVar[str]
 
@@ -94,11 +97,11 @@ class Job:
             self.finished.set()
 
     def work(self) -> None:
-        """Do the job, ending in ``end``. Raise Failure."""
+        """Do the job and end with ``end``. Raise Failure."""
         raise NotImplementedError
 
     def begin(self, image: str) -> None:
-        """Do the first steps of any job: the role, and the image that it must be allowed to pull."""
+        """Do the first steps of any job: assume the role, and check that it may pull the image."""
         self.pace.wait(self.stopping)
         if reason := self.pace.failure():
             raise Failure(reason)
@@ -115,7 +118,7 @@ class Job:
         self.end("Failed")
 
     def stop(self) -> bool:
-        """False: it is not in progress any more."""
+        """Stop the job. Return False if it is not in progress any more."""
         with self.lock:
             if self.status != "InProgress":
                 return False
@@ -125,20 +128,20 @@ class Job:
             return True
 
     def client(self, name: str) -> Any:
-        """A client with the credentials of the job's role."""
+        """Return a client with the credentials of the job's role."""
         return self.simulator.client(name, self.role)
 
     def streams(self, hosts: Sequence[str]) -> dict[str, LogStream]:
-        """A log stream for each host, named as AWS names them."""
+        """Return a log stream for each host, named as by AWS."""
         moment = int(time.time() * 1000)
         return {host: LogStream(self.client("logs"), self.log_group, f"{self.name}/{host}-{moment}") for host in hosts}
 
     def start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], on_line: Callable[[str], None]) -> Process:
-        """Start one host's main process; a missing program ends with 127."""
+        """Start one host's main process. A missing program ends with 127."""
         return self.simulator.processes.start(["/usr/bin/env", "--", *argv], cwd, env, on_line)
 
     def supervise(self, processes: Sequence[Process], seconds: float, on_look: Callable[[], None]) -> Ending:
-        """Wait for all of them; one that fails takes the others with it, as does a stop, a limit, an interruption."""
+        """Wait for all of them. A failed process, a stop, a time limit or an interruption ends all of them."""
         ending, limit, kill_at = Ending.EXITED, time.monotonic() + seconds, float("inf")
         while any(process.code is None for process in processes):
             if ending is Ending.EXITED and (ending := self._requested_ending(limit)) is not Ending.EXITED:
@@ -163,12 +166,12 @@ class Job:
 
 
 def end(processes: Sequence[Process], softly: bool) -> None:
-    """End those that still run."""
+    """End the processes that still run."""
     for process in processes:
         if process.code is None:
             process.terminate() if softly else process.kill()
 
 
 def mapped(text: str, root: Path) -> str:
-    """A command line's or variable's text with the container's paths made those below ``root``."""
+    """Return the text of a command line or variable with the container's paths replaced by those below ``root``."""
     return text.replace(MOUNT, str(root))

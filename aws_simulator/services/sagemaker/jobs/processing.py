@@ -24,7 +24,7 @@ MOUNT = "/opt/ml/processing"
 
 
 def conditions(request: Request) -> dict[str, Any]:
-    """The condition keys of sagemaker:CreateProcessingJob."""
+    """Return the condition keys of sagemaker:CreateProcessingJob."""
     seconds = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
     limit = {"sagemaker:MaxRuntimeInSeconds": seconds} if seconds else {}
     cluster = request["ProcessingResources"]["ClusterConfig"]

@@ -122,13 +122,13 @@ class ProcessingJob(Job):
         return {**no_index(self.request.get("Environment", {})), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
     def _commands(self, root: Path, private: Path) -> Path:
-        """Return the container's commands; what the inputs' requirements.txt names can be installed."""
+        """Return the container's commands. The requirements.txt of the inputs can be installed there."""
         archives = sorted((root / "processing").rglob("*.tar.gz"))
         required = [line for archive in archives for line in requirements_of(_member(archive, "requirements.txt"))]
         return container.commands(self.simulator, self.request["AppSpecification"]["ImageUri"], private, required)
 
     def _look(self) -> Any:
-        """Uploads the outputs that are uploaded as they appear."""
+        """Upload the outputs that are uploaded as they appear."""
         last = time.monotonic()
 
         def look() -> None:
@@ -151,7 +151,7 @@ class ProcessingJob(Job):
         return file.read_text(errors="replace") if file.exists() else ""
 
     def described(self, shape: Any) -> dict[str, Any]:
-        """The answer of DescribeProcessingJob."""
+        """Return the response of DescribeProcessingJob."""
         times = {"ProcessingStartTime": self.started, "ProcessingEndTime": self.ended}
         texts = {"FailureReason": self.failure_reason, "ExitMessage": self.exit_message}
         return {
@@ -178,7 +178,7 @@ class ProcessingJob(Job):
 
 
 def _member(archive: Path, name: str) -> bytes:
-    """Return the content of a file in an archive; nothing if it is not there."""
+    """Return the content of a file in an archive; nothing if it is missing."""
     with tarfile.open(archive) as opened:
         try:
             file = opened.extractfile(name)

@@ -1,6 +1,6 @@
 """SageMaker's script mode as data: a training job's configuration files, command line and SM_* environment. No IO.
 
-Written from what sagemaker-training 5.1.1 and 5.1.4 were seen to do; tests/contract/test_script_mode.py compares.
+It follows the behaviour of sagemaker-training 5.1.1 and 5.1.4; tests/contract/test_script_mode.py compares.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TENSORFLOW = "sagemaker_tensorflow_container.training:main"  # what the TensorFl
 
 @dataclass(frozen=True)
 class Host:
-    """One instance of a training job: its name, all names, and where its /opt/ml lies."""
+    """One instance of a training job: its name, all names, and the path of its /opt/ml."""
 
     name: str
     names: list[str]
@@ -46,7 +46,7 @@ class Host:
 
 
 def input_data_config(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The contents of inputdataconfig.json."""
+    """Return the content of inputdataconfig.json."""
     mode = request["AlgorithmSpecification"]["TrainingInputMode"]
     return {channel["ChannelName"]: _channel(channel, mode) for channel in request.get("InputDataConfig", [])}
 
@@ -62,7 +62,7 @@ def _channel(channel: Mapping[str, Any], mode: str) -> dict[str, Any]:
 
 
 def decoded(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
-    """Each value as the JSON that it holds, or itself where it holds none."""
+    """Return each value decoded from JSON, or unchanged if it is not JSON."""
     return {name: _decoded(value) for name, value in hyperparameters.items()}
 
 
@@ -74,7 +74,7 @@ def _decoded(value: str) -> Any:
 
 
 def users_own(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the hyperparameters that reach the script: all but SageMaker's own."""
+    """Return the hyperparameters that reach the script: all except SageMaker's own."""
     return {name: value for name, value in hyperparameters.items() if not _is_sagemakers(name)}
 
 
@@ -83,7 +83,7 @@ def _is_sagemakers(name: str) -> bool:
 
 
 def arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """The script's command line, sorted by name."""
+    """Return the script's command line, sorted by name."""
     pairs = [
         (f"--{name}" if len(name) > 1 else f"-{name}", _argument(hyperparameters[name]))
         for name in sorted(hyperparameters)
@@ -98,7 +98,7 @@ def _argument(value: Any) -> str:
 
 
 def environment(request: Mapping[str, Any], host: Host) -> dict[str, str]:
-    """The SM_* variables."""
+    """Return the SM_* variables."""
     every = decoded(request.get("HyperParameters", {}))
     own = users_own(every)
     facts = _facts(request, host, every)

@@ -25,7 +25,7 @@ ARN = "arn:aws:sagemaker:{region}:{account}:training-job/{TrainingJobName}"
 
 
 def conditions(request: Request) -> dict[str, Any]:
-    """The condition keys of sagemaker:CreateTrainingJob."""
+    """Return the condition keys of sagemaker:CreateTrainingJob."""
     fields = {
         "sagemaker:InstanceTypes": [request.get("ResourceConfig", {}).get("InstanceType")],
         "sagemaker:MaxRuntimeInSeconds": request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds"),
@@ -118,7 +118,7 @@ class TrainingJobs(Base):
         return job
 
     def interrupt_training_job(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-interrupt``: takes the instances of spot training job ``job`` away."""
+        """The control ``sagemaker-interrupt``: take the instances of the spot training job ``job`` away."""
         job = next(job for job in self.training_jobs.values() if job.name == arguments["job"])
         assert job.request.get("EnableManagedSpotTraining"), "only a managed spot job can be interrupted"
         assert job.secondary == "Training", f"the job is {job.secondary}, not Training"
@@ -161,7 +161,7 @@ def assume_role(arn: str) -> Caller:
 
 
 def check_data(s3: Any, uri: str, role: str, region: str) -> None:
-    """SageMaker looks for input data, with the job's role, before it accepts a job."""
+    """Check with the job's role that input data exist, as SageMaker does before it accepts a job."""
     bucket, _ = storage.split(uri)
     why = "No objects found"
     try:

@@ -1,4 +1,4 @@
-"""One instance of a training job: its /opt/ml, what the training toolkit would run in it, and why that failed."""
+"""One instance of a training job: its /opt/ml, the work of the training toolkit, and the reason of its failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ERRORS = [
 
 
 class TrainingHost:
-    """Number ``number`` of the job's hosts, called ``name``, which are called ``network`` by each other."""
+    """Number ``number`` of the job's hosts, with the name ``name``. ``network``: the addresses of all hosts."""
 
     def __init__(self, job: Job, number: int, name: str, network: list[str], on_line: Callable[[str], None]) -> None:
         instance = job.request["ResourceConfig"]["InstanceType"]
@@ -49,7 +49,7 @@ class TrainingHost:
         return self._job.request
 
     def download(self) -> None:
-        """The folders, SageMaker's files and the channels. Raises Failure."""
+        """Create the folders and SageMaker's files, and download the channels. Raise Failure."""
         for name in ("input/config", "input/data", "model", "output/data", "code"):
             (self.root / name).mkdir(parents=True)
         configurations = {
@@ -78,7 +78,7 @@ class TrainingHost:
         self.checkpoints.fetch()
 
     def start(self) -> Process:
-        """Work as the container's toolkit: get the code, look at requirements.txt, run the script. Raise Failure."""
+        """Work as the container's toolkit: get the code, check requirements.txt, run the script. Raise Failure."""
         algorithm = self._request["AlgorithmSpecification"]
         own = [*algorithm.get("ContainerEntrypoint", []), *algorithm.get("ContainerArguments", [])]
         if own:
@@ -106,7 +106,7 @@ class TrainingHost:
         return ["/bin/sh", "-c", f'"{own}"' if shell else own]
 
     def _unpack_code(self) -> None:
-        """The toolkit gets it with the role's credentials, so a failure here is an AlgorithmError."""
+        """Unpack the code. The toolkit reads it with the role's credentials, so a failure is an AlgorithmError."""
         if not self._program:
             words = "The training entry point name is empty. Set the 'sagemaker_program' hyperparameter"
             raise Failure(f"AlgorithmError: {words}, exit code: 1")
@@ -124,7 +124,7 @@ class TrainingHost:
             (self.root / "code" / self._program).chmod(0o755)
 
     def _check_requirements(self) -> None:
-        """The toolkit installs them; here the test's environment is the image, and must have them."""
+        """Require that this environment, which is the image, has the packages. The real toolkit installs them."""
         for requirement in requirements_in(self.root / "code" / "requirements.txt"):
             if not is_installed(requirement):
                 message = f"ERROR: No matching distribution found for {requirement}"
@@ -161,7 +161,7 @@ class TrainingHost:
         return container.commands(self._job.simulator, image, self.root.parent.parent, required)
 
     def failure(self) -> str:
-        """FailureReason, in the toolkit's and in SageMaker's words; the main process has failed."""
+        """Return the FailureReason with the texts of the toolkit and SageMaker. The main process has failed."""
         assert self.process is not None
         code = self.process.code or 0
         written = self.root / "output" / "failure"
@@ -173,7 +173,7 @@ class TrainingHost:
         return self._called_process_error("ExecuteUserScriptError", code, self._error_message(), " ".join(self.command))
 
     def _error_message(self) -> str:
-        """Return the toolkit's quotation of the output: from the first line on that names one of Python's errors."""
+        """Return the output as the toolkit quotes it: from the first line that names a Python error."""
         lines = list(self.tail)
         first = next((number for number, line in enumerate(lines) if any(name in line for name in ERRORS)), len(lines))
         joined = " ".join(f"{line.strip(' :')}\n" for line in lines[first:])

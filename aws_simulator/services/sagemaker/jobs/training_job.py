@@ -82,7 +82,7 @@ class TrainingJob(Job):
             self._upload("Stopped" if ending is Ending.STOPPED else "Completed")
 
     def _attempt(self) -> Ending:
-        """All instances once, from downloading on. Raises Failure."""
+        """Run all instances once, beginning with the downloads. Raise Failure."""
         shutil.rmtree(self.folder, ignore_errors=True)
         names = [f"algo-{each + 1}" for each in range(self.request["ResourceConfig"]["InstanceCount"])]
         streams = self.streams(names)
@@ -127,7 +127,7 @@ class TrainingJob(Job):
         return self.request["StoppingCondition"].get("MaxRuntimeInSeconds", DAY) - self.training_seconds
 
     def _look(self) -> Any:
-        """Copies checkpoints to S3 now and then while the script runs."""
+        """Copy checkpoints to S3 from time to time while the script runs."""
         last = time.monotonic()
 
         def look() -> None:
@@ -173,7 +173,7 @@ class TrainingJob(Job):
         return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
 
     def described(self, shape: Any) -> dict[str, Any]:
-        """The answer of DescribeTrainingJob."""
+        """Return the response of DescribeTrainingJob."""
         times = {"TrainingStartTime": self.started, "TrainingEndTime": self.ended}
         return {
             **echoed(self.request, shape),
