@@ -61,6 +61,21 @@ def source_inputs(
     return {**_named(sources, project or root.parent), **_library(sources.values())}
 
 
+def packed_modules(
+    script: Path, packs: Sequence[str], root: Path, code: Sequence[Path], project: Path
+) -> dict[str, Path]:
+    """Return the modules that only the scripts in ``packs`` import, by the names of their cache inputs.
+
+    None if the script may load modules by their files: it may run any of these itself.
+    """
+    sources = Sources(root, {}, code)
+    own = sources.of([script])
+    if any({"runpy", "importlib"} & {*source.imports} for source in own.values()):
+        return {}
+    packed = sources.of(_packed(root, packs)).keys() - own.keys()
+    return {_name(path, project): path for path in packed}
+
+
 def check_sources(
     training: Path, from_stage: str, imports_by_digest: MutableMapping[str, list[str]], code: Sequence[Path] = ()
 ) -> None:
@@ -89,7 +104,11 @@ def _packed(root: Path, packs: Sequence[str]) -> list[Path]:
 
 def _named(sources: Mapping[Path, Source], project: Path) -> dict[str, str]:
     """Return the digests of modules by their paths relative to the project."""
-    return {Path(os.path.relpath(path, project)).as_posix(): source.digest for path, source in sources.items()}
+    return {_name(path, project): source.digest for path, source in sources.items()}
+
+
+def _name(path: Path, project: Path) -> str:
+    return Path(os.path.relpath(path, project)).as_posix()
 
 
 def third_party(

@@ -101,6 +101,10 @@ class Reads:
         below = [name for name in inside if name.is_relative_to(self.scripts_dir)]
         return [name.relative_to(self.scripts_dir).as_posix() for name in below]
 
+    def programs(self, log: Path) -> set[str]:
+        """Return the paths that the stage named to a program."""
+        return {path for use, path in _uses(log) if use == "a"}
+
     def _name(self, path: Path, kind: str) -> str:
         inside = self._inside(path)
         if inside is None and any(path.is_relative_to(folder) for folder in self.code):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from mlops_cli.core import figures
-from mlops_cli.core.runs import ALREADY_APPROVED, FOR_A_DECISION, StageRun, Status
+from mlops_cli.core.runs import ALREADY_APPROVED, FOR_A_DECISION, TRAINED_IN, StageRun, Status
 
 # A mark beside the word, so that colour alone has no meaning.
 MARKS = {
@@ -57,6 +57,6 @@ def describe_stage(stage: StageRun, explain: bool) -> str:
 def describe_reason(stage: StageRun, explain: bool) -> str:
     if stage.status is Status.WAITING:
         return stage.reason if stage.reason.startswith((ALREADY_APPROVED, FOR_A_DECISION)) else FOR_A_DECISION
-    if stage.status is Status.DONE and not explain:
+    if stage.status is Status.DONE and not explain and not stage.reason.startswith(TRAINED_IN):
         return ""
     return stage.reason.split("\n")[0].rstrip(".:")

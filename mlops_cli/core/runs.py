@@ -36,6 +36,8 @@ class Status(str, Enum):
 # The prefix of the reason of an approval that waits only to be sent an existing approval of its model.
 ALREADY_APPROVED = "decided already"
 FOR_A_DECISION = "for a decision"
+# The prefix of the reason of a training stage that only tried a trained model again.
+TRAINED_IN = "trained in run "
 CONTINUE = "Fix it, then continue: mlops run"
 # The next command of a failed stage, in its detail, if it is another one than CONTINUE.
 HINT = "hint"

@@ -174,9 +174,17 @@ def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_pa
     answer = "it does not answer [endpoint].examples of usecase.toml: KeyError: 'months' (code/inference.py, line "
     assert answer in " ".join(err.split())
     assert {stage["name"]: stage["status"] for stage in cli.json("status")["run"]["stages"]}["train"] == "failed"
+    assert "The training is kept: after a change of the examples or the handlers" in " ".join(err.split())
+    edit(cli, "training/inference.py", "def model_fn(", "def load_model(")
     edit(cli, "training/usecase.toml", "{ tickets = 6,", "{ months = 2, tickets = 6,")
-    assert cli.json("run")["status"] == "waiting"
+    cli("run", code=3)
+    edit(cli, "training/inference.py", "def load_model(", "def model_fn(")
+    run = cli.json("run")
+    train = next(stage for stage in run["stages"] if stage["name"] == "train")
+    assert (run["status"], train["reason"]) == ("waiting", f"trained in run {run['id']}, tried again")
+    assert f"trained in run {run['id']}, tried again" in " ".join(cli("status").split())
     cli("cleanup", "--yes")
+    assert not (cli.folder / ".mlops").exists()
 
 
 def test_a_framework_without_a_starter_is_named(tmp_path: Path) -> None:

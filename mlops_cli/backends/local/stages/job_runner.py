@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_
 from mlops_cli.backends.local.stages.checkpoints import Checkpoints
 from mlops_cli.backends.local.stages.failure_notes import package_notes, script_notes
 from mlops_cli.backends.local.stages.model_trial import ModelTrial
+from mlops_cli.backends.local.stages.packed_code import PACKAGE
+from mlops_cli.backends.local.stages.untried_models import Trained, UntriedModels
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.jobs import script_mode
 from mlops_cli.core.jobs.script_environment import PassedVariables
@@ -26,7 +29,7 @@ from mlops_cli.core.jobs.script_job import (
 )
 from mlops_cli.core.jobs.script_mode import Hyperparameter
 from mlops_cli.core.jobs.time_limits import TimeLimits, time_limit_message
-from mlops_cli.core.runs import CONTINUE, Run
+from mlops_cli.core.runs import CONTINUE, TRAINED_IN, Run
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.atomic import open_unless_link, remove_tree
 from mlops_cli.files.hashing import digest_folder, stat_digest
@@ -40,7 +43,7 @@ from mlops_cli.project.paths import Project
 from mlops_cli.project.settings.script_secrets import required_secrets
 
 TAIL_LINES = 8
-PACKAGE = "model.tar.gz"
+KEPT = "The training is kept: after a change of the examples or the handlers, mlops run only tries the model again."
 
 
 class JobRunner:
@@ -61,6 +64,7 @@ class JobRunner:
         self.time_limits = time_limits
         self.checkpoints = checkpoints
         self.trial = trial
+        self.untried = UntriedModels(project, checkpoints.reads)
         compile_bootstrap()
 
     @cached_property
@@ -77,8 +81,35 @@ class JobRunner:
         view: RunView,
     ) -> StageResult:
         """Run a script. Its output appears below artifacts/ completely or not at all."""
-        key = run.stage(stage.name).key[:16]
-        draft = _empty_folder(self.project.artifacts / stage.name / f".tmp-{key}")
+        draft = _empty_folder(self.project.artifacts / stage.name / f".tmp-{run.stage(stage.name).key[:16]}")
+        if stage.kind is not Kind.TRAINING:
+            outcome = self._execute(draft, stage, run, hyperparameters, channels, view)
+            folder = _target(draft, outcome)
+            remove_tree(folder)
+            draft.rename(folder)
+            return self._with_digests(outcome, folder)
+        trained = self._restored(draft, stage, run)
+        if trained is None:
+            since_ns = time.time_ns()
+            outcome = self._execute(_empty_folder(draft), stage, run, hyperparameters, channels, view)
+            trained = self.untried.keep(draft, stage, run, outcome, since_ns, self.reads(run.id, stage.name))
+            self.checkpoints.remove_all(stage)
+        self._try_model(trained.folder / PACKAGE, self.log(run.id, stage.name))
+        folder = _target(draft, trained.outcome)
+        self.untried.publish(trained, folder, stage, run)
+        remove_tree(draft)
+        return self._with_digests(trained.outcome, folder)
+
+    def _execute(
+        self,
+        draft: Path,
+        stage: Stage,
+        run: Run,
+        hyperparameters: Mapping[str, Hyperparameter],
+        channels: Mapping[str, Path],
+        view: RunView,
+    ) -> StageResult:
+        """Run the script with ``draft`` as its output folder."""
         job = ScriptJob(stage.name, stage.kind, self.project.training / stage.script, draft, channels, hyperparameters)
         if stage.kind is Kind.TRAINING:
             _prepare_folders(job)
@@ -88,23 +119,27 @@ class JobRunner:
         except StageFailed as failure:
             raise failure.with_note(_noted_failure(job)) if _noted_failure(job) else failure from None
         remove_tree(script_mode.input_folder(job))
-        outcome = _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
-        if stage.kind is Kind.TRAINING:
-            self._try_model(draft / PACKAGE, self.log(run.id, stage.name))
-        # The output is part of the name: a forced run whose output differs must not take an approved model away.
-        folder = draft.with_name(f"{key}-{outcome.output[:12]}")
-        remove_tree(folder)
-        draft.rename(folder)
-        self.checkpoints.remove_all(stage)
+        return _training_output(job) if stage.kind is Kind.TRAINING else _processing_output(job)
+
+    def _with_digests(self, outcome: StageResult, folder: Path) -> StageResult:
         detail = {**outcome.detail, "files": stat_digest(folder), "content": digest_folder(folder)}
         return StageResult(outcome.output, str(folder.relative_to(self.project.state)), detail)
+
+    def _restored(self, draft: Path, stage: Stage, run: Run) -> Trained | None:
+        """Return the output of a training whose model has failed its trial, if only the trial is to be repeated."""
+        trained = self.untried.restore(draft, stage, run, self.reads(run.id, stage.name))
+        if trained is not None:
+            run.stage(stage.name).reason = reason = f"{TRAINED_IN}{trained.run_id}, tried again"
+            with open(self._log(stage, run), "a", encoding="utf-8", opener=open_unless_link) as log:
+                log.write(f"mlops: {reason}\n")
+        return trained
 
     def _try_model(self, package: Path, log: Path) -> None:
         try:
             self.trial.run(package, self.children, log)
         except StageFailed as failure:
             notes = package_notes(failure.message, self.project)
-            raise failure.with_note(notes.strip()) if notes else failure from None
+            raise failure.with_note(f"{notes}\n{KEPT}".strip()) from None
 
     def _environment(self, job: ScriptJob, stage: Stage, run: Run) -> dict[str, str]:
         if job.kind is not Kind.TRAINING:
@@ -177,6 +212,14 @@ class JobRunner:
             lines = _shown(tail)
             message = f"{stage.script} {describe_exit(code)}.\n{lines}{self._notes(lines)}\nLog: {log}"
             raise StageFailed(message, CONTINUE, {"exit_code": code})
+
+
+def _target(draft: Path, outcome: StageResult) -> Path:
+    """Return the place of an output among the artifacts.
+
+    The output is part of the name: a forced run whose output differs must not take an approved model away.
+    """
+    return draft.with_name(f"{draft.name.removeprefix('.tmp-')}-{outcome.output[:12]}")
 
 
 def _shown(tail: LastLines) -> str:

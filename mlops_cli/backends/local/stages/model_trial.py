@@ -26,6 +26,7 @@ class ModelTrial:
         """Load the package in the server's runtime and send the examples. Raise StageFailed with the reason."""
         folder = package.with_name(".trial")
         request = package.with_name(".trial.json")
+        remove_tree(folder)
         request.write_text(self.examples, encoding="utf-8")
         lines: list[str] = []
         names = (str(package), str(folder), self.framework, str(request))
