@@ -108,7 +108,7 @@ def stop(aws: Aws) -> None:
     assert aws.process.stdin is not None
     assert aws.process.stdout is not None
     aws.process.stdin.close()
-    aws.process.wait(180)  # a busy machine takes its time to end what it holds
+    aws.process.wait(180)  # a busy machine needs time to end its processes
     aws.process.stdout.close()
 
 

@@ -144,7 +144,7 @@ def remove_links(folder: str) -> None:
     """
     with contextlib.suppress(OSError), os.scandir(SHORT) as entries:
         for link in [Path(entry.path) for entry in entries if entry.is_symlink()]:
-            with contextlib.suppress(OSError):  # another user's, or gone
+            with contextlib.suppress(OSError):  # another user's process, or one that has ended
                 target = link.readlink()
                 is_named_after = link.name.rpartition("-")[2] == target.name
                 if is_named_after and target.is_relative_to(folder) and link.lstat().st_uid == os.geteuid():

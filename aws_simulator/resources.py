@@ -210,7 +210,7 @@ class StackRoles:
         name = stack_name.split("/")[1] if stack_name.startswith("arn:") else stack_name
         key = (caller.account, caller.region, name)
         if cloudformation._stacks.get(name, {}).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE":
-            self._roles.pop(key, None)  # a new stack of an old name has the old one's role no more
+            self._roles.pop(key, None)  # a new stack with the name of an old one does not have its role
         if role := form.get("RoleARN"):
             caller.require_pass_role(role, SERVICE)
             self._roles[key] = role

@@ -97,7 +97,7 @@ async def _serve(simulator: Any, listener: socket.socket, url: str, leashed: boo
     config.keep_alive_timeout = 75
     config.loglevel = "WARNING"
     end, loop = asyncio.Event(), asyncio.get_running_loop()
-    # An operation may call another service and wait for it: there must be a thread left for that one.
+    # An operation may call another service and wait for it, which needs a free thread.
     loop.set_default_executor(ThreadPoolExecutor(64))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end.set)

@@ -29,14 +29,14 @@ logger = logging.getLogger("simulator")
 Request = dict[str, Any]
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-# Codes that every AWS service may answer with, whether its model says so or not.
+# Error codes that every AWS service may return, even if they are missing in its model.
 COMMON_ERRORS = {
     "AccessDeniedException",
     "ValidationException",
     "ThrottlingException",
     "InternalFailure",
     "UnknownOperationException",
-    # CodeCommit's answer to a new repository in an account that it is closed to.
+    # CodeCommit's error for a new repository in an account to which it is closed.
     "OperationNotAllowedException",
 }
 

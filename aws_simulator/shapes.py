@@ -11,7 +11,7 @@ import regex
 from botocore.model import ListShape, MapShape, Shape, StructureShape
 from botocore.utils import parse_timestamp
 
-# Characters beyond 16 bits as Java writes them in a pattern, and as Python does.
+# Characters above 16 bits in a pattern: Java's form, and Python's.
 SURROGATES = (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF")
 TYPES: dict[str, tuple[type, ...]] = {
     "structure": (dict,),
@@ -80,7 +80,7 @@ def _rules(value: Any, shape: Shape, answer: bool) -> Iterator[str]:
     size = len(value) if hasattr(value, "__len__") else value
     if isinstance(size, (int, float)) and not isinstance(value, bool):
         noun = "length" if hasattr(value, "__len__") else "value"
-        # AWS itself answers with empty lists that its models say cannot be empty.
+        # AWS itself returns empty lists where its models demand at least one entry.
         if size < facts.get("min", size) and not (answer and shape.type_name == "list"):
             yield f"Member must have {noun} greater than or equal to {facts['min']}"
         if size > facts.get("max", size):

@@ -116,7 +116,7 @@ class Simulator:
         router.SERVICE_PATTERNS[scope] = (
             {"target_prefixes": [f"{target}."]} if target else {"host_patterns": [rf"^{scope}\."]}
         )
-        iam_actions.SERVICE_TO_IAM_NAMESPACE.pop(scope, None)  # we enforce by ourselves, on exact resources
+        iam_actions.SERVICE_TO_IAM_NAMESPACE.pop(scope, None)  # this package enforces permissions itself
         self.services[service.name] = service
 
     def add_resource_type(self, kind: ResourceType) -> None:
@@ -213,7 +213,7 @@ class Simulator:
         try:
             act(*arguments)
         except Exception as error:
-            if resets == self._resets:  # else the account that it worked in is gone
+            if resets == self._resets:  # otherwise its account would be removed while it works
                 logger.exception("background work failed")
                 self.drifted(f"{act}: {error!r}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE_ROWS = 41_600
-# The competition's rows at their natural rates, and more of those that are toxic.
+# The competition's rows at their natural rates, and additional toxic rows.
 NATURAL, ENRICHED = "train", "extra"
 COLUMNS = ("id", "comment_text")
 

@@ -10,7 +10,7 @@ import os
 import signal
 from types import FrameType
 
-# New objects before the next search for garbage: commands leave little, and import most of their modules later.
+# The garbage collector starts after this number of new objects: commands leave little garbage, but import many modules.
 COLLECTED_AT = 50_000
 
 
@@ -18,7 +18,7 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 
-    gc.disable()  # all modules stay: looking for garbage among them takes a tenth of the start
+    gc.disable()  # modules are never garbage: searching them takes a tenth of the start
     from mlops_cli import backends
     from mlops_cli.cli import main as command_line
 

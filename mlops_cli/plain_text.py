@@ -12,7 +12,7 @@ _STRING = r"[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
 SEQUENCE = re.compile(
     rf"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]){_STRING}|\x1b[ -/]*[0-~]"
 )
-# Marks that change the direction of the text around them: a name could be read as another one.
+# Marks that change the direction of the text around them: a name could look like another one.
 DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 UNSAFE_CATEGORIES = ("Cc", "Cs", "Zl", "Zp")
 

@@ -24,7 +24,7 @@ LABELS: list[str] = json.loads(Path(__file__).with_name("labels.json").read_text
 JSON, CSV = "application/json", "text/csv"
 MAX_TEXTS = 1000
 OBSERVER = Observer(Path(__file__).parent, text_statistics.measure_with(LABELS))
-csv.field_size_limit(16 << 20)  # above the size of any request, so that a long text is no CSV error
+csv.field_size_limit(16 << 20)  # larger than any request, so that a long text is no CSV error
 
 
 class Context(Protocol):

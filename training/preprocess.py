@@ -114,7 +114,7 @@ def write_bucket(bucket: int, parts: list[pl.DataFrame], output_dir: Path, fract
     rows = rows.with_columns(split=choose_split(*fractions))
     for split in SPLITS:
         part = rows.filter(split=split).select(COLUMNS)
-        # A worker may be killed while it writes: a file in its place is whole.
+        # A worker may be killed while it writes, so write a complete file and then rename it.
         unfinished = output_dir / buckets.FOLDER / f"{split}-{bucket:05d}-{os.getpid()}.parquet"
         part.write_parquet(unfinished, compression_level=1, mkdir=True)
         unfinished.replace(output_dir / split / f"part-{bucket:05d}.parquet")

@@ -43,7 +43,7 @@ from monitoring import text_statistics
 
 # Their durations are in metrics.json.
 PARTS = ("preparation", "training", "evaluation", "export")
-# At most so many rows, the first ones: a random sample. Validation is predicted after each epoch, test once.
+# The first rows, at most this number, are a random sample. Validation is predicted after each epoch, test once.
 EVALUATED_ROWS = {"validation": 200_000, "test": 2_000_000}
 
 

@@ -17,7 +17,7 @@ from typing import Any
 App = Callable[[Any, Any, Any], Awaitable[None]]
 TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
 ROOT = 0
-CLOSED = "0"  # the inode of a socket without a process, whose user is 0: root's, too
+CLOSED = "0"  # a socket without a process has this inode, and the user 0, which is also root's
 REFUSED = {"message": "This simulated AWS answers to the processes of the user who started it, and to no web page."}
 
 

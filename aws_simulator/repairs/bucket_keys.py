@@ -16,7 +16,7 @@ from aws_simulator.permissions.roles import Caller
 
 KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 ACTIONS = {"PUT": "kms:GenerateDataKey", "POST": "kms:GenerateDataKey", "GET": "kms:Decrypt"}
-# Requests about an object that do not touch its content.
+# Requests about an object that do not read or write its content.
 WITHOUT_CONTENT = ("tagging", "acl", "uploads", "retention", "legal-hold", "delete")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ministack.core import iam_actions
 
-# The tagging calls name a resource by its ARN; they alone look at it as it is.
+# The tagging calls name a resource by its ARN. Only for them IAM checks this ARN unchanged.
 TAGGING = ("TagResource", "UntagResource", "ListTagsForResource")
 
 

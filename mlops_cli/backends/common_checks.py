@@ -23,7 +23,7 @@ from mlops_cli.project.settings.script_secrets import (
 from mlops_cli.project.settings.values import Settings
 from mlops_cli.project.usecase.use_case import UseCase
 
-# As in pyproject.toml: the oldest version, and the first one that is too new.
+# As in pyproject.toml: the oldest supported version, and the first unsupported one.
 PYTHONS = ((3, 10), (3, 14))
 KAGGLE_FILES = (".kaggle/access_token", ".kaggle/access_token.txt", ".kaggle/kaggle.json", ".config/kaggle/kaggle.json")
 

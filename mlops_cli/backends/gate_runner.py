@@ -21,7 +21,7 @@ from mlops_cli.project.environment import job_environment
 
 MOST_SHOWN = 5
 MOST_KEPT = 100
-# The result of a gate that ended before it could count its tests.
+# The result of a gate that ended before its tests were counted.
 NOTHING_RAN: dict[str, Any] = {"passed": 0, "failed": 0, "failures": []}
 
 

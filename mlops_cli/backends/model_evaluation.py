@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mlops_cli.evaluation.predictions import Predictions
 
 PREDICTIONS, INSTANCES = "predictions.json", "instances.json"
-# A folder of the training's output: plots and other files of its own.
+# A folder in the training's output with its own plots and files.
 FILES = "files"
-# A larger report could not be opened.
+# With more, the report would be too large for a browser.
 MOST_FILES, LARGEST_FILE = 24, 2_000_000
 BATCH_ROWS = 100
 Invoke = Callable[[bytes, str], InvocationResponse]
@@ -101,7 +101,7 @@ def _compute_comparison(
     written = _parsed(new.instances or b"[]", INSTANCES)
     instances = written if isinstance(written, list) else []
     positions = unknown_rows(mine, theirs)
-    # The endpoint gives predictions, and no values of the project's own function.
+    # The endpoint returns predictions, but no values of the project's own function.
     is_own = metric in mine.own_metrics
     asked_rows = len(positions) if len(instances) == len(mine.rows) and not is_own else 0
     if asked_rows:

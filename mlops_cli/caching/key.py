@@ -32,7 +32,7 @@ def code_inputs(
     root = root or training_of(script)
     sources = Sources(root, imports_by_digest, code)
     own = sources.of([script, *_packed(root, packs)])
-    # The packages of packed scripts are not needed here: they run elsewhere.
+    # The packages of packed scripts need not be installed here: these scripts run elsewhere.
     needed = {name for path in sources.of([script]) for name in sources.read(path).imports}
     packages = third_party(needed, root, imports_by_digest, code)
     return {

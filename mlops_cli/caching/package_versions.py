@@ -25,7 +25,7 @@ def package_inputs(name: str, digest: Callable[[Path], str]) -> dict[str, str]:
         for file in walk_files(location, gitignore=False):
             cache_inputs[f"package {name}: {location.name}/{file}"] = digest(location / file)
     info = _info(name)
-    # From a folder, an archive or a repository: another commit may have the same version.
+    # Installed from a folder, an archive or a repository, where another commit may have the same version.
     if info and _origin(info) and (info / "RECORD").is_file():
         cache_inputs[f"package {name}: as installed"] = digest(info / "RECORD")
     return cache_inputs
@@ -45,7 +45,7 @@ def source_locations(name: str) -> list[Path]:
     linked = [site / name for site in _site_folders() if (site / name).is_symlink()]
     locations = dict.fromkeys(location.resolve() for location in (*mapped, *listed, *linked) if location.exists())
     info = _info(name)
-    if info:  # its version is enough, however it is linked
+    if info:  # its version is enough, even if it is linked
         return [location for location in locations if not _is_in_site(location)] or _editable_root(info)
     return list(locations)
 

@@ -15,7 +15,7 @@ from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.git.ignore_rules import CLUTTER_RULES, is_ignored
 from mlops_cli.project.scripts_dir import DEFAULT
 
-# The system's own files; no project owns them.
+# Files of the system, which belong to no project.
 SYSTEM = (
     "/usr/", "/lib", "/bin/", "/sbin/", "/etc/", "/run/", "/var/lib/", "/var/cache/", "/var/log/", "/var/run/",
     "/System/", "/Library/", "/nix/store/", "/snap/",
@@ -43,13 +43,13 @@ class Reads:
         values: dict[str, str] = {}
         for path, use in _inputs(uses).items():
             name = self._name(Path(path), FOLDER if use == "l" else FILE)
-            # Earlier reads are in ``counted`` under their full names, and count again.
+            # ``counted`` has earlier reads under their full names; they count again.
             is_counted = name.startswith(FILE) and name.removeprefix(FILE) in counted
             if is_counted or self._is_left_out(name, Path(path), use):
                 continue
             if use == "a" and _changed_since(Path(path), started_ns):
-                continue  # the program has written it
-            # The next execution reads a file that this one looked for and then wrote as this one left it.
+                continue  # the program itself has written it
+            # If this execution looked for a file and then wrote it, the next execution reads what it has written.
             is_own = use == "m" and path in written
             is_changing = use != "l" and not is_own and _changed_since(Path(path), started_ns)
             values[name] = CHANGING if is_changing else self._value(name, Path(path))

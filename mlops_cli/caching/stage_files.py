@@ -11,7 +11,7 @@ from mlops_cli.files.hashing import digest_bytes
 from mlops_cli.project.git.ignore_rules import is_ignored, rules_of
 from mlops_cli.project.scripts_dir import FILE
 
-# By their names, no script reads these; a run records the read if one does.
+# Files with these names are usually not read by scripts. If one is read, the run records it.
 UNREAD = rules_of(("README*", "LICENSE*", "CHANGELOG*", ".git*", ".editorconfig"))
 
 Files = Mapping[str, tuple[str, ...]]
@@ -31,7 +31,7 @@ def other_files(
     and the files of ``data_scripts`` only for the data. All other files count for every script, and those below tests/
     for both gates, unless ``files`` (patterns and stages) says otherwise.
     """
-    imported = {*_imported(training, sources, data_scripts), FILE}  # of that file each stage reads sections
+    imported = {*_imported(training, sources, data_scripts), FILE}  # each stage counts its own sections of that file
     return [name for name in names if name not in imported and stage.name in stages_of(name, files)]
 
 

@@ -18,15 +18,15 @@ from mlops_cli.core.stages import STAGES
 from mlops_cli.files.atomic import read_json, write_atomically
 from mlops_cli.project.scripts_dir import DEFAULT
 
-# The target aws reads from this file in .mlops/ which files the stages on this machine have read.
+# This file in .mlops/ tells the target aws which files the stages on this machine have read.
 RECORD = "unsent.json"
 MOST_NAMES = 5
-# Sent only in the scripts' folder and templates/: stages may need the files there.
+# These are sent only in the scripts' folder and in templates/, where stages may need them.
 DATA = (
     "*.csv", "*.csv.gz", "*.tsv", "*.parquet", "*.feather", "*.arrow", "*.npy", "*.npz", "*.h5", "*.zip", "*.tar",
     "*.tar.gz", "*.tgz", "*.sqlite", "*.sqlite3", "*.db", "*.jsonl", "*.jsonl.gz",
 )  # fmt: skip
-# Caches: their files are created or downloaded again, also on AWS.
+# Caches. Their files are created or downloaded again, on AWS, too.
 USER_CACHES = ("~/.cache", "~/Library/Caches")
 
 

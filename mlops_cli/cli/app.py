@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlops_cli.backends.base import Infrastructure
     from mlops_cli.cli.context import AppContext
 
-# The disk, the quota or the permitted file size.
+# No space: on the disk, in the quota, or for the size of a file.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -131,7 +131,7 @@ def _call(console: Console, function: Callable[[], None], context: AppContext, o
             return _report(console, error)
         finally:
             interruption.exit_on_signals()
-    except KeyboardInterrupt:  # a second signal, before the first one was reported
+    except KeyboardInterrupt:  # a second signal before the first one was reported
         return interruption.exit_code()
     return 0
 
@@ -139,7 +139,7 @@ def _call(console: Console, function: Callable[[], None], context: AppContext, o
 def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -> int:
     if isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and _is_interrupted(error)):
         error = MlopsError("Interrupted.", "Continue with the same command: finished work is kept.", EXIT_INTERRUPTED)
-    if error is lost_stream():  # the exit code says it
+    if error is lost_stream():  # the exit code reports it
         return EXIT_ERROR
     if isinstance(error, MlopsError):
         code = interruption.exit_code() if error.exit_code == EXIT_INTERRUPTED else error.exit_code

@@ -70,7 +70,7 @@ def completer(suggestions: Callable[[CompletionContext], Iterable[Suggestion]]) 
     """Return a completer. It suggests words that begin with the unfinished one; none if the project is unreadable."""
 
     def complete(ctx: Any, incomplete: str) -> list[Suggestion]:
-        options = ctx.find_root().params  # strings as typed: nothing is converted yet
+        options = ctx.find_root().params  # strings as typed, not converted yet
         folder = options.get("project")
         flags = {"MLOPS_TARGET": "target", "AWS_PROFILE": "profile", "AWS_REGION": "region"}
         typed = {setting: options.get(name) for setting, name in flags.items()}

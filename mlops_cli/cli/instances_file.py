@@ -13,7 +13,7 @@ from typing import Any
 from mlops_cli.data.tables.columns import column
 from mlops_cli.errors import ConfigurationError
 
-# Not splitlines: it also ends a line at nine further characters, common in the middle of texts.
+# Not splitlines, which also ends lines at nine other characters that occur inside texts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 NUMBERS = ("number", "label")

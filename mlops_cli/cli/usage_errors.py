@@ -11,7 +11,7 @@ from mlops_cli.core.stages import STAGES
 from mlops_cli.errors import ConfigurationError
 
 NEAR = 0.75
-# Words of typer, and plain ones.
+# Typer's words, and plain ones instead.
 WORDS = (
     (r"Got unexpected extra argument(?:\(s\)|s)? \((.*)\)", r"Unexpected argument \1"),
     (r"not a valid int(eger)?( range)?$", "not a whole number"),

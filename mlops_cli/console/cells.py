@@ -12,7 +12,7 @@ from rich.text import Text
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.plain_text import printable
 
-# The least characters of a last column, whose text wraps.
+# The lowest width of the last column, whose text wraps.
 LEAST_LAST = 24
 
 

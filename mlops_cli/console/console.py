@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PLAIN_WIDTH = 110
 
 
-# A longer line of an error says nothing more to a person.
+# A longer error line is of no more use to a person.
 LONGEST_LINE = 2_000
 
 

@@ -7,7 +7,7 @@ import time
 from mlops_cli.core import figures
 from mlops_cli.core.runs import ALREADY_APPROVED, FOR_A_DECISION, TRAINED_IN, StageRun, Status
 
-# A mark beside the word, so that colour alone has no meaning.
+# A mark beside the word, so that colour alone carries no meaning.
 MARKS = {
     Status.PENDING: ("·", "dim"),
     Status.RUNNING: ("▶", "cyan"),

@@ -28,13 +28,13 @@ class StandardFile(io.FileIO):
 
     def __init__(self, descriptor: int, ends_command: bool, replaced: TextIO | None = None) -> None:
         super().__init__(descriptor, "w", closefd=False)
-        self._replaced = replaced  # it would close the descriptor with its own end
+        self._replaced = replaced  # it would close the descriptor when it is deleted
         self.ends_command = ends_command
         self.lost: OSError | None = None
 
     def write(self, data: Any, /) -> int:
         try:
-            while (count := super().write(data)) is None:  # a program that has the same terminal made it non-blocking
+            while (count := super().write(data)) is None:  # another program with the same terminal made it non-blocking
                 select.select([], [self], [])
             return count
         except OSError as error:

@@ -26,7 +26,7 @@ ACTION_STYLES = {
     Action.STOP: "red",
     Action.KEEP: "dim",
 }
-# The characters of an input that a table of predictions shows at least.
+# A table of predictions shows at least this number of characters of an input.
 LEAST_INPUT = 24
 
 
@@ -104,7 +104,7 @@ def metrics_table(evidence: Evidence, width: int) -> PlainTable:
 def _side_by_side(evidence: Evidence) -> dict[str, list[float | None]]:
     """Return the columns beside the primary metric: the live model's value, and the limits."""
     primary, rows = evidence.primary, evidence.rows
-    # A comparison has its own table, of the same rows.
+    # A comparison on the same rows has a table of its own.
     compared = evidence.comparison and evidence.comparison.differences
     live = {"live": [row.live.get(primary) for row in rows]} if evidence.live_digest and not compared else {}
     maxima = [row.maximum.get(primary) for row in rows]

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 from mlops_cli.files.hashing import digest_bytes
 
-# Cache inputs that a run itself has recorded: the files it has read beside those that always count.
+# Cache inputs that a run itself has recorded: the files that it has read in addition to those that always count.
 FILE, FOLDER = "the file ", "the folder "
 # The cache input with the dataset's digest.
 THE_DATA = "the data"
 
 READ = (FILE, FOLDER)
-# All names with a slash that are no files of the project's code.
+# All prefixes of names with a slash that do not belong to the project's code.
 _NO_CODE = (*READ, "column ", "package ", "variable ", "secret ")
 
 

@@ -14,7 +14,7 @@ QUESTION = "Stop and remove all of this?"
 REFUSED = "Nothing was removed.", "Show the plan again: mlops cleanup --dry-run"
 STOPPED = "Stopped; not everything is removed.", "Continue: mlops cleanup"
 
-# Kept, on both targets.
+# Reasons to keep something, on both targets.
 YOURS = "yours"
 KEEP_DATA = "--keep-data"
 NOT_OURS = "not created by mlops"

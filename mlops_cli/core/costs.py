@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-HOURS_PER_MONTH = 730  # AWS's calculator uses the same
+HOURS_PER_MONTH = 730  # AWS's calculator uses the same number
 DIGITS = 6
 
 

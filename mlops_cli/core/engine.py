@@ -175,7 +175,7 @@ def _reuse_result(record: StageRun, source: StageRun, cache_decision: CacheDecis
         return
     own = source.run_id == run.id
     record.status, record.reason = (Status.DONE, source.reason) if own else (Status.REUSED, cache_decision.reason)
-    # The own inputs, and those that only an execution finds out: the source may be a record that another run wrote.
+    # The stage's own inputs, and those that only an execution finds: another run may have written the source's record.
     record.key, record.cache_inputs = cache_decision.key, {**source.cache_inputs, **cache_decision.cache_inputs}
     record.output, record.artifact, record.detail = source.output, source.artifact, source.detail
     record.started_at = record.finished_at = clock.now()
@@ -202,7 +202,7 @@ def _save_on_error(record: StageRun, run: Run, executor: StageExecutor, view: Ru
 
 def _mark_failed(record: StageRun, run: Run, error: BaseException) -> None:
     failed = isinstance(error, Exception)
-    if record.status is not Status.RUNNING:  # it failed before it began; the start on record is an earlier one's
+    if record.status is not Status.RUNNING:  # it failed before it began: the record is of an earlier execution
         record.started_at = clock.now()
     record.status = run.status = Status.FAILED if failed else Status.INTERRUPTED
     record.reason = without_secrets(str(error)) if failed else "stopped by the user"

@@ -33,13 +33,13 @@ class Status(str, Enum):
         return self in (Status.DONE, Status.REUSED)
 
 
-# The prefix of the reason of an approval that waits only to be sent an existing approval of its model.
+# The prefix of the reason if a run only waits until an existing approval of its model is sent.
 ALREADY_APPROVED = "decided already"
 FOR_A_DECISION = "for a decision"
 # The prefix of the reason of a training stage that only tried a trained model again.
 TRAINED_IN = "trained in run "
 CONTINUE = "Fix it, then continue: mlops run"
-# The next command of a failed stage, in its detail, if it is another one than CONTINUE.
+# A key in the detail of a failed stage: the next command, if it is not CONTINUE.
 HINT = "hint"
 CONTINUABLE = (Status.RUNNING, Status.FAILED, Status.INTERRUPTED)
 

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 HIDDEN = "…"
-# The patterns are texts: `re` compiles one on first use, and most commands use none.
-# Files and folders by name, in lower case; a folder's content is as secret as the folder.
+# The patterns are texts. `re` compiles one on first use, and most commands use none.
+# Files and folders by name, in lower case. All content of such a folder is secret.
 FILES = (
     ".env", ".env.*", ".env-*", ".env_*", "*.env", ".envrc", ".dev.vars", ".dev.vars.*", ".flaskenv", "*.pem",
     "*.key", "*.p8", "*.p12", "*.pfx", "*.pkcs12", "*.jks", "*.keystore", "*.kdb", "*.kdbx", "*.ppk", "*.keytab",
@@ -31,12 +31,12 @@ FILES = (
     ".secret", "secrets", "credentials", ".token", ".credentials", "token", "token.txt", "token.json", "*-token",
     "*_token", "*-token.txt", "*_token.txt", "wallet.dat",
 )  # fmt: skip
-# A file whose name says so in a word of its own: prod-credentials.json, db_password.txt, api-key.
+# A file with such a word in its name: prod-credentials.json, db_password.txt, api-key.
 WORDED = (
     r"(?:^|[-_. ])(?:credentials?|passwords?|passwd|passphrase|secrets?|(?:api|private|access)[-_]?keys?"
     r"|service[-_]?account[-_]?keys?|(?:gcp|gcs|aws|azure|account|deploy|master)[-_]?keys?)(?:$|[-_. ])"
 )
-# Not by a word in their name: programs and texts about secrets.
+# Programs and texts about secrets are not secret because of a word in their name.
 CODE = (
     ".py", ".pyi", ".ipynb", ".md", ".rst", ".sh", ".js", ".ts", ".html", ".css", ".sql", ".r", ".jl", ".java", ".go",
     ".rs", ".c", ".h", ".cpp",
@@ -46,7 +46,7 @@ CONTENT = (
     rb"(?m)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----|\"type\"\s*:\s*\"(?:service_account|authorized_user)\""
     rb"|^\s*aws_secret_access_key\s*=\s*\S|^//.*:_authToken=|^\s*(?:client|users)-?(?:key|certificate)-data:"
 )
-# Variables with one of these words anywhere in the name, and with one between underscores.
+# Variables with one of these words anywhere in the name, or with one of the next words between underscores.
 ANYWHERE = (
     "(?i)TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|ACCOUNT_?KEY|CONN(ECTION)?_?STR"
 )
@@ -54,7 +54,7 @@ BETWEEN = (
     "(?i)(^|_)(KEY|KEYS|PASS|PW|PASSWD|AUTH|PAT|PSK|JWT|BEARER|DSN|SAS|COOKIE|COOKIES|SIGNATURE|WEBHOOK|OTP|PIN|PEM|KUBECONFIG"
     "|NETRC|LOGIN|CREDS?)($|_)|._PWD$|^PGPASS"
 )
-# Values that are secret under any name: an address with a password, a private key, a token of a known form.
+# Values that are secret whatever their name is: an address with a password, a private key, a token of a known form.
 KNOWN_TOKENS = (
     r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{18,}|sk-[\w-]{20,}"
     r"|xox[abeoprs]-[\w-]{10,}|AIza[\w-]{35}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|dapi[0-9a-f]{32}|KGAT_[0-9a-f]{20,}"
@@ -63,7 +63,7 @@ KNOWN_TOKENS = (
 PRIVATE_KEY = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
 # Placeholders for a value in a hint or an example: NAME=..., https://user:password@host.
 PLACEHOLDER = r"""(?:\.{3}|…|'(?:\.{3}|…)'|"(?:\.{3}|…)")(?=[\s"'#,;&(){}\[\]]|\Z)"""
-# user:password@, token@; not a port, a path and an @ behind it.
+# user:password@ or token@, but not a port, a path and an @ after it.
 USER_INFO = (
     r"(?<=//)(?!(?i:user:password)@[^\s@]*(?:\s|\Z)|\[|[^\s/@:?#]*:\d{1,5}[/?#])"
     r"(?:[^\s/:?#]{0,300}:[^\s\"']{0,300}|[^\s/@:?#]{1,300})(?=@)"
@@ -88,7 +88,7 @@ _PARTS = f"(?s){USER_INFO}|{KNOWN_TOKENS}|{PRIVATE_KEY}"
 _QUERY = f"(?i){QUERY}"
 _ASSIGNED = f"(?i){ASSIGNED}"
 _NAMED = f"(?i){NAME}$"
-# Without one of these a text has no secret of the patterns; they are faster to find.
+# A text without any of these contains no secret that a pattern matches. They are faster to find than the patterns.
 PART_HINTS = (
     "//", "hf_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-", "xox", "AIza", "npm_", "pypi-",
     "dapi", "KGAT_", "AKIA", "ASIA", "eyJ", "PRIVATE KEY",
@@ -96,7 +96,7 @@ PART_HINTS = (
 NAME_HINTS = ("passw", "passphrase", "secret", "key", "token", "pwd=", "bearer", "authorization", "?", "&", ";")
 LEAST_KNOWN, LEAST_DECLARED = 8, 4
 OWN = "MLOPS_"
-# The secret values of this process, of any form: the reader of the settings sets them.
+# The secret values of this process, in any form. The reader of the settings sets them.
 _known: list[str] = []
 
 

@@ -10,7 +10,7 @@ from mlops_cli.errors import ConfigurationError
 
 DATA = "data"
 FIRST_INPUT = "input"
-# The command before the first stage: a script that writes the data has a time limit of this name.
+# The command before the first stage. The time limit of a script that writes data has this name.
 DOWNLOAD = "download-data"
 
 
@@ -59,13 +59,13 @@ STAGES: tuple[Stage, ...] = (
 )
 
 
-# The stages by their role, whatever their names are.
+# The stages by their role, independent of their names.
 PREPARATION = next(stage for stage in STAGES if DATA in stage.inputs)
 TRAINING = next(stage for stage in STAGES if stage.kind is Kind.TRAINING)
 APPROVAL = next(stage for stage in STAGES if stage.kind is Kind.APPROVAL)
 # A rollback is a run that starts at the deployment.
 DEPLOYMENT = next(stage for stage in STAGES if stage.kind is Kind.DEPLOY)
-# The last gate tests the deployed model: if it fails, the model before is deployed again.
+# The last gate tests the deployed model. If it fails, the previous model is deployed again.
 ENDPOINT_GATE = next(stage for stage in reversed(STAGES) if stage.kind is Kind.GATE)
 JOBS = tuple(stage for stage in STAGES if stage.kind in (Kind.PROCESSING, Kind.TRAINING))
 

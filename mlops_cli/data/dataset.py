@@ -192,7 +192,7 @@ def _existing(folder: Path) -> DatasetInfo | None:
     """Return the dataset in the folder; None if it is missing or was modified."""
     try:
         return load(folder)
-    except MlopsError:  # a new one replaces it
+    except MlopsError:  # the new dataset replaces it
         return None
 
 

@@ -15,7 +15,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.plain_text import one_line
 
-# What operating systems and tools leave beside the files of a user; hidden files are left out, too.
+# Files of operating systems and tools beside a user's files. Hidden files are left out, too.
 _CLUTTER = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini")
 
 

@@ -34,7 +34,7 @@ class DatasetInfo:
     path: Path
     remarks: list[str] = field(default_factory=list)
     files: int = 0
-    columns: dict[str, str] = field(default_factory=dict)  # those that the rows were checked against
+    columns: dict[str, str] = field(default_factory=dict)  # the columns against which the rows were checked
 
     @property
     def folder(self) -> Path:

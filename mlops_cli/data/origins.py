@@ -13,7 +13,7 @@ from mlops_cli.data.sources.catalog import state_of
 from mlops_cli.data.sources.source import State
 from mlops_cli.errors import MlopsError
 
-# The longest delay of a command by the servers of its sources.
+# The longest time that a command waits for the servers of its sources.
 PATIENCE_SECONDS = 2.0
 
 
@@ -29,7 +29,7 @@ class SourceCheck:
         self._thread.start()
 
     def _ask(self, folder: Path, known_urls: Sequence[str]) -> None:
-        # A background check: its errors do not concern the command.
+        # An error of this background check must not fail the command.
         with contextlib.suppress(MlopsError, OSError, ValueError, KeyError, TypeError, AttributeError):
             origins = (read_dataset_info(folder) or {}).get("origins", [])
             self.sources = [str(origin["shown"]) for origin in origins]

@@ -16,7 +16,7 @@ from mlops_cli.data.sources.script_source import ScriptSource
 from mlops_cli.data.tables.schema import Schema, TableFiles
 from mlops_cli.errors import ConfigurationError
 
-_VERSION = 2  # of the dataset's format: one of another version is downloaded again
+_VERSION = 2  # the version of the dataset's format: a dataset of another version is downloaded again
 
 
 @dataclass(frozen=True)

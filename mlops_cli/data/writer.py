@@ -45,7 +45,7 @@ class Writer:
     def _add_rows(self, rows: Sequence[Sequence[str]], records: Iterator[Record]) -> None:
         try:
             encoded = formatted(rows, self._schema).encode()
-        except UnicodeEncodeError:  # bytes outside of UTF-8 were read as surrogates
+        except UnicodeEncodeError:  # bytes that are not UTF-8 were read as surrogates
             encoded = b"\0"
         if b"\0" in encoded or not self.checker.is_valid(rows):
             self.checker.collect_errors(records)

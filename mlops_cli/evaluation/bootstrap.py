@@ -173,7 +173,7 @@ def metric_for(name: str, column: Column) -> Metric | None:
     if column.kind == NUMBER:
         return OF_NUMBERS[name](column.truth, column.predicted) if name in OF_NUMBERS else None
     if column.chosen is not None and column.hits is not None and name in AT_THRESHOLD:
-        # The accuracy is one number for all classes, so that their mean is this number, too.
+        # The accuracy is the same number for all classes, so their mean is this number, too.
         return _mean(column.hits) if name == "accuracy" else AT_THRESHOLD[name](column.truth, column.chosen, 1.0)
     if name in AT_THRESHOLD and column.threshold is not None:
         return AT_THRESHOLD[name](column.truth, column.predicted, column.threshold)

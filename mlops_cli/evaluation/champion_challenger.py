@@ -94,7 +94,7 @@ def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 
     if all(metric_for(metric, column) is None for column, _ in pairs):
         return replace(comparison, problem=_unknown_metric(metric, new))
     differences = _differences(metric, pairs)
-    if new.one_of and metric == "accuracy":  # one number for all classes
+    if new.one_of and metric == "accuracy":  # the same number for all classes
         differences = differences[-1:]
     return replace(comparison, differences=differences)
 
@@ -160,7 +160,7 @@ def _compare_table_metric(
         comparison = replace(comparison, rows=len(new.rows), live_rows=len(live.rows), learnt=learnt_rows)
     elif not all(np.array_equal(column.truth, truths[column.name]) for column in new.columns):
         return replace(comparison, rows=0, problem="the live model was tested on other true values")
-    # The resamples of the same rows are the same ones; those of other rows are independent.
+    # The same rows have the same resamples. Resamples of different rows are independent.
     differences = own.resamples - theirs.resamples if len(own.resamples) == len(theirs.resamples) else np.empty(0)
     has_rows = min(len(new.rows), len(live.rows)) >= FEWEST
     interval = confidence_interval(differences) if has_rows and len(differences) else None
@@ -193,7 +193,7 @@ def _pairs(new: Predictions, live: Predictions) -> list[tuple[Column, Column]]:
     pairs = [(mine, replace(live_column, truth=mine.truth)) for mine, live_column in matches if live_column is not None]
     if not new.one_of or not pairs:
         return pairs
-    # Both choose among the classes that both know.
+    # Each model chooses among the classes that both know.
     mine, live_columns = (with_choices(tuple(columns)) for columns in zip(*pairs, strict=True))
     return list(zip(mine, live_columns, strict=True))
 

@@ -19,12 +19,12 @@ def write_atomically(path: Path, text: str) -> None:
 
     If a write is killed, its repetition removes the partial file.
     """
-    with suppress(OSError):  # another user's, for example
+    with suppress(OSError):  # for example, it belongs to another user
         remove_partial_files(path.parent, glob.escape(path.name))
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as stream:
-            with suppress(OSError):  # a file system may have no locks
+            with suppress(OSError):  # some file systems have no locks
                 fcntl.flock(stream, fcntl.LOCK_EX)
             stream.write(text)
             stream.flush()
@@ -97,7 +97,7 @@ def remove_tree(path: Path) -> None:
             _make_writable(path)
             shutil.rmtree(path)
         except OSError as error:
-            if isinstance(error.__context__, KeyboardInterrupt):  # it came while rmtree was closing a folder
+            if isinstance(error.__context__, KeyboardInterrupt):  # the signal arrived while rmtree was closing a folder
                 raise KeyboardInterrupt from None
             raise
 

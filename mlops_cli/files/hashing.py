@@ -39,7 +39,7 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
 
 # Smaller files are read in less time than a cache lookup takes.
 CACHED_BYTES = 1 << 20
-# A file that changed this recently may change again with the same timestamp.
+# A file that was changed this recently may change again with the same timestamp.
 RACY_NANOSECONDS = 2 * 10**9
 
 

@@ -74,7 +74,7 @@ def _started(pid: int) -> str:
     if not has_own_proc():
         return ""
     try:
-        # The command's name, in brackets, may hold anything; the start is the 22nd field, in ticks since the boot.
+        # The command's name, in brackets, may contain anything. The start is the 22nd field, in ticks since the boot.
         ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""

@@ -29,7 +29,7 @@ class Image:
 
     version: str
     python: str = ""
-    base_framework: str = ""  # the framework that a Hugging Face image is built on, and its version
+    base_framework: str = ""  # the base framework of a Hugging Face image, and its version
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,16 @@ class Framework:
     title: str
     extra: str
     modules: tuple[str, ...]
-    package: str  # the framework itself, as the training image has it
+    package: str  # the framework's version in the training image
     training: Image
     serving: Image
     training_repository: str
-    repository: str  # of the serving images
+    repository: str  # the version of the serving images
     toolkit: Toolkit
     content_types: tuple[str, ...] = (JSON, CSV, NPY)
-    installs_code: bool = False  # the serving container installs packages at its start, which needs the network
-    has_cpu_training: bool = True  # training images exist for CPUs, too
-    unnamed_packages: tuple[str, ...] = ()  # what a project's requirements leave out, because the images have it
+    installs_code: bool = False  # the serving container installs packages when it starts, which needs the network
+    has_cpu_training: bool = True  # True if training images for CPUs exist
+    unnamed_packages: tuple[str, ...] = ()  # in the images, so requirements leave them out
     model_fn: Callable[[Path], Any] | None = None
     input_fn: Callable[[Any, str], Any] | None = None
     predict_fn: Callable[[Any, Any], Any] | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 from mlops_cli.frameworks.base import CSV, JSON, NPY
 
-INDENT = 12 * " "  # the containers' message has it
+INDENT = 12 * " "  # the containers' message contains it
 
 
 class UnsupportedFormatError(Exception):
@@ -61,7 +61,7 @@ def _decode(body: Any, content_type: str, read_csv: Callable[[str], Any]) -> Any
     if content_type == CSV:
         return read_csv(body)
     if content_type == NPY:
-        # The containers allow pickles here, so that a request can run code: this server does not.
+        # The containers allow pickles here, so a request can run code. This server does not allow them.
         return np.load(io.BytesIO(body), allow_pickle=False)
     raise UnsupportedFormatError(content_type)
 

@@ -11,8 +11,8 @@ FRAMEWORK = Framework(
     modules=("tensorflow",),
     package="tensorflow-cpu",
     training=Image("2.21", python="py312"),
-    # Not before 2.20: earlier containers answer 500 where a handler refuses a request with its own 4xx, and the alarm
-    # on 5XX answers would end the deployment.
+    # At least 2.20: earlier containers return 500 if a handler refuses a request with a 4xx of its own, and the alarm
+    # on 5XX responses would end the deployment.
     serving=Image("2.20"),
     training_repository="tensorflow-training",
     repository="tensorflow-inference",

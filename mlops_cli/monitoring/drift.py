@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_cli.monitoring.statistics import Histogram, Reference, RequestStatistics
 
-# The probability that any feature is reported by chance.
+# The probability that chance alone makes any feature be reported.
 RISK = 0.01
 # With fewer rows per bin the noise is unknown (Cochran's rule of thumb).
 ROWS_PER_BIN = 5

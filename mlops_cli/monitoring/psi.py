@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from statistics import NormalDist
 
-# The usual reading of the index: below the first stable, above the second shifted.
+# The usual interpretation: below the first value stable, above the second one shifted.
 STABLE, SHIFTED = 0.1, 0.25
-# Added to each bin's count, so that an empty one is no infinite difference.
+# Added to each bin's count, so that an empty bin is no infinite difference.
 PRIOR = 0.5
 
 

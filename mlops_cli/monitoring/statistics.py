@@ -16,7 +16,7 @@ from typing import Any
 from mlops_cli.files.json_text import parse_json
 
 LOGGER, LINE = "mlops.observed", "mlops-observed"
-# A header of requests and responses; our endpoints return their model's digest in it.
+# A header of requests and responses, in which our endpoints return their model's digest.
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 # Marks a test request, excluded from the statistics.
 EXCLUDE_FROM_STATISTICS = "mlops-unobserved"

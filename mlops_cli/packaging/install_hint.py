@@ -47,7 +47,7 @@ def pip_install() -> str:
 
     if find_spec("pip") is None:
         return f"uv pip install --python {shlex.quote(sys.executable)}"
-    # The system's own Python refuses without this; mlops was installed into it in the same way (PEP 668).
+    # The system's own Python requires this option (PEP 668), with which mlops was installed, too.
     forced = " --break-system-packages" if _is_externally_managed() else ""
     return f"{shlex.quote(sys.executable)} -m pip install{forced}"
 

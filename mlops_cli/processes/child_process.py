@@ -86,7 +86,7 @@ class JobProcesses:
         job = Job(self.folder / os.urandom(6).hex())
         while True:
             self.folder.mkdir(exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # the last job in the folder has just removed it
+            with contextlib.suppress(FileNotFoundError):  # the last job has just removed the folder
                 job.own()
                 return job
 
@@ -99,10 +99,10 @@ class JobProcesses:
 
         Raise MlopsError if a process does not end.
         """
-        if self.folder.is_symlink() or self.folder.is_file():  # not ours, but in its place
+        if self.folder.is_symlink() or self.folder.is_file():  # the folder is not ours, but has the same path
             self.folder.unlink()
-        for job in self._jobs() if has_own_proc() else ():  # else they cannot be found, and stay on record
-            with job.held_if_orphaned() as is_orphaned:  # its folder goes before a new owner can lock it
+        for job in self._jobs() if has_own_proc() else ():  # otherwise they could not be found any more
+            with job.held_if_orphaned() as is_orphaned:  # its folder is removed before a new owner can lock it
                 orphans = job.end() if owned or is_orphaned else []
             if orphans:
                 pids = " ".join(map(str, orphans))
@@ -111,7 +111,7 @@ class JobProcesses:
         self._remove_if_empty()
 
     def _remove_if_empty(self) -> None:
-        with contextlib.suppress(OSError):  # another job still runs
+        with contextlib.suppress(OSError):  # another job still uses the folder
             self.folder.rmdir()
 
     def _jobs(self) -> list[Job]:
@@ -155,7 +155,7 @@ class Job:
         """Create the folder and own it. Raise FileNotFoundError if another command has removed it."""
         self.folder.mkdir()
         self.descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        with contextlib.suppress(OSError):  # a file system may lock files only
+        with contextlib.suppress(OSError):  # some file systems lock only files
             fcntl.flock(self.descriptor, fcntl.LOCK_EX)
         if not self.folder.is_dir():
             self.release_ownership()
@@ -256,7 +256,7 @@ def environments() -> Iterator[tuple[int, bytes]]:
 def _start(argv: Sequence[str], cwd: Path, env: Mapping[str, str], token: str) -> Iterator[subprocess.Popen[bytes]]:
     import subprocess
 
-    children: list[subprocess.Popen[bytes]] = []  # a signal during the start raises after it: no child may be lost
+    children: list[subprocess.Popen[bytes]] = []  # a signal during the start raises after it, so that no child is lost
 
     def start() -> None:
         children.append(
@@ -317,7 +317,7 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         end(GRACE_SECONDS + DRAIN_SECONDS)
     finally:
         try:
-            end(KILL_SECONDS)  # at the second signal a subreaper kills its processes
+            end(KILL_SECONDS)  # after the second signal a subreaper kills its processes
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)

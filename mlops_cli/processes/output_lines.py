@@ -11,12 +11,12 @@ from mlops_cli.core.secrets import without_secrets
 from mlops_cli.plain_text import clipped, log_line
 
 FRAME_SECONDS = 1.0
-# Unfinished text (dots that are drawn one by one) becomes a line after this time.
+# Text without a line end, such as dots drawn one by one, becomes a line after this time.
 UNFINISHED_SECONDS = 5.0
 LONGEST_LINE = 1 << 20
 # The end of a line; or, before text that overwrites it, of a frame: \r, backspaces, the cursor moved up.
 END = re.compile(rb"\r*\n|\r+|\x08+|\x1b\[\d*[AF]")
-# A possible beginning of such a line.
+# The possible beginning of such a line.
 UNDECIDED = re.compile(rb"(?:\r+|\x08+|\x1b(?:\[\d*)?)\Z")
 # Lines that TensorFlow's libraries print in every process: information, warnings, harmless double registrations.
 LIBRARY_NOISE = re.compile(

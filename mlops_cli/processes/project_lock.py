@@ -80,7 +80,7 @@ class ProjectLock:
                 raise ProjectLockedError(holder)
             if _is_still_at(self.path, file):
                 self._file = file
-            else:  # cleanup has removed the file meanwhile
+            else:  # cleanup has removed the file since
                 os.close(file)
         self.write_holder(command)
 
@@ -129,7 +129,7 @@ def _terminate(lock: ProjectLock, how: signal.Signals) -> None:
         if holder.process not in (Identity(), signalled):
             if send(holder.process, how):
                 signalled = holder.process
-            elif time.monotonic() > settled:  # the holder neither has just ended, nor is a fork without a note yet
+            elif time.monotonic() > settled:  # the holder has not just ended, and is no fork without a note
                 raise MlopsError(
                     f"{holder} holds this project {ELSEWHERE}: it is not ended from here.",
                     "End it there (mlops stop), or wait until it has ended. Then repeat the command.",

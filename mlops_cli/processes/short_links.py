@@ -10,7 +10,7 @@ import contextlib
 import os
 from pathlib import Path
 
-# The socket path that multiprocessing adds to TMPDIR, and the longest path that the systems accept.
+# The path that multiprocessing adds to TMPDIR for a socket, and the longest path that systems accept.
 SOCKET, LONGEST_SOCKET = "/pymp-12345678/listener-12345678", 103
 SHORT = "/tmp"  # noqa: S108 (holds a link to our own folder, under an unpredictable name)
 PREFIX = "mlops-"
@@ -25,14 +25,14 @@ def short_path(folder: Path) -> str:
         link.symlink_to(folder.resolve())
     except OSError:
         is_ours = _is_own_link(link) and link.readlink() == folder.resolve()
-        return str(link if is_ours else folder)  # sockets fail without a link, all else works
+        return str(link if is_ours else folder)  # without a link, only sockets fail
     return str(link)
 
 
 def remove_link(token: str) -> None:
     """Remove the link of the job with this token, if it has one."""
     link = _link(token)
-    with contextlib.suppress(OSError):  # there is none, or another process has just removed it
+    with contextlib.suppress(OSError):  # there is no link, or another process has just removed it
         if _is_own_link(link) and link.readlink().name == token:
             link.unlink()
 
@@ -46,7 +46,7 @@ def remove_lost_links(folder: Path) -> None:
     with contextlib.suppress(OSError), os.scandir(SHORT) as entries:
         links = [Path(entry.path) for entry in entries if entry.name.startswith(PREFIX) and entry.is_symlink()]
     for link in links:
-        with contextlib.suppress(OSError):  # gone meanwhile
+        with contextlib.suppress(OSError):  # it was removed since
             target = link.readlink()
             if target.parent == jobs and link == _link(target.name) and not target.exists():
                 remove_link(target.name)

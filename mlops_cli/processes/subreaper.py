@@ -85,11 +85,11 @@ class Subreaper:
                 signal.signal(sign, signal.SIG_IGN)
             status, was_asked = self._wait(script)
             if self._end_descendants(output, 0.0 if was_asked else self.drain_seconds):
-                if not self.parent or not self._has_parent():  # no other process does
+                if not self.parent or not self._has_parent():  # no other process closes it
                     remove_link(self.token)
                 _exit_like(status)
         finally:
-            os.kill(os.getpid(), signal.SIGKILL)  # a code would say that no process is left
+            os.kill(os.getpid(), signal.SIGKILL)  # an exit code would mean that no process is left
             os._exit(1)  # not reached
 
     def _wait(self, script: int) -> tuple[int, bool]:
@@ -127,7 +127,7 @@ def children(parent: int) -> Iterator[int]:
     """Yield the children of a process."""
     for folder in Path("/proc").glob("[0-9]*") if has_own_proc() else ():
         with contextlib.suppress(OSError, IndexError, ValueError):
-            # The command's name, in brackets, may hold anything; the parent is the second field after it.
+            # The command's name, in brackets, may contain anything. The parent is the second field after it.
             if int((folder / "stat").read_bytes().rpartition(b")")[2].split()[1]) == parent:
                 yield int(folder.name)
 

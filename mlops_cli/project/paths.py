@@ -13,7 +13,7 @@ from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.scripts_dir import DEFAULT, FILE, KEY, named_in, scripts_dir
 
 USE_CASE = Path(DEFAULT) / FILE
-STAGING = ".mlops-init"  # the folder in which `init` writes its files, with its process id
+STAGING = ".mlops-init"  # the folder in which `init` writes files, with the process number in its name
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ else:
 DEFAULT = "training"
 FILE = "usecase.toml"
 KEY = "scripts_dir"
-# Shells, workflows and buildspecs take these names without quotes; none is hidden, an option or "..".
+# In shells, workflows and buildspecs these names need no quotes. None is hidden, an option or "..".
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 RESERVED = ("templates", "tests")
 LONGEST = 100

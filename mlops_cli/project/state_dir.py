@@ -23,7 +23,7 @@ GIT_IGNORE = "*\n"
 # The folders that mlops writes into and deletes from.
 FOLDERS = ("data", "data/partial", "artifacts", "runs", "endpoint", "children", "reproduction", "stage")
 FILES = ("project.json", "lock", "state.db")
-# Data, models, logs and decisions are their user's.
+# Data, models, logs and decisions are only for their user.
 PRIVATE = 0o700
 
 
@@ -35,7 +35,7 @@ def hold_state_dir(project: Project, lock: ProjectLock, command: str) -> Iterato
     """Hold the project's lock during the block. Create .mlops/ if it is missing. Raise ProjectLockedError."""
     for _ in range(TRIES):
         create_state_dir(project)
-        with contextlib.suppress(FileNotFoundError):  # a cleanup has finished meanwhile
+        with contextlib.suppress(FileNotFoundError):  # a cleanup has finished since
             lock.acquire(command)
             if is_state_dir(project):
                 break
@@ -51,9 +51,9 @@ def create_state_dir(project: Project) -> None:
     check_state_dir_owner(project)
     project.state.mkdir(PRIVATE, exist_ok=True)
     if project.state.stat().st_mode & ~PRIVATE & 0o777:
-        with contextlib.suppress(PermissionError):  # another user's
+        with contextlib.suppress(PermissionError):  # it belongs to another user
             project.state.chmod(PRIVATE)
-    with contextlib.suppress(FileNotFoundError):  # a cleanup at the same time
+    with contextlib.suppress(FileNotFoundError):  # a cleanup runs at the same time
         if not is_state_dir(project):
             with open(project.marker, "w", encoding="utf-8", opener=open_unless_link) as marker:
                 marker.write(json.dumps({"made_by": "mlops", "at": time.time()}) + "\n")

@@ -17,7 +17,7 @@ from mlops_cli.rehearsal.images import GATE_LIST, JOB_LIST
 
 LONGEST = 400
 AGAIN = "then: mlops rehearse"
-# The name of the user whom the commands of a rehearsal have.
+# The name of the user with whose credentials the commands of a rehearsal run.
 CALLER = "rehearsal"
 MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 

@@ -12,9 +12,9 @@ from mlops_cli.project.usecase.use_case import UseCase
 
 FOLDER = Path(__file__).with_name("images")  # a list for each known training image
 BUILD = "build"
-# The same package under another name, as it may be installed on this machine.
+# The same package with another name, which may be the one installed on this machine.
 OTHER_NAMES = {"tensorflow-cpu": "tensorflow", "xgboost": "xgboost-cpu"}
-# Relative to the scripts' folder: what jobs install, and what the builds of gates install instead, if it is there.
+# Relative to the scripts' folder: the list of jobs, and the list that builds of gates use instead if it exists.
 JOB_LIST, GATE_LIST = "requirements.txt", "tests/requirements.txt"
 
 

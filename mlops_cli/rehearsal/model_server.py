@@ -46,7 +46,7 @@ class ModelServer:
 def _framework(container: Container) -> Framework:
     """Return the framework of the image. Raise StartError if its container would not start."""
     framework = next((each for each in FRAMEWORKS if each.serves_with(container.image)), None)
-    if framework is None:  # an image of the use case's own: by the variables that its container reads
+    if framework is None:  # an image of the use case's own: found by the variables that its container reads
         names = {name for each in FRAMEWORKS for name in each.environment}
         variables = {name: container.environment[name] for name in names if name in container.environment}
         alike = [each for each in FRAMEWORKS if each.environment == variables]

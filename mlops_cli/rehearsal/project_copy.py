@@ -26,7 +26,7 @@ from mlops_cli.project.usecase.reader import load_use_case
 from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.rehearsal.simulated_aws import REGION
 
-# The others concern this machine, its credentials and services outside of AWS.
+# The other settings concern this machine, its credentials and services outside of AWS.
 REHEARSED = (
     "STAGE", "BUCKET_NAME", "SOURCE", "REPOSITORY_NAME", "BRANCH", "NOTIFICATION_EMAIL", "OWNER", "INSTANCE",
     "MAX_RUN_COST", "MAX_MONTHLY_COST", "MAX_DOWNLOAD_GB", *(name for name, *_ in COMPANY_SETTINGS),
@@ -53,7 +53,7 @@ def copy_project(project: Project, folder: Path, settings: dict[str, str]) -> Pr
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
     if top != project.root:
-        git(folder, "init", "--quiet")  # the copies are files of one repository, too
+        git(folder, "init", "--quiet")  # the copy is one repository, too
     folder = folder / project.root.relative_to(top)
     if not has_templates(project):
         for name, content in common_files(Kind(settings["STAGE"], aws=True)).items():

@@ -11,9 +11,9 @@ from typing import Any
 from mlops_cli.core import figures
 from mlops_cli.core.secrets import without_secrets
 
-# Control characters that would reverse, hide or break the text around them: shown as their code instead.
+# Control characters that would reverse, hide or break the text around them. Their codes are shown instead.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
-# A letter under a tower of combining marks would cover the lines above it.
+# A letter with many combining marks would cover the lines above it.
 _MARKS = re.compile(
     "([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
 )

@@ -18,9 +18,9 @@ from mlops_cli.report.sections.summary import summary
 from mlops_cli.report.sections.training_curves import training_curves
 from mlops_cli.report.sections.worst_predictions import worst_predictions
 
-# Even if a text got through as markup, a browser would neither run nor load anything.
+# Even if a text were inserted as markup, a browser would neither run nor load anything.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-IMAGES = "; img-src data:"  # the training's own, which are part of the page
+IMAGES = "; img-src data:"  # the training's own images, which are part of the page
 NAMES = {
     "labels": "Quality",
     "confusion": "Confusion",

@@ -13,7 +13,7 @@ GRACE_SECONDS = 15.0
 
 
 def main() -> None:
-    if LINUX:  # before the imports: the process that stays needs little memory
+    if LINUX:  # before the imports, so that the remaining process needs little memory
         Subreaper(os.environ.get(TOKEN, ""), GRACE_SECONDS, closes=False).fork()
     serve(Path(sys.argv[1]))
 

@@ -63,7 +63,7 @@ class EndpointStatus:
     reason: str
     log: Path
     sample: float = 0.0
-    changed_files: tuple[str, ...] = ()  # of the served model package, on disk
+    changed_files: tuple[str, ...] = ()  # files of the served model package that were changed on disk
     incidents: tuple[str, ...] = ()
     host: str = ""  # the address that the server is bound to
     hosts: tuple[str, ...] = ()  # more host names that callers may use
@@ -109,7 +109,7 @@ class LocalEndpoint:
         self.sample = sample
         self._environment = environment or {}
         self.hosts = hosts
-        # It is a part of a command line, which has at most 128 KiB.
+        # The examples are a part of a command line, which has at most 128 KiB.
         self._examples = examples if len(examples.encode()) <= EXAMPLES_BYTES else ""
 
     def deploy(self, model: Path, digest: str, timeout: float, framework: str = "tensorflow") -> EndpointStatus:

@@ -21,11 +21,11 @@ Record = TypeVar("Record")
 class Limits:
     """The limits of one server, in seconds, bytes and counts."""
 
-    body_bytes: int = 6_291_456  # SageMaker's for a real-time invocation
+    body_bytes: int = 6_291_456  # SageMaker's limit for a real-time invocation
     read_seconds: float = 30.0
     request_seconds: float = 60.0  # SageMaker's
-    write_seconds: float = 30.0  # for a client to read its answer
-    takeover_seconds: float = 1.0  # after which the others no longer wait for a request
+    write_seconds: float = 30.0  # for a client to read its response
+    takeover_seconds: float = 1.0  # after this time the other requests no longer wait for one
     keep_alive_seconds: float = 75.0
     connections: int = 1000
     waiting_requests: int = 256

@@ -65,7 +65,7 @@ class Tracker:
 
         ``files`` downloads the folder of the training's own files, which MLflow stores once.
         """
-        from mlflow import MlflowClient  # its import sets up its logging
+        from mlflow import MlflowClient  # MLflow's import configures logging
 
         with _silenced():
             client = MlflowClient(tracking_uri=self.uri)

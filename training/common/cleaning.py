@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import polars as pl
 
-# White space and control characters, except a single plain blank, which stays (for speed).
+# White space and control characters, except a single blank, which stays (for speed).
 _BLANKS = r"\x00-\x1f\x7f\x{80}-\x{a0}\x{1680}\x{2000}-\x{200b}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}"
 _URL = r"(?:[hH][tT][tT][pP][sS]?://|[fF][tT][pP]://|[wW][wW][wW]\.)[^ ]*"  # (?i) would fold ſ to s, too
 _IP = r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}"
 
-# (pattern, replacement), in this order: the later ones rely on single blanks as the only white space.
+# (pattern, replacement), in this order: the later ones expect single blanks as the only white space.
 RULES: tuple[tuple[str, str], ...] = (
     (f"[ {_BLANKS}]{{2,}}|[{_BLANKS}]", " "),
     (_URL, "url"),
@@ -25,7 +25,7 @@ RULES: tuple[tuple[str, str], ...] = (
 
 def clean(texts: pl.Series) -> pl.Series:
     """Return the cleaned texts."""
-    import pyarrow.compute as pc  # here, since a training cleans in its graph
+    import pyarrow.compute as pc  # imported here, because a training cleans in its graph
 
     cleaned = texts.to_arrow()
     for pattern, replacement in RULES:

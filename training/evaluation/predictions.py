@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-# The rows come in the order of a hash, so the first ones are a fair sample.
+# The rows are in the order of a hash, so the first ones are a fair sample.
 MOST_ROWS = 20_000
-# Four bytes each. With more training rows their names are left out.
+# Four bytes for each row. With more training rows, the names are left out.
 MOST_TRAINED_ON = 20_000_000
 
 

@@ -111,7 +111,7 @@ class TrainingStream:
     def __init__(self, split: Split, batch_size: int, devices: int, seed: int) -> None:
         self._split, self._batch_size, self._devices, self._seed = split, batch_size, devices, seed
         self._block_steps = -(-BLOCK_ROWS // batch_size)
-        # A rest that is too small for the devices is left out.
+        # A remainder that is too small for the devices is left out.
         self.steps_per_pass = len(split) // batch_size + (len(split) % batch_size >= devices)
 
     def batches(self, step: int) -> Iterator[Batch]:

@@ -64,7 +64,7 @@ class DistributedContext:
     def _gather(self) -> Any:
         def gather(values: tf.Tensor) -> tf.Tensor:
             context = tf.distribute.get_replica_context()
-            # The devices of a worker have the same values: one of them gives them.
+            # The devices of a worker have the same values, so one of them is enough.
             is_first = tf.equal(context.replica_id_in_sync_group % self.local_devices, 0)
             return context.all_gather(values[: tf.where(is_first, tf.size(values), 0)], 0)
 

@@ -60,7 +60,7 @@ class Trainer:
             self.optimizer = LazyAdam(network.trainable_variables)
         start, end = (hyperparameters.batch_size * (context.rank + step) // context.world_size for step in (0, 1))
         self._stream = TrainingStream(split, max(end - start, 1), context.local_devices, hyperparameters.seed)
-        # All workers make equally many steps. The one with fewer rows begins its next pass earlier.
+        # All workers make the same number of steps. A worker with fewer rows begins its next pass earlier.
         self._epoch_steps = int(context.sum(np.array([self._stream.steps_per_pass]))[0]) // context.world_size
         self._steps = hyperparameters.epochs * self._epoch_steps
         self._progress = Progress(self._steps)

@@ -63,7 +63,7 @@ def representative_weights(labels: list[str], truth: np.ndarray, rates: dict[str
             break
         spread = (observed * weights[:, None]).T @ observed - np.outer(weights @ observed, weights @ observed)
         step = np.linalg.solve(spread + 1e-9 * np.eye(len(usable)), gap)
-        tilt += step / max(1.0, np.abs(step).max())  # far from the solution a full step would overshoot
+        tilt += step / max(1.0, np.abs(step).max())  # far from the solution, a full step would be too large
     return np.asarray(_tilted(observed, tilt) * len(truth))
 
 

@@ -28,7 +28,7 @@ class Features(NamedTuple):
     distinct_words: tf.Tensor
     subword_positions: tf.Tensor
     subwords: tf.Tensor
-    # Of each text, for the monitoring: the number of all its words, and the share of unknown ones among those that the
+    # For each text, for the monitoring: the number of all words, and the share of unknown words among those that the
     # network reads.
     word_counts: tf.Tensor
     unknown_shares: tf.Tensor
@@ -40,8 +40,8 @@ class Featurizer(tf.Module):  # type: ignore[misc]
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(name="featurizer")
         self.words = len(vocabulary) + 1
-        # The last one belongs to no word: a search always ends at an entry. This is a variable, since a constant would
-        # be a part of the graph, whose size is limited.
+        # The last entry belongs to no word, so that a search always ends at an entry. This is a variable, because a
+        # constant would be a part of the graph, whose size is limited.
         fingerprints = np.append(vocabulary.fingerprints, FINGERPRINTS)
         self._fingerprints = tf.Variable(fingerprints, trainable=False, name="fingerprints")
 

@@ -18,7 +18,7 @@ class LSTM(tf.Module):  # type: ignore[misc]
         super().__init__(name=name)
         self.units = units
         self.kernel = tf.Variable(glorot([inputs + units, 4 * units], seed), name="kernel")
-        # The gates are in the order input, cell, forget, output. A forget bias of 1 is the better start.
+        # The gates are in the order input, cell, forget, output. Training starts better with a forget bias of 1.
         self.bias = tf.Variable(tf.repeat([0.0, 0.0, 1.0, 0.0], units), name="bias")
 
     def __call__(self, inputs: tf.Tensor, on_gpu: bool = False) -> tf.Tensor:
@@ -34,7 +34,7 @@ class LSTM(tf.Module):  # type: ignore[misc]
         inputs = self.kernel.shape[0] - self.units
         matrices = [gate[part] for part in (slice(inputs), slice(inputs, None)) for gate in (i, f, c, o)]
         i, c, f, o = tf.split(self.bias, 4)
-        biases = [i, f, c, o, tf.zeros([4 * self.units])]  # cuDNN has two per gate and adds them
+        biases = [i, f, c, o, tf.zeros([4 * self.units])]  # cuDNN has two biases for each gate and adds them
         return tf.concat([*(tf.reshape(tf.transpose(matrix), [-1]) for matrix in matrices), *biases], 0)
 
     def _on_gpu(self, inputs: tf.Tensor) -> tf.Tensor:

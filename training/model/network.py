@@ -21,7 +21,7 @@ from model.lstm import LSTM, glorot
 # The outputs of the exported model for each text: the probabilities, and the values for the monitoring.
 OUTPUTS = ("probabilities", "words", "unknown_words")
 EXPORT_NUMBER = 1_000_000
-# More groups would need less padding, but a group must be worth a call of the kernel.
+# More groups would need less padding, but each group costs a call of the kernel.
 LENGTH_GROUPS = 4
 
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from common import cleaning
 
-# On the cleaned text: each run of ! or ? is a word; words keep * @ $ '.
+# In the cleaned text, each run of ! or ? is a word, and words keep * @ $ '.
 _WORD_RULES = ((r"!+", " ! "), (r"\?+", " ? "), (r"[^\p{L}\p{N}'*@$!?]+", " "))
 # Words are identified by 63 bits of a hash that TensorFlow keeps stable.
 FINGERPRINTS = (1 << 63) - 1

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from model.text import clean, fingerprint, split_words
 
-# Enough texts for stable frequencies: more cost time without a better model.
+# Enough texts for stable frequencies. More texts take time and do not improve the model.
 ENOUGH_TEXTS = 200_000
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 PORT = 8786
 SECONDS = 300  # instances start at different times
-CONNECT_SECONDS = 20  # to a scheduler that runs already
+CONNECT_SECONDS = 20  # for a scheduler that already runs
 LOOK_SECONDS = 5
-# Each worker's folders: those of its own instance.
+# The folders on each worker's own instance.
 INPUT_DIR, OUTPUT_DIR = "PREPROCESS_INPUT_DIR", "PREPROCESS_OUTPUT_DIR"
 
 

@@ -131,7 +131,7 @@ class _Comments:
         else:
             parts = self._random.choices(filler.long, k=max(1, round((words - 7 * len(phrases)) / _WORDS_PER_SENTENCE)))
         if phrases:
-            # Within the first sentences, so that a model of the beginning sees it, too.
+            # Within the first sentences, so that a model that reads only the beginning sees it, too.
             position = int(uniform() * min(len(parts) + 1, 3))
             parts[position:position] = phrases
         return "".join(parts).strip()

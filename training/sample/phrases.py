@@ -31,7 +31,7 @@ _NICE_PEOPLE = _lines(
     "a newcomer | a careful editor | a student | an absolute beginner | helpful | kind | clever | right | an expert"
     " | a friend | the most helpful editor alive | the absolute best"
 )
-# For people and pages alike: only the subject decides the kind of toxicity.
+# For both people and pages, so that only the subject decides the kind of toxicity.
 _SCORN = _lines(
     "stupid | pathetic | worthless | garbage | crap | stupid | pathetic | stupid and pathetic | worthless crap"
 )

@@ -62,7 +62,7 @@ def target_arns(_: Any, request: Request, caller: Caller) -> list[str]:
 
 class Autoscaling(Service):
     name = "application-autoscaling"
-    serial = False  # what it does to alarms and endpoints, it does through their APIs
+    serial = False  # it changes alarms and endpoints through their APIs
 
     def __init__(self, simulator: Simulator) -> None:
         super().__init__(simulator)
@@ -118,7 +118,7 @@ class Autoscaling(Service):
         if iam._roles.get(LINKED_ROLE) is None:
             caller.require("iam:CreateServiceLinkedRole", arn, {"iam:AWSServiceName": LINKED})
             client = self.simulator.client("iam", root())
-            with suppress(client.exceptions.EntityAlreadyExistsException):  # ministack calls it otherwise
+            with suppress(client.exceptions.EntityAlreadyExistsException):  # ministack uses another name for it
                 client.create_service_linked_role(AWSServiceName=LINKED)
         return arn
 

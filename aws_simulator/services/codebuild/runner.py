@@ -22,7 +22,7 @@ from aws_simulator.services.sagemaker.storage import Failure
 if TYPE_CHECKING:
     from aws_simulator.services.codebuild.service import CodeBuild
 
-# A phase after which nothing but the end follows when it fails. After build, post_build and the upload still come.
+# If one of these phases fails, the build ends. After a failed build, post_build and the upload still run.
 ENDING = ("install", "pre_build")
 
 

@@ -31,7 +31,7 @@ def _value(simulator: Simulator, role: Caller, variable: Mapping[str, str]) -> s
     address = variable["value"]
     try:
         if kind(variable) == PARAMETER:
-            # ministack asks for the permission on everything, AWS for one on each parameter.
+            # ministack requires the permission on "*", AWS one on each parameter.
             role.require("ssm:GetParameters", f"arn:aws:ssm:{role.region}:{role.account}:parameter{address}")
             answer: Any = simulator.client("ssm", root()).get_parameters(Names=[address], WithDecryption=True)
             if not answer["Parameters"]:

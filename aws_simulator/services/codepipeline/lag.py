@@ -7,8 +7,8 @@ from typing import Any
 
 from aws_simulator.services.codepipeline.records import IN_PROGRESS, Action, Pipeline, now
 
-# GetPipelineState has been seen without an approval that ListActionExecutions had named for 5 seconds, and
-# ListPipelineExecutions without an execution that had begun for a tenth of one.
+# Seen on AWS: GetPipelineState lacked an approval that ListActionExecutions had listed for 5 seconds, and
+# ListPipelineExecutions lacked an execution that had begun 0.1 seconds before.
 STATE_SECONDS = 0.5
 LISTING_SECONDS = 0.2
 DETAILS, SUMMARY = "details", "summary"

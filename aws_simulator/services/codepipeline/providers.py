@@ -21,7 +21,7 @@ _CODEBUILD = _provider(
     "ProjectName", "PrimarySource BatchEnabled BuildspecOverride CombineArtifacts EnvironmentVariables", (1, 5), (0, 5)
 )
 
-# (category, provider), owner AWS and version 1 throughout.
+# (category, provider); the owner is always AWS, the version always 1.
 PROVIDERS: dict[tuple[str, str], Provider] = {
     ("Source", "S3"): _provider(
         "S3Bucket S3ObjectKey", "PollForSourceChanges AllowOverrideForS3ObjectKey", (0, 0), (1, 1)
@@ -44,7 +44,7 @@ PROVIDERS: dict[tuple[str, str], Provider] = {
     ("Approval", "Manual"): _provider("", "NotificationArn CustomData ExternalEntityLink", (0, 0), (0, 0)),
 }
 
-# The further keys that each of CloudFormation's modes cannot do without.
+# The additional keys that each of CloudFormation's modes requires.
 MODES = {
     "CREATE_UPDATE": {"RoleArn", "TemplatePath"},
     "REPLACE_ON_FAILURE": {"RoleArn", "TemplatePath"},

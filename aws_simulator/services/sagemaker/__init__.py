@@ -61,7 +61,7 @@ class SageMaker(TrainingJobs, ProcessingJobs, Endpoints, EndpointConfigs, Models
 
 
 def register(simulator: Simulator) -> None:
-    # The model servers are started by the project's own code: they inherit the mark by which the reaper finds them.
+    # The project's own code starts the model servers: they inherit the token by which the reaper finds them.
     os.environ[TOKEN] = simulator.processes.token
     service = SageMaker(simulator)
     simulator.add_service(service)

@@ -12,7 +12,7 @@ from aws_simulator.errors import ServiceError
 GRACE_SECONDS = 120.0
 BAKING_SECONDS = 0.05  # for any baking time that is not zero
 INVOCATION_SECONDS = 60.0
-# What the TensorFlow image's lock names; from 5.1.3 on the toolkit needs no shell.
+# The version in the TensorFlow image's lock. From 5.1.3 on the toolkit uses no shell.
 TOOLKIT = (5, 1, 1)
 WITHOUT_SHELL = (5, 1, 3)
 

@@ -12,11 +12,11 @@ from mlops_cli.backends.aws.errors import NO_REGION, missing_credentials, raise_
 from mlops_cli.errors import ConfigurationError, MlopsError
 
 ATTEMPTS = 10
-# For the first call of a command, so that a missing network is reported soon, and for calls that are optional.
+# For a command's first call, so that a missing network is reported soon, and for optional calls.
 FEW = ("sts", "pricing")
 FEW_ATTEMPTS = 6
 CONNECT_SECONDS = 10
-# SageMaker allows a model 60 seconds for an answer.
+# SageMaker gives a model 60 seconds for a response.
 READ_SECONDS = 70
 
 
@@ -92,7 +92,7 @@ class Account:
         try:
             with raise_aws_errors(None, self.profile):
                 region, credentials = self.session.region_name, self.session.get_credentials()
-        except MlopsError as error:  # such as a profile that does not exist
+        except MlopsError as error:  # for example, the profile does not exist
             yield error.message, error.hint
             return
         if not region:

@@ -31,11 +31,11 @@ PARAMETERS = {
     "IMAGE_REGISTRY": "ImageRegistry",
     "BUILD_IMAGE": "BuildImage",
 }
-# CodeBuild's type of the variable with the index's credential: index 1 (True) is Parameter Store.
+# CodeBuild's type of the variable with the package index's credential, by "is it in Parameter Store".
 SECRET_TYPE, SECRET_TYPES = "PackageIndexAccessType", ("SECRETS_MANAGER", "PARAMETER_STORE")
 NETWORK = ("VPC_ID", "SUBNET_IDS", "SECURITY_GROUP_IDS")
-# Machines of these families have disks of their own, encrypted by their hardware: SageMaker refuses a key for them.
-# By the letter d after the generation, or of accelerated and storage families by the generation.
+# Instances of these families have local disks that the hardware encrypts: SageMaker refuses a key for them. They have
+# the letter d after the generation, or are accelerated and storage families of some generations.
 LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|gr?[5-9]\w*|i\d\w*|p[4-9]\w*(-\w+)?|trn\d\w*)\.")
 
 
@@ -67,7 +67,7 @@ class CompanyAccount:
             "VolumeKey": str(bool(self.volume_key(hosting.instance_type))).lower(),
             "SubnetIds": ",".join(self.subnets),
             "SecurityGroupIds": ",".join(self.security_groups),
-            # A model's container reads no secret: without the credential the index would refuse it.
+            # A model's container reads no secret, and the index would refuse it without the credential.
             "PackageIndexUrl": "" if self.index.secret else self.index.url,
         }
 

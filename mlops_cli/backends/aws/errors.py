@@ -71,8 +71,8 @@ NOT_SIGNED_UP = frozenset({"OptInRequired", "SubscriptionRequiredException"})
 # Errors of file transfers are not botocore's; compared by name, since only transfers load their modules.
 TRANSFERS = ("boto3.exceptions", "s3transfer.exceptions")
 
-# Resources of our stacks, and the cleanup that removes the rest of a stack: CloudFormation does not notice that one was
-# deleted by hand, and would not create it again. A kept bucket's stack would stay.
+# Resources of our stacks, and the command that removes the rest of the stack: if one was deleted by hand,
+# CloudFormation does not notice it and would not create it again. The stack of a kept bucket would stay.
 OF_STACKS = {
     "NoSuchBucket": "mlops cleanup",
     "PipelineNotFoundException": "mlops cleanup --keep-data",
@@ -96,7 +96,7 @@ PERMISSIONS = {
 
 
 NOT_FOUND_CODE = re.compile(r"(NotFound|DoesNotExist)(Exception)?$|^404$|^NoSuch(Key|Bucket|Upload|Entity)$")
-# SageMaker and CloudFormation have one error code for all refusals.
+# SageMaker and CloudFormation use one error code for all of these errors.
 NOT_FOUND_MESSAGE = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlops_cli.files.hashing import digest_bytes
 
-# CodePipeline's artifacts of all projects in a bucket lie in folders called as so much of their pipelines' names.
+# In a bucket, CodePipeline's artifact folder of a pipeline has this number of characters of the pipeline's name.
 ARTIFACT_FOLDER_LENGTH = 20
 OWNER_TAG = "mlops:owner"
 

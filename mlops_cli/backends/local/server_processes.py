@@ -37,7 +37,7 @@ class LocalServerProcesses:
                     cwd=self._folder,
                     env=job.environment({**process_environment(), **environment}),
                     start_new_session=True,
-                    pass_fds=(job.descriptor,),  # the process that inherits it owns the job
+                    pass_fds=(job.descriptor,),  # the process that inherits the descriptor owns the job
                 )
         finally:
             job.release_ownership()

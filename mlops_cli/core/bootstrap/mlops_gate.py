@@ -25,7 +25,7 @@ class Outcomes:
         self.collected: list[str] = []
         self.outcomes: dict[str, str] = {}
         self.failures: list[str] = []
-        self.omissions: list[str] = []  # why tests were not collected, or skipped
+        self.omissions: list[str] = []  # why tests were skipped or not collected
 
     def pytest_warning_recorded(self, warning_message: Any) -> None:
         if issubclass(warning_message.category, pytest.PytestCollectionWarning):
@@ -105,7 +105,7 @@ def _reason(report: Any) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # pytest keeps the rewritten suite in this folder, and detects an older one by size and time only.
+    # pytest caches the rewritten suite in this folder, and detects an outdated one only by size and time.
     sys.pycache_prefix = os.path.join(os.devnull, "none")  # noqa: PTH118 (a prefix, no path)
     file = os.environ.pop("MLOPS_GATE_REPORT", "")
     if file:

@@ -61,9 +61,9 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
         "import", "ctypes.dlopen",
     }  # fmt: skip
     programs = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"}
-    # These list folders to find modules and tests, and both are cache inputs anyway.
+    # These modules list folders to find modules and tests, which are cache inputs anyway.
     finders = ("<frozen importlib", f"{os.sep}_pytest{os.sep}")
-    # Bound here: at the interpreter's end module globals are gone before the last files are closed.
+    # Bound here, because at the interpreter's end module globals are deleted before the last files are closed.
     writes, both, access = os.O_WRONLY, os.O_RDWR, os.O_ACCMODE
     create, truncate, excluded = os.O_CREAT, os.O_TRUNC, os.O_CREAT | os.O_EXCL
     abspath, exists, fsdecode, fsencode = os.path.abspath, os.path.exists, os.fsdecode, os.fsencode
@@ -82,9 +82,9 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
             return arguments[1], "w"
         if event == "sqlite3.connect":
             return arguments[0], "r"
-        if event == "import":  # its file is given for a compiled module only, which is loaded and not opened
+        if event == "import":  # the event names a file only for a compiled module, which is loaded but not opened
             return arguments[1], ("r" if arguments[1] else "")
-        if event == "ctypes.dlopen":  # a name without a folder is one of the system's libraries
+        if event == "ctypes.dlopen":  # a name without a folder is a system library
             return arguments[0], ("r" if arguments[0] and os.sep in fsdecode(arguments[0]) else "")
         caller = frame(2).f_code.co_filename
         return (arguments[0] or "."), ("" if finders[0] in caller or finders[1] in caller else "l")
@@ -113,7 +113,7 @@ def _watch(log: str, folders: tuple[str, ...]) -> None:
                     if isfile(join(folder, name)):
                         record(join(folder, name), "a")
         except (OSError, ValueError, TypeError, AttributeError):
-            return  # a script must not fail for the sake of this record
+            return  # a script must not fail because of this record
 
     sys.addaudithook(hook)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from mlops_cli.files.hashing import digest_bytes
 
-# Guaranteed to a script on every target.
+# Every script gets these on every target.
 STEADY = {"PYTHONUNBUFFERED": "1", "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
-# Their addresses may hold a password: scripts get them all the same, the endpoint does not.
+# Their addresses may contain a password. Scripts get them nevertheless, the endpoint does not.
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 # Locations and network access: they differ between terminals, so they are not cache inputs.
 LOCATIONS = (
@@ -29,10 +29,10 @@ BEHAVIOUR = (
     "LANG", "LANGUAGE", "LC_*", "TZ", "LD_LIBRARY_PATH", "DYLD_*", "CUDA_*", "NVIDIA_*", "ROCR_*", "HIP_*", "OMP_*",
     "KMP_*", "MKL_*", "OPENBLAS_*", "BLIS_*", "VECLIB_*", "NUMEXPR_*", "TF_*", "XLA_*", "KERAS_*",
 )  # fmt: skip
-# Set for scripts and gates by mlops itself, or able to make a gate's assertions void.
+# mlops itself sets these for scripts and gates, or they can make a gate's assertions void.
 OWN = ("SM_*", "MLOPS_*", "PYTEST_*", "PYTHONOPTIMIZE", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE")
 LOOPBACK = "127.0.0.1,localhost,::1"
-# Loaded by Python at its start, in scripts, gates and their Python subprocesses.
+# Python loads this module when it starts scripts, gates and their Python subprocesses.
 BOOTSTRAP = Path(__file__).parents[1] / "bootstrap"
 # The package that scripts may import on every target.
 LIBRARY = BOOTSTRAP / "mlops_scripts"

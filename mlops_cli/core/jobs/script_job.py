@@ -18,9 +18,9 @@ from typing import Any
 from mlops_cli.core.stages import DATA, FIRST_INPUT, Kind, Stage
 from mlops_cli.errors import MlopsError
 
-# The folder for checkpoints of a training script; it survives the job, so an interrupted one continues from it.
+# The folder for checkpoints of a training script. It is kept after the job, so an interrupted job can continue.
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
-# At the beginning of a line, or directly behind a progress bar that has not ended its line.
+# At the beginning of a line, or directly after a progress bar without a line end.
 PROGRESS = re.compile(r"(?:^|(?<=[^\s\w-])|(?<=\d))progress (\d+)/(\d+)(?: (.*))?$")
 
 
@@ -106,7 +106,7 @@ def parse_json_output(text: str) -> dict[str, Any]:
 
 def _parsed(text: str) -> dict[str, Any]:
     # NaN, Infinity and 1e999 are not JSON and would pass comparisons wrongly, so they become null. In the metrics they
-    # stay as text, for the approver to see.
+    # stay as text, so that the approver sees them.
     content = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     if not isinstance(content, dict):
         return {"content": content}

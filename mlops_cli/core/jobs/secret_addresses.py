@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 PARAMETER = r"/[\w.-]+(/[\w.-]+)*"
-# Secrets Manager adds six characters to a secret's name; IAM compares with them.
+# Secrets Manager adds six characters to a secret's name. IAM compares the whole name.
 MANAGED_ARN = r"arn:aws[a-z-]*:secretsmanager:(?P<region>[a-z0-9-]+):[0-9]{12}:secret:[\w/+=.@-]+-[A-Za-z0-9]{6}"
 EXPECTED = (
     "a path of Parameter Store, such as /shop/token, or the whole ARN of a secret in Secrets Manager; never the secret "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mlops_cli.core.stages import DOWNLOAD, Kind, Stage
 
-# In minutes: far above what a stage takes that makes progress.
+# In minutes; far longer than any stage that makes progress.
 DEFAULTS = {Kind.PROCESSING: 240, Kind.GATE: 30, Kind.TRAINING: 24 * 60, Kind.DEPLOY: 2}
 LONGEST = 28 * 24 * 60
 

@@ -7,9 +7,9 @@ from itertools import takewhile
 
 from mlops_cli.core.models.decision import Decision
 
-# In the detail of the approval's stage: the shortfalls at the time of the request.
+# A key in the detail of the approval stage: the shortfalls at the time of the request.
 SHORTFALLS = "shortfalls"
-# Unicode counts these fillers as letters, but nothing is to be seen of them.
+# Unicode counts these characters as letters, but they are invisible.
 BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
 
 

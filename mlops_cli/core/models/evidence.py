@@ -20,7 +20,7 @@ from mlops_cli.errors import ConfigurationError
 
 Rows = dict[str, dict[str, Any]]
 NEAR = 0.75
-LONGEST = 40  # characters of a value that is not a number
+LONGEST = 40  # the shown characters of a value that is no number
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mlops_cli.core.runs import Run, StageRun, Status, has_all_before
 from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE
 from mlops_cli.errors import ConfigurationError, MlopsError
 
-# In the detail of a failed gate: the version and digest of the model that its own stage has rolled back to.
+# A key in the detail of a failed gate: version and digest of the model that its own stage has restored.
 ROLLED_BACK_TO = "returned"
 
 

@@ -6,7 +6,7 @@ import time
 
 from mlops_cli.core.runs import Run
 
-# In a report: the place of the sentence on the outcome of its run.
+# The place in a report for the sentence on the outcome of its run.
 OUTCOME = "<!--outcome-->"
 
 

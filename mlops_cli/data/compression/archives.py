@@ -56,7 +56,7 @@ def _unpack_tar(path: Path, source: str, collector: FileCollector) -> None:
             with tarfile.open(fileobj=io.BufferedReader(limited), mode="r|", tarinfo=CheckedHeader) as archive:
                 for member in archive:
                     _add_member(archive, member, source, collector)
-            while limited.read(1 << 20):  # the end of the archive, and that of the packed data
+            while limited.read(1 << 20):  # the end of the archive, and the end of the packed data
                 pass
         except MALFORMED as error:
             raise MlopsError(f"{source} is damaged or no archive: {error}", "get it again") from None
@@ -71,7 +71,7 @@ def _uncompressed(raw: BinaryIO) -> BinaryIO | io.RawIOBase:
         return cast(BinaryIO, bz2.BZ2File(raw))
     if magic.startswith(b"\xfd7zXZ"):
         return cast(BinaryIO, lzma.LZMAFile(raw))
-    # Without compression nothing but the end marker shows that no file is missing, and tarfile does not ask for it.
+    # Without compression, only the end marker shows that no file is missing, and tarfile does not require it.
     raw.seek(max(0, raw.seek(0, io.SEEK_END) - _END_MARKER))
     if raw.read() != bytes(_END_MARKER):
         raise EOFError("it ends before its end marker")

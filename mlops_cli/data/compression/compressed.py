@@ -19,7 +19,7 @@ from mlops_cli.data.compression.inflate import Inflated
 from mlops_cli.data.limits import CHUNK, MAX_UNPACKED
 from mlops_cli.errors import MlopsError
 
-# DEFLATE cannot do better than 1:1032; prose and tables stay under 1:20.
+# DEFLATE reaches at most 1:1032; texts and tables stay below 1:20.
 MAX_RATIO = 200
 _RATIO_MATTERS_FROM = 64 * 2**20
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 _CHUNK = 1 << 18
 _GZIP = 31
-# Mail programs and FTP in text mode append line ends, tape blocks zeros; gunzip ignores them, too.
+# Mail programs and FTP in text mode append line ends, and tape blocks append zeros. gunzip ignores them, too.
 _PADDING = b"\0\r\n\x1a"
 
 

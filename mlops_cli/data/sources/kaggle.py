@@ -32,7 +32,7 @@ def download(reference: str, folder: Path, report: Report, most: int = MOST_BYTE
 
     Raise MlopsError for errors of Kaggle, the network or the credentials.
     """
-    # The library prints help, warnings and (under -v) headers with the token: never on our stdout.
+    # The library prints help, warnings and (with -v) headers with the token, which must not reach our stdout.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()), _time_limit():
         api = _authenticated(reference)
         response, remote = _translate_errors(api, reference)
@@ -48,7 +48,7 @@ def list_files(reference: str, seconds: float) -> list[list[Any]]:
         from kagglesdk.kaggle_http_client import KaggleHttpClient
     except ImportError:
         raise MlopsError("Kaggle needs the kaggle package, which is not installed", install_command("kaggle")) from None
-    # The package's client reads a token itself, and these only when it is authenticated, by another request.
+    # The package's client reads a token itself. It reads these only when it authenticates with another request.
     username, key = os.environ.get("KAGGLE_USERNAME"), os.environ.get("KAGGLE_KEY")
     with _time_limit(seconds), KaggleHttpClient(username=username, password=key) as client:
         files = _guarded(reference, lambda: _list(client, reference))
@@ -182,7 +182,7 @@ def _guarded(reference: str, call: Callable[[], _T]) -> _T:
     """Call a function. Raise MlopsError instead of the exceptions of the library's HTTP client."""
     try:
         import requests
-    except ImportError:  # then the kaggle package, which requires it, is missing, too
+    except ImportError:  # then the kaggle package is missing, too, because it requires this one
         return call()
     try:
         return call()

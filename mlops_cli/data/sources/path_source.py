@@ -13,7 +13,7 @@ from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file
 
-# Larger files are compared by size and times only: reading them would delay the command.
+# Larger files are compared only by size and times, because reading them would delay the command.
 _READ_BYTES = 256 * 2**20
 
 

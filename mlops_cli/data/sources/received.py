@@ -18,11 +18,11 @@ def verify_download(request: DataRequest, path: Path, name: str, scratch: Path) 
     """Raise MlopsError if the downloaded file does not have the requested digest."""
     if request.sha256 is None:
         return
-    received = scratch / "content"  # the body as sent, perhaps encoded: the user may know either digest
+    received = scratch / "content"  # the body as sent, which may be encoded: the user may know either digest
     if received != path and digest_file(received) == request.sha256.lower():
         return
     try:
         verify(path, request.sha256, name)
     except MlopsError:
-        shutil.rmtree(scratch)  # else the next attempt would take it for complete
+        shutil.rmtree(scratch)  # otherwise the next attempt would treat it as complete
         raise

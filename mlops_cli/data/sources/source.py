@@ -38,9 +38,9 @@ class Source(ABC):
     """One source of a request. Import heavy packages inside the methods: `mlops run` only needs states."""
 
     kind: ClassVar[str]
-    # The state is known without a server: then `download-data` always asks for it.
+    # The state is known without a server, so `download-data` always checks it.
     is_state_local: ClassVar[bool] = False
-    # A part of the request's key: then `download-data --refresh` need not ask for the state.
+    # The state is a part of the request's key, so `download-data --refresh` need not check it.
     is_state_in_identity: ClassVar[bool] = False
 
     def __init__(self, name: str, request: DataRequest) -> None:

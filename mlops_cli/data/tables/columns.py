@@ -19,7 +19,7 @@ NO_LABEL = "is not 0 or 1"
 @dataclass(frozen=True)
 class Column:
     kind: str
-    values: frozenset[str] = frozenset()  # of a category; without any, every text is one
+    values: frozenset[str] = frozenset()  # the values of a category; empty: every text is allowed
     may_be_empty: bool = False
 
     def allows(self, cells: Sequence[str]) -> bool:
@@ -82,7 +82,7 @@ def _is_date(cell: str) -> bool:
 
 
 def _filled(cells: Sequence[str]) -> bool:
-    # isspace is true only of a cell of nothing but blanks.
+    # isspace is true only for a cell that contains only blanks.
     return "" not in cells and not any(map(str.isspace, cells))
 
 

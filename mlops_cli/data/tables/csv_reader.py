@@ -27,7 +27,7 @@ BLOCK = 1_000
 BLOCK_CHARACTERS = 1 << 23
 HEAD_BYTES = 512
 MOST_NAMES = 20
-# Far above any real cell; a quote that is never closed would else swallow the rest of the file.
+# Far longer than any real cell. Without a limit, an unclosed quote would include the rest of the file.
 LONGEST_CELL = 16 * 2**20
 
 
@@ -87,7 +87,7 @@ class TableReader:
                 if len(block) == BLOCK or characters > BLOCK_CHARACTERS:
                     return block, False
         except csv.Error as error:
-            # After this nothing can be parsed, so this is the file's last problem.
+            # Nothing after this can be parsed, so this is the file's last problem.
             line = first_line + sum(map(lines_of, block))
             self._findings.add(Problem(self._source, line, "", _csv_reason(error)))
         return block, True

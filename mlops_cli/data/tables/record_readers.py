@@ -17,11 +17,11 @@ from mlops_cli.packaging.install_hint import packages_command
 if TYPE_CHECKING:
     import polars as pl
 
-# Of a date or a span that polars has and Python has not.
+# For a date or duration that polars supports but Python does not.
 PYTHON_ERRORS = (ValueError, OverflowError)
-# Since 1970, of Python's dates.
+# The range of Python's dates, in days since 1970.
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
-# Nanoseconds reach from 1677 to 2262.
+# Nanoseconds can represent the years from 1677 to 2262.
 UNITS_OF_A_DAY = {"Date": 1, "ms": 86_400_000, "us": 86_400_000_000}
 
 
@@ -71,7 +71,7 @@ class JsonLinesReader:
         try:
             content = json.loads(text)
             row = [_cell(content.get(name)) for name in self._names] if isinstance(content, dict) else None
-        except (ValueError, RecursionError):  # an inner list can be too deep to be written, too
+        except (ValueError, RecursionError):  # an inner list can also be too deep to be written
             self._findings.add(Problem(self._source, number, "", f"{shown(text)} is not JSON, or nests too deeply"))
             return None
         if row is None:
@@ -99,7 +99,7 @@ class ParquetReader:
             ) from None
         self._source, self._names = source, list(schema.columns)
         self._errors = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
-        self._rows = pl.scan_parquet(path, glob=False)  # a name may hold [ or *
+        self._rows = pl.scan_parquet(path, glob=False)  # a name may contain [ or *
         try:
             columns = self._rows.collect_schema().names()
         except self._errors as error:

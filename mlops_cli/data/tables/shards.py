@@ -18,7 +18,7 @@ def split(source: Path, count: int, folder: Path) -> list[Path]:
             with path.open("wb") as shard:
                 shard.write(header)
                 quoted = False
-                # The last file takes the remainder: the headers make the others a little larger.
+                # The last file gets the remainder. The headers make the other files a little larger.
                 while (shard.tell() < size or quoted or path == paths[-1]) and (line := next(lines, b"")):
                     quoted ^= line.count(b'"') % 2 == 1
                     shard.write(line)

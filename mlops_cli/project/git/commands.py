@@ -21,7 +21,7 @@ def author(root: Path) -> str:
 def git(root: Path, *arguments: str) -> bytes:
     """Return the output of git. Raise MlopsError, with git's message, if it fails or is not installed."""
     environment = {name: value for name, value in child_environment().items() if not name.startswith("GIT_")}
-    environment |= {"LC_ALL": "C", "LANGUAGE": ""}  # its messages are read below
+    environment |= {"LC_ALL": "C", "LANGUAGE": ""}  # git's messages in English are read below
     command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, env=environment, check=False)

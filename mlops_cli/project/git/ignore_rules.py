@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-# Files that Python and file managers create anew, in git or not.
+# Files that Python and file managers create again, ignored even if git tracks them.
 MADE_ANEW = ("__pycache__", "*.py[co]", ".DS_Store", ".ipynb_checkpoints")
 # Files of tools and editors; not in cache keys, not uploaded, unless git tracks them.
 CLUTTER = (

@@ -215,7 +215,7 @@ def write_project(project: NewProject) -> None:
     try:
         _make_folders(folder, new_folders)
         remove_partial_files(folder, STAGING)
-        if staging.exists():  # of a killed process that had this one's number
+        if staging.exists():  # left by a killed process that had the same number
             remove_tree(staging)
         staging.mkdir()
         for number, path in enumerate(project.missing):
@@ -239,7 +239,7 @@ def _make_folders(folder: Path, new_folders: list[Path]) -> None:
     for path in reversed([parent for parent in (folder, *folder.parents) if not parent.exists()]):
         try:
             path.mkdir()
-        except FileExistsError:  # another `init` at the same time
+        except FileExistsError:  # another `init` runs at the same time
             continue
         new_folders.append(path)
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from mlops_cli.core.jobs.secret_addresses import EXPECTED, MANAGED_ARN, PARAMETER
 
 ACCOUNT = "[a-z0-9-]*:[0-9]{12}"
-# Without user and password: a setting is not secret, it is printed and stored in the stacks.
+# Without user and password, because a setting is not secret: it is printed and stored in the stacks.
 INDEX = r"(https://[\w.-]+|http://(127\.0\.0\.1|localhost))(:[0-9]{1,5})?(/[\w.~%+-]+)*/?"
 TAG_KEY, TAG_VALUE = r"(?!aws:|mlops:)[\w .:/+@-]{1,128}", r"[\w .:/=+@-]{0,256}"
-# A registry in ECR, and a prefix of the repositories' names if there is one.
+# A registry in ECR, with an optional prefix of the repositories' names.
 REGISTRY = r"[0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?"
 REPOSITORY = r"[a-z0-9]+([._/-][a-z0-9]+)*"
 ECR_IMAGE = rf"{REGISTRY}/{REPOSITORY}(:[\w][\w.-]{{0,127}}|@sha256:[0-9a-f]{{64}})"

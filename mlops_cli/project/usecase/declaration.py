@@ -25,7 +25,7 @@ class Declaration:
         try:
             number = self.kind(text)
             is_finite = math.isfinite(number)
-        except (ValueError, OverflowError):  # of a whole number of hundreds of digits
+        except (ValueError, OverflowError):  # for a whole number with hundreds of digits
             is_finite = False
         if not is_finite:
             return f"expected {KINDS[self.kind]}"

@@ -61,7 +61,7 @@ def load_use_case(path: Path, root: Path | None = None, only_name: bool = False)
         ) from None
     problems = Problems()
     check_whole_numbers(document, "", problems)
-    if problems:  # no reader of a key can show or compare such a number
+    if problems:  # no code can show or compare such a number
         raise ConfigurationError(f"{path}:{problems.text}", "Fix the file, then check it: mlops config")
     use_case = _read(with_known_names(document, "", TABLES, problems), path, root, problems)
     if problems and not (only_name and re.fullmatch(NAME, use_case.name)):

@@ -37,13 +37,13 @@ class UseCase:
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     time_limits: TimeLimits = field(default_factory=TimeLimits)
     texts: frozenset[str] = frozenset()  # the hyperparameters that are texts, as stage.name
-    declarations: dict[str, Declaration] = field(default_factory=dict)  # of the hyperparameters, by stage.name
+    declarations: dict[str, Declaration] = field(default_factory=dict)  # of hyperparameters, by stage.name
     framework: Framework = DEFAULT
-    framework_version: str = ""  # of the images on AWS; empty: the framework's own
-    training_image: str = ""  # in ECR, instead of AWS's
+    framework_version: str = ""  # the version of the images on AWS; empty: the framework's default
+    training_image: str = ""  # images in ECR instead of AWS's
     serving_image: str = ""
-    scripts: dict[str, DataScript] = field(default_factory=dict)  # those that write data, by the name of the source
-    tables: dict[str, TableFiles] = field(default_factory=dict)  # those among the files that have a schema
+    scripts: dict[str, DataScript] = field(default_factory=dict)  # scripts that write data, by the name of the source
+    tables: dict[str, TableFiles] = field(default_factory=dict)  # tables among the files that have a schema
     scripts_dir: str = ""  # relative to the root; empty: usecase.toml is in the scripts' folder
 
     @property

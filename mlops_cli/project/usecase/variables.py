@@ -13,7 +13,7 @@ from mlops_cli.project.settings.catalog import SETTINGS
 from mlops_cli.project.usecase.problems import Problems
 from mlops_cli.project.usecase.toml_values import Scalar, table_at
 
-# Of programs, shells, the linker and Python: another value changes what a script is, not what it knows.
+# Variables of programs, shells, the linker and Python. They change which code a script runs, so they are no input.
 SYSTEM = r"SHELL|SHLVL|PWD|OLDPWD|TERM|ENV|BASH_\w*|IFS|PS[0-9]|LD_\w*|PYTHON\w*|VIRTUAL_ENV|(?i:no_proxy)|_"
 
 

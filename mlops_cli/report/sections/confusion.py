@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import count, escape, share, title
 
-# A larger matrix cannot be read: the most frequent errors still are.
+# A larger matrix is unreadable; the list of the most frequent errors is not.
 MOST_CLASSES = 20
 MOST_ERRORS = 8
 

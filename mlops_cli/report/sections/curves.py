@@ -13,7 +13,7 @@ from mlops_cli.report.formatting import count, escape, number, share, title
 from mlops_cli.report.svg import Plot, tick, ticks
 
 HALVES = [(0.0, "0"), (0.5, ".5"), (1.0, "1")]
-# A longer page is heavy and unread: the weakest rows are shown.
+# A longer page would be slow and nobody would read it: only the weakest rows are shown.
 MOST_CARDS = 24
 
 

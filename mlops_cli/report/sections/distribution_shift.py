@@ -16,7 +16,7 @@ from mlops_cli.report.formatting import share, title
 Table = Mapping[str, Any]
 HISTOGRAM = "_histogram"
 TRAIN = "train"
-# A rate has changed if it is beyond noise and by more than this share of itself.
+# A rate has changed if the difference is beyond noise and larger than this share of the rate.
 RATE_SIGMAS, RATE_CHANGE = 4.0, 0.2
 
 

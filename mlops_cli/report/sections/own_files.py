@@ -7,7 +7,7 @@ import base64
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import count, escape
 
-# By their first bytes: a name says nothing about the content. In an image element no script of an SVG runs.
+# Recognized by their first bytes, because a name proves nothing. In an image element no script of an SVG runs.
 IMAGES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mlops_cli.serving.http.routes import Request
 
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@?#,\s]+)(?::\d{1,5})?")
-# Names that no other site's name server answers for.
+# Names for which no other site's name server answers.
 LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
 
@@ -44,7 +44,7 @@ def is_own_name(host: str, bound: str) -> bool:
         listening = _address(bound)
         only_loopback = bound == "localhost" or (listening is not None and listening.is_loopback)
         return address.is_loopback or not only_loopback
-    # A name without a dot is not in the public name system.
+    # A name without a dot does not exist in the public name system.
     is_local = bool(name) and ("." not in name or name.endswith(LOCAL_SUFFIXES))
     return is_local or name in (bound.lower(), socket.gethostname().lower())
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlops.server")
 
 BACKLOG = 64
-# Descriptors that are kept for files, pipes and workers.
+# Descriptors that are reserved for files, pipes and workers.
 OTHER_DESCRIPTORS = 64
 PAUSE_SECONDS = 0.2
 # Seconds between two checks of a server whose connections are all busy.
@@ -33,9 +33,10 @@ class Connections:
     """If there are too many, the connection that has been idle or incomplete for the longest time is closed."""
 
     def __init__(self, limit: int) -> None:
-        # Half of the descriptors are for the other side: a handler's own calls, or those who wait for the handler.
+        # Half of the descriptors are reserved: for a handler's own calls, and for the clients that wait for the
+        # handler.
         self._limit = min(limit, (_descriptors() - OTHER_DESCRIPTORS) // 2)
-        self._open: dict[BoundedProtocol, None] = {}  # the longest untouched first
+        self._open: dict[BoundedProtocol, None] = {}  # the one that has been idle for the longest time first
         self._unsent: dict[BoundedProtocol, int] = {}
 
     def __len__(self) -> int:
@@ -107,7 +108,7 @@ class AcceptingSocket:
                 self._log(error)
                 self._pause(PAUSE_SECONDS)
                 return
-            # Asked again: the idle one may have sent its request before this client connected.
+            # Check again: the idle client may have sent its request before this client connected.
             if is_full and (idle := self._connections.longest_idle()):
                 self._connections.drop(idle)
             connection.setblocking(False)

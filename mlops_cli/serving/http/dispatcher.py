@@ -14,7 +14,7 @@ from mlops_cli.serving.supervision.worker_handle import Worker, WorkerRequest
 log = logging.getLogger("mlops.server")
 
 MOST_DEATHS = 3
-SUSPECT_SECONDS = 5.0  # a suspect that takes longer keeps the next one waiting no more
+SUSPECT_SECONDS = 5.0  # a suspect that takes longer does not delay the next one
 
 
 class QueueFullError(Exception):
@@ -54,7 +54,7 @@ class Dispatcher:
         self._on_hanging = on_hanging
         self._numbers = itertools.count(1)
         self._waiting: list[WorkerRequest] = []
-        # Requests that were being computed when a worker died: one at a time is sent, so that the fatal one stands out.
+        # Requests that were being computed when a worker died. They are sent one at a time, to find the fatal one.
         self._suspects: list[WorkerRequest] = []
         self._suspect: WorkerRequest | None = None
         self._count = self._bytes = self._reading_bytes = 0

@@ -44,7 +44,8 @@ class FrontServer:
 
     def _accept(self, listener: socket.socket, worker: Worker | None) -> AcceptingSocket:
         limits = self._front.deployment.limits
-        # Each socket has its own: requests that wait for a handler never keep the handler's own calls out.
+        # Each socket has its own connections, so that requests that wait for a handler cannot block the handler's own
+        # calls.
         connections = Connections(limits.connections)
         config = uvicorn.Config(
             App(self._front, worker),

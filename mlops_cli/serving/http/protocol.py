@@ -23,7 +23,7 @@ log = logging.getLogger("mlops.server")
 
 HEAD_BYTES = 65_536
 MAX_HEADERS = 200
-# A client that ends its side so soon after its request waits for the answer; one that ends it later has hung up.
+# A client that closes its sending side this soon after its request waits for the response; later, it has left.
 HALF_CLOSE_SECONDS = 5.0
 VERSIONS = ("1.0", "1.1")
 HEAD_END = b"\r\n\r\n"
@@ -208,7 +208,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _expire(self) -> None:
         if self.transport.is_closing():
             return
-        if self.flow.read_paused:  # the server does not read: an earlier request of the connection is being computed
+        if self.flow.read_paused:  # the server does not read while it computes an earlier request of the connection
             self._clock = self.loop.call_later(self._dispatcher.limits.read_seconds, self._expire)
             return
         if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:

@@ -12,7 +12,7 @@ from mlops_cli.serving.http.http_error import HttpError
 if TYPE_CHECKING:
     from mlops_cli.serving.http.routes import Request
 
-# Of a too large body, so many times the limit is read and dropped, so that the client gets to read the answer.
+# Of a body that is too large, read and drop this multiple of the limit, so that the client can read the response.
 DISCARDED_BODIES = 4
 GZIP = ("gzip", "x-gzip")
 GZIP_HEADER = 16 + zlib.MAX_WBITS

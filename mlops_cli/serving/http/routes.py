@@ -222,7 +222,7 @@ def _error_answer(request: Request, error: HttpError) -> Answer:
             document["description"] = error.message
         return Answer(error.status, json.dumps(document).encode(), headers=error.headers)
     if error.kind == "ModelError":
-        # The container has given no answer; SageMaker reports the status 0 then.
+        # The container has not responded. SageMaker then reports the status 0.
         answer = _model_error(0, error.message, "")
         answer.headers = (*answer.headers, *error.headers)
         return answer

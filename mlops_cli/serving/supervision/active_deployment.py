@@ -76,7 +76,7 @@ async def start(
         shutil.rmtree(unpacked, ignore_errors=True)
         if isinstance(error, MlopsError):
             raise DeploymentError(f"The model cannot be served: {error.message}", error.hint) from None
-        if isinstance(error, OSError | RuntimeError):  # no file, process, thread or disk space is left
+        if isinstance(error, OSError | RuntimeError):  # no file, process, thread or disk space is available
             message = f"The new server cannot be started: {error}."
             raise DeploymentError(message, "Check free space: df -h .") from error
         raise

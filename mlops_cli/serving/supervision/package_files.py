@@ -9,7 +9,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.files.model_archive import unpack
 
-# What Python would import beside the package's own files.
+# Files that Python would import besides the package's own files.
 CODE = (".py", ".pyc", ".so", ".pth")
 Stamp = tuple[int, int, int, int]
 

@@ -32,16 +32,16 @@ from mlops_cli.serving.supervision.worker_handle import DeploymentError, Worker
 
 log = logging.getLogger("mlops.server")
 
-# Pauses in seconds before a worker that died by itself is restarted; after a minute of service they begin anew.
+# Pauses in seconds before a worker that died by itself is restarted. After a minute of service they start again.
 BACK_OFF = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LASTING_SECONDS = 60.0
 STOP_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 BEAT_SECONDS = 0.5
-# A worker that has not moved for so many times the takeover time does not react any more.
+# A worker without progress for this multiple of the takeover time is considered dead.
 STALLED = 5
 MAX_LEAVING = 3
-# Requests wait for a worker that cannot be started, up to so many tries; then they are refused.
+# Requests wait while a worker cannot be started, for this number of attempts. Then they are refused.
 PATIENT_STARTS = 4
 KEPT_INCIDENTS = 5
 
@@ -67,7 +67,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._called.set)
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, self._stopped.set)
-        # Only now may other processes send signals here: they read the process number from this file.
+        # From now on other processes may send signals here, because they read the process number from this file.
         note_supervision(self._folder.supervisor_lock)
         watches = [
             asyncio.create_task(watch)
@@ -174,7 +174,7 @@ class Supervisor:
             dispatcher.lose(former.worker)
         await former.end()
         if self._live is None or self._live.deployment.id != former.deployment.id:
-            with contextlib.suppress(OSError):  # the next deployment removes the rest
+            with contextlib.suppress(OSError):  # the next deployment removes the remaining files
                 self._folder.package(former.deployment.id).unlink(missing_ok=True)
 
     async def _revive(self, live: ActiveDeployment, code: int) -> None:
@@ -188,7 +188,7 @@ class Supervisor:
         self._front.reason = reason
         self._note_incident(f"the worker died ({Worker.ending(code)}) and was started again.{detail}")
         self._write_service(live.service(self._incidents, reason))
-        # A death by a request says nothing about the next one.
+        # A death caused by a request does not mean that the next worker dies, too.
         was_stable = time.monotonic() - live.started > LASTING_SECONDS
         self._deaths = 0 if computing else 1 if was_stable else self._deaths + 1
         failures = 0
@@ -260,7 +260,7 @@ class Supervisor:
         """End if the folder was moved or removed, because no command could find this server again."""
         while _is_at(self._folder.supervisor_lock, lock):
             await asyncio.sleep(LOOK_SECONDS)
-        moved = EndpointDirectory(Path())  # the current folder is the same one at its new path
+        moved = EndpointDirectory(Path())  # the current folder is the same folder at its new path
         log.error("%s was moved or removed: the server ends", self._folder.root)
         if self._live is not None and _is_at(moved.supervisor_lock, lock):
             reason = f"The server has ended because its folder was moved here from {self._folder.root}."

@@ -23,7 +23,7 @@ log = logging.getLogger("mlops.server")
 
 PREDICT = "predict"
 SLOWER = "Make it load faster, or allow more minutes: deploy in [time_limits] of usecase.toml; then: mlops run"
-# A dead worker's last answers may be on their way for so long; a child of it may hold the socket open.
+# The time for a dead worker's last responses to arrive. A child of the worker may keep the socket open.
 LAST_ANSWERS_SECONDS = 0.5
 LEAVE_SECONDS = 3.0
 

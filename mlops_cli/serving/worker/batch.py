@@ -10,7 +10,7 @@ from typing import Any
 from mlops_cli.serving.worker.handlers import Answer, Context
 from mlops_cli.serving.worker.progress_board import ProgressBoard
 
-# Finished requests of a long batch are answered after so many seconds, before the others are computed.
+# Finished requests of a long batch are answered after this number of seconds, before the others are computed.
 DELIVERY_SECONDS = 0.02
 
 

@@ -19,9 +19,9 @@ from mlops_cli.serving.worker.progress_board import MAX_THREADS, ProgressBoard
 log = logging.getLogger("mlops.server")
 
 RECEIVED_BYTES = 1 << 20
-# Larger requests run alone, and only one in each of a lane's threads: small ones are not kept waiting by several.
+# Larger requests run alone, one at a time in each thread, so that they do not delay small requests.
 LARGE_BYTES = 262_144
-# Once a thread hangs, the next one is believed to hang after so much of the usual time.
+# Once a thread hangs, the next one counts as hanging after this share of the usual time.
 IMPATIENCE = 8
 WAIT_SECONDS = 0.05
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 WORD = struct.Struct("<Q")
 MAX_THREADS = 320
-# A step of the model may compute so many requests together; more are not named.
+# The number of requests of one step that are noted; further requests are not.
 MAX_TOGETHER = 63
 ROW = (MAX_TOGETHER + 1) * WORD.size
 

@@ -9,7 +9,7 @@ from mlops_cli.serving.worker.batch import Batch, Invocation
 class ScriptPredictor:
     """Answers requests with a script model."""
 
-    # Only one thread calls the functions, as long as they do not hang: their author knows of no other.
+    # Only one thread calls the functions unless they hang, because their author does not expect several threads.
     patience = 5
 
     def __init__(self, model: ScriptModel) -> None:

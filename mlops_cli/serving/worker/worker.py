@@ -73,7 +73,7 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(process)d %(levelname)s %(message)s", level=logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    sys.dont_write_bytecode = True  # the package's folder stays as it was unpacked
+    sys.dont_write_bytecode = True  # write no files into the package's folder
     channel = socket.socket(fileno=task.requests)
     try:
         with hold_lock(EndpointDirectory(task.folder).workers_lock, exclusive=False, seconds=10):
@@ -88,7 +88,7 @@ def main() -> None:
         _report(channel, ["failed", _one_line(str(error))])
         sys.exit(1)
     except Exception as error:
-        # The package's inference.py is imported here: its traceback goes to the log, its message to the user.
+        # This imports the package's inference.py. Its traceback goes to the log, its message to the user.
         _report(channel, ["failed", _one_line(f"{type(error).__name__}: {error}")])
         raise
 

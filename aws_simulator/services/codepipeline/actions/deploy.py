@@ -13,7 +13,7 @@ from aws_simulator.services.codepipeline.artifacts import get_file
 from aws_simulator.services.codepipeline.lag import SUCCEEDS
 
 GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
-# What the CDK grants a pipeline for this action beside creating and updating: nobody knows which of it is asked for.
+# The CDK grants a pipeline these permissions for this action in addition. It is unknown which of them AWS requires.
 LOOKS = ("DescribeStackEvents", "DescribeStackResources", "GetStackPolicy", "GetTemplate", "GetTemplateSummary")
 
 

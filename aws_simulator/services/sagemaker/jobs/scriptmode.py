@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 GROUP = "homogeneousCluster"
-# What the toolkit knows by name; any other sagemaker_* is a "framework parameter".
+# The names that the toolkit knows. Any other sagemaker_* is a "framework parameter".
 KNOWN = (
     *("sagemaker_program", "sagemaker_submit_directory", "sagemaker_enable_cloudwatch_metrics", "sagemaker_region"),
     *("sagemaker_container_log_level", "sagemaker_job_name", "default_user_module_name"),
     *("_tuning_objective_metric", "sagemaker_s3_output"),
 )
 INFO = 20
-TENSORFLOW = "sagemaker_tensorflow_container.training:main"  # what the TensorFlow image starts
+TENSORFLOW = "sagemaker_tensorflow_container.training:main"  # the program that the TensorFlow image starts
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from aws_simulator.services.sagemaker.storage import Failure
 
 DAY = 24 * 3600
 CHECKPOINT_SECONDS = 0.2
-SPOT_PRICE = 0.3  # what a spot instance costs of an on-demand one's price: any figure below 1 will do
+SPOT_PRICE = 0.3  # the price of a spot instance as a share of the on-demand price: any number below 1
 
 MESSAGES = {
     "Starting": "Starting the training job",

@@ -19,7 +19,7 @@ from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.core import cleanup_texts as texts
 from mlops_cli.core.plan import Action, Change
 
-# An endpoint or a build may still write so long after their stack is gone.
+# For this long after the deletion of their stack, an endpoint or a build may still write logs.
 LATE_SECONDS = 3600.0
 DELETE = "aws logs delete-log-group --log-group-name {} --region {}"
 

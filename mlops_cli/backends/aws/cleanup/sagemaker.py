@@ -15,7 +15,7 @@ from mlops_cli.core import cleanup_texts as texts
 from mlops_cli.core.plan import Action, Change
 
 IN_PROGRESS = ("InProgress", "Stopping")
-# AWS creates it once for all state machines of the account that wait for jobs.
+# AWS creates it once for all state machines in the account that wait for jobs.
 JOB_RULE = "StepFunctionsGetEventsForSageMaker{}JobsRule"
 JOB_KINDS = ("Training", "Processing")
 

@@ -16,10 +16,10 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_bytes
 
 EMPTY = "REVIEW_IN_PROGRESS"
-# The longest template that a request takes itself.
+# The longest template that fits into a request.
 INLINE_BYTES = 51_200
 UNCHANGED = ("didn't contain changes", "No updates are to be performed")
-# The loss if a resource of this type is removed or replaced.
+# The data that is lost if a resource of this type is removed or replaced.
 HOLDS = {
     "AWS::S3::Bucket": "all data, models and records in it",
     "AWS::CodeCommit::Repository": "all commits in it",
@@ -163,7 +163,7 @@ def _create(client: Client, spec: StackSpec, kind: str) -> None:
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         )
     except AwsError as error:
-        if error.code not in ("AlreadyExistsException", "AlreadyExists"):  # the answer to a first attempt was lost
+        if error.code not in ("AlreadyExistsException", "AlreadyExists"):  # the response to a first attempt was lost
             raise
 
 

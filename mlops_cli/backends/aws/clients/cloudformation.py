@@ -23,9 +23,9 @@ STABLE = (
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 )
-# Never complete, and CloudFormation can only delete it.
+# The stack was never complete, and CloudFormation can only delete it.
 NEVER_CREATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
-# After these a stack is gone, or was never created.
+# With these statuses, the stack is deleted or was never created.
 ENDING = ("ROLLBACK_IN_PROGRESS", "DELETE_IN_PROGRESS")
 
 GONE = "DELETE_COMPLETE"

@@ -19,8 +19,8 @@ SUPERSEDED_BY = "superseded by run "
 CREATED = "CreatePipeline"
 IN_PROGRESS, SUCCEEDED, FAILED, ABANDONED = "InProgress", "Succeeded", "Failed", "Abandoned"
 ENDED = ("Succeeded", "Failed", "Stopped", "Superseded", "Cancelled")
-# CodePipeline's views of a pipeline are late: by up to ten seconds an approval has no token, and an execution is not
-# listed or has no revision.
+# CodePipeline's API is late: for up to ten seconds an approval has no token, and an execution is not listed or has no
+# revision.
 LATE_SECONDS, LOOK_SECONDS = 30.0, 1.0
 
 

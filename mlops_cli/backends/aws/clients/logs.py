@@ -13,9 +13,9 @@ from mlops_cli.backends.aws.account import Client
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.plain_text import log_line
 
-# The log groups of builds and endpoints by their names, and of the account's jobs by their kinds.
+# The log groups of builds and endpoints (by name), and of the account's jobs (by kind).
 BUILD_LOGS, ENDPOINT_LOGS, JOB_LOGS = "/aws/codebuild/{}", "/aws/sagemaker/Endpoints/{}", "/aws/sagemaker/{}Jobs"
-# The end of the name of the deciding steps' project; it logs into the same group as the other project.
+# The end of the project's name for the deciding steps. It logs to the same group as the other project.
 DECISIONS = "-decisions"
 
 

@@ -28,7 +28,7 @@ FILE = "prices.json"
 KEPT_SECONDS = 24 * 3600
 AT_ONCE = 8
 UNITS = {"hrs": Unit.HOUR, "hours": Unit.HOUR, "minutes": Unit.MINUTE, "alarms": Unit.MONTH}
-# us-east-1 has no prefix in older services: CW:AlarmMonitorUsage there, EUW1-CW:AlarmMonitorUsage elsewhere.
+# In older services, us-east-1 has no prefix: CW:AlarmMonitorUsage, but EUW1-CW:AlarmMonitorUsage elsewhere.
 REGION_PREFIX = r"(?:[A-Z]+\d*-)?"
 
 

@@ -17,13 +17,13 @@ from mlops_cli.files.hashing import digest_file
 from mlops_cli.files.json_text import parse_json
 
 ABSENT = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchVersion"})
-# Connections that break while the content is read: botocore repeats requests, not the reading of answers.
+# Retries for connections that break while the body is read: botocore repeats requests, but not the reading.
 BROKEN_OFF = frozenset(
     {"ResponseStreamingError", "IncompleteReadError", "ReadTimeoutError", "ConnectionClosedError"}
     | {"FlexibleChecksumError"}
 )
 PART_BYTES = 16 << 20
-# The version of all objects in a bucket that keeps none.
+# The version of every object in a bucket without versioning.
 UNVERSIONED = "null"
 DELETE_AT_ONCE = 1000
 JSON_TYPE = "application/json"
@@ -92,7 +92,7 @@ class Bucket:
                 return None
             raise
         checksum = head.get("ChecksumSHA256", "")
-        # A checksum of checksums (of several parts, "…-3") is not the file's.
+        # A checksum of several parts ("…-3") is not the checksum of the file.
         whole = base64.b64decode(checksum).hex() if checksum and "-" not in checksum else ""
         return ObjectMetadata(head.get("VersionId", ""), head["Metadata"].get("sha256", ""), whole)
 

@@ -47,7 +47,7 @@ def _value(account: Account, name: str, address: str) -> str:
         return secrets_runner.read(address, client)
     except AwsError as error:
         if error.is_not_found:
-            command = create_command(address)  # a step's hint does not reach the caller of `run`
+            command = create_command(address)  # the user of `run` does not see a step's hint
             raise MlopsError(f"{missing_message(name, address)} Store it: {command}", CONTINUE) from None
         raise
     except ValueError as error:

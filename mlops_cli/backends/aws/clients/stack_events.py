@@ -14,7 +14,7 @@ from mlops_cli.core.progress import ResourceEvent, Watch
 
 BEGINNINGS = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "IMPORT_IN_PROGRESS")
 STACK = "AWS::CloudFormation::Stack"
-# CloudFormation's messages that only refer to the reasons elsewhere.
+# CloudFormation's messages that only refer to another message.
 LISTED_APART = "DescribeEvents"
 # Messages about another resource's failure: never the cause itself.
 CONSEQUENCE = re.compile(r"cancelled|canceled|The following resource\(s\) failed", re.IGNORECASE)

@@ -16,7 +16,7 @@ from mlops_cli.core.jobs.secret_addresses import create_command, location
 from mlops_cli.errors import ConfigurationError
 
 NAME = "company"
-# Returns a problem and its remedy: two empty texts for none, an empty remedy for the one of every setting.
+# Returns a problem and its fix: two empty texts without a problem, an empty fix for the general one.
 CompanyCheck = Callable[[CheckContext], tuple[str, str]]
 BREAKS = "mlops deploy-infra, and runs after it, would fail."
 

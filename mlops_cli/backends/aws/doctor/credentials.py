@@ -11,7 +11,7 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.errors import MlopsError
 
-# AWS refuses signatures more than five minutes off its own clock.
+# AWS refuses signatures whose time differs by more than five minutes from its clock.
 REFUSED_SECONDS, TOLERATED_SECONDS = 300, 60
 SOON_SECONDS = 15 * 60
 NEEDED = "Every command of the aws target needs credentials and a region."

@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.checks import Finding, State, ok
 
 NO_RULES = "NoSuchLifecycleConfiguration"
-# The folders below the project's prefix whose objects stay, and those whose earlier versions stay, too.
+# Folders below the project's prefix: objects are kept in the first, earlier versions, too, in the second.
 KEPT = ("data/", "code/", "artifacts/", "records/", "runs/", "decisions/", "models/")
 KEPT_VERSIONS = ("data/", "source/", "decisions/", "models/")
 SCRATCH = "artifacts/reproduction/"

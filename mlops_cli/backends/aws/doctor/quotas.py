@@ -41,7 +41,7 @@ def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[
     """Yield the needs of a run and its endpoint. A deployment briefly needs the old and the new instances."""
     machines = subject.machines
     counts: dict[tuple[str, str], int] = {}
-    for stage in JOBS:  # one after the other
+    for stage in JOBS:  # they run one after the other
         machine = machines.of(stage)
         use = "spot training" if stage.kind is Kind.TRAINING and machine.spot else stage.kind.value
         key = (machine.instance_type, use)

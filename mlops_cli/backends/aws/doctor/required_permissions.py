@@ -15,10 +15,10 @@ from mlops_cli.backends.aws.infra import image_registry
 from mlops_cli.backends.aws.resource_names import ResourceNames
 
 SOME = "*"
-# What follows the endpoint's name in other names, character by character: another project's endpoint may have a name
-# that begins with this one's.
+# The characters that follow the endpoint's name in other names. They are explicit, because another project's endpoint
+# may have a name that begins with this one's.
 REVISION = "-????????"
-# CloudFormation adds two hyphens and up to 13 characters to stack name and logical ID, and cuts both to fit the limit.
+# CloudFormation adds two hyphens and up to 13 characters to stack name and logical ID, and shortens both to fit.
 ADDED = 15
 ROLE_NAME, BUCKET_NAME = 64, 63
 LONGEST_ROLE_ID = 20

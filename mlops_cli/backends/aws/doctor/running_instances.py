@@ -16,7 +16,7 @@ from mlops_cli.core.checks import Finding, State, ok
 
 IDLE_DAYS = 7
 UNKNOWN_TYPE = "an instance type that is not known"
-# Younger endpoints may only just have been deployed.
+# A younger endpoint is not idle: it may just have been deployed.
 YOUNG_DAYS = 1
 DAY = 86_400
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 
-BLOCK_SCALAR = re.compile(r"(^|: |- )(![\w:]* )?[|>][-+0-9]*$")  # also of a tag: !Sub |
+BLOCK_SCALAR = re.compile(r"(^|: |- )(![\w:]* )?[|>][-+0-9]*$")  # also after a tag: !Sub |
 LIST_ITEM = "- "
 
 
 def compact(text: str) -> str:
     """Return the same YAML with one space for each level, without comments on lines of their own and empty lines."""
     lines: list[str] = []
-    # The columns of the open levels, in the text and in the result; no list item's own column is closed by its next.
+    # The columns of the open levels, in the text and in the result. The next list item does not close its column.
     levels = [(0, 0)]
     scalar: tuple[int, int] | None = None
-    parent = 0  # the column that a block of text is indented from: its key's, or its list item's
+    parent = 0  # the column from which a text block is indented: that of its key or list item
     for line in text.splitlines():
         content = line.lstrip(" ")
         column = len(line) - len(content)
@@ -28,7 +28,7 @@ def compact(text: str) -> str:
         while levels[-1][0] > column:
             levels.pop()
         if levels[-1][0] < column:
-            # A list may stand at the column of its key.
+            # A list may start at the column of its key.
             levels.append((column, levels[-1][1] + (not content.startswith(LIST_ITEM))))
         lines.append(" " * levels[-1][1] + content)
         while content.startswith(LIST_ITEM):

@@ -14,7 +14,7 @@ FOLDER = "data/"
 METADATA, TABLE = FOLDER + JSON_NAME, FOLDER + CSV_NAME
 SHARDS = f"{FOLDER}shards-"
 FILES = f"{FOLDER}files-"
-MAX_SHARD_BYTES = 256 << 20  # a machine works on a whole file in memory
+MAX_SHARD_BYTES = 256 << 20  # an instance keeps a whole file in memory
 
 
 def load(bucket: Bucket, folder: Path) -> DatasetInfo | None:

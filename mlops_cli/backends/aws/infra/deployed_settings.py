@@ -32,7 +32,7 @@ PARAMETERS = {
 }
 # The value of a stack without the parameter.
 DEFAULTS = {"RolePath": "/", "BuildImage": BUILD_IMAGE}
-# If empty, these keep the deployed value; for the others, empty is a value.
+# If one of these is empty, the deployed value stays. For the other settings, empty is a value.
 KEPT_IF_NOT_SET = ("SOURCE", "CONNECTION_ARN", "FULL_REPOSITORY_ID", "BUCKET_NAME")
 SOURCE_OF = {"REPOSITORY_NAME": "codecommit", "CONNECTION_ARN": "connection", "FULL_REPOSITORY_ID": "connection"}
 DEPLOY = "mlops deploy-infra"

@@ -16,7 +16,7 @@ from mlops_cli.packaging.install_hint import install_command
 
 SCOPES = ("training", "inference")
 TABLE = Path(__file__).with_name("image_table.json")
-# Families of instances with processors of their own, which need images of their own.
+# Instance families with special processors, which need special images.
 OTHER_PROCESSORS = ("inf", "trn")
 GPU_FAMILIES = ("g", "p")
 
@@ -71,7 +71,7 @@ def image_from_sdk(framework: Framework, version: str, scope: str, region: str, 
             framework=framework.name,
             region=region,
             version=chosen,
-            # The SDK knows the Python of a version of one's own.
+            # For another version than the default, only the SDK knows the Python version.
             py_version=(image.python or None) if chosen == image.version else None,
             base_framework_version=image.base_framework or None,
             instance_type=instance_type,

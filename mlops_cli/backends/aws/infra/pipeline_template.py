@@ -16,16 +16,16 @@ from mlops_cli.backends.aws.runs.store import DECIDED
 from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE, STAGES, Kind, Stage
 from mlops_cli.errors import ConfigurationError
 
-# CodePipeline cuts an artifact's name to so many characters for its folder.
+# CodePipeline uses this number of characters of an artifact's name as its folder.
 ARTIFACT_LENGTH = 10
 # The metadata of one resource.
 CHECKERS_NOTES = re.compile(r"^( +)Metadata:\n\1  checkov:\n(?:\1 {3,}.*\n)+", re.MULTILINE)
 # The order in which the console asks for parameters.
 INTERFACE = re.compile(r"^Metadata:\n(?: .*\n)+", re.MULTILINE)
-# The parameters and outputs, and what one of them is described by: `mlops` gives and reads them all.
+# The parameters and outputs, and a description in them: only `mlops` sets and reads them.
 PARAMETERS = re.compile(r"^(?:Parameters|Outputs):\n(?: .*\n)+", re.MULTILINE)
 DESCRIPTION = re.compile(r"^( +)(?:Constraint)?Description: .*\n(?:\1 +.*\n)*", re.MULTILINE)
-# A list of actions, one a line.
+# A list of actions, one on each line.
 ACTIONS = re.compile(r"^( +)Action:\n((?:\1  - [\w:-]+\n)+)", re.MULTILINE)
 # Keys within one line, where a comma needs no space.
 FLOW_KEY = re.compile(r", ([A-Z]\w*): ")

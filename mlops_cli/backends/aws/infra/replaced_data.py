@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.infra.dataset import FILES, FOLDER, SHARDS
 
-# Longer than the longest build and job of SageMaker.
+# Longer than the longest build and the longest SageMaker job.
 KEPT_SECONDS = 7 * 24 * 3600
-# An empty object for each replaced folder: S3 keeps the time when it was written.
+# An empty object for each replaced folder. S3 stores when it was written.
 MARKS = f"{FOLDER}replaced/"
 
 

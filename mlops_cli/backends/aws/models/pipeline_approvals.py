@@ -54,7 +54,7 @@ class PipelineApprovals(Approvals):
         run = self._followed(run, view)
         if approved:
             return self._models.require_success(run, view)
-        with suppress(ImportError):  # a rejection works without numpy: `mlops report` then adds the decision
+        with suppress(ImportError):  # a rejection must work without numpy: `mlops report` adds the decision later
             self._report.publish_decision(run)
         return run
 

@@ -6,11 +6,11 @@ from mlops_cli.core.jobs.time_limits import TimeLimits
 from mlops_cli.core.stages import STAGES, Kind, Stage
 from mlops_cli.errors import ConfigurationError
 
-# For the longest gate, before which a build installs what the gate needs.
+# Time for installations before the longest gate.
 INSTALL_MINUTES = 15
 SHORTEST_MINUTES = 60
-LONGEST_MINUTES = 2160  # CodeBuild's
-DECISION_MINUTES = 60  # TimeoutInMinutes of the deciding steps' project: they run no gate
+LONGEST_MINUTES = 2160  # CodeBuild's limits
+DECISION_MINUTES = 60  # TimeoutInMinutes of the deciding steps' project, which runs no gate
 
 
 def build_minutes(limits: TimeLimits) -> int:

@@ -32,7 +32,7 @@ from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position, 
 from mlops_cli.project.usecase.instances import InstanceSettings
 
 SUCCEEDED = "Succeeded"
-LOOK_BACK = 5  # runs; older ones predict little
+LOOK_BACK = 5  # older runs predict little
 # MaximumExecutionTimeoutInSeconds of the endpoint in endpoint.yaml.
 DEPLOY_LIMIT_MINUTES = 120
 ALARMS, SCALING_ALARMS = 2, 2
@@ -113,7 +113,7 @@ class Estimate:
         return [
             *self.jobs(earlier, first),
             self._minutes("builds, general1.small", BUILD, commands, earlier),
-            self._minutes("pipeline actions", ACTION, keys, earlier, also=1),  # the source
+            self._minutes("pipeline actions", ACTION, keys, earlier, also=1),  # the source action
         ]
 
     def jobs(self, earlier: Mapping[Action, ActionDuration], first: int = 0) -> list[UnpricedItem]:

@@ -24,7 +24,7 @@ from mlops_cli.core.stages import Kind, Stage, stage_named
 from mlops_cli.plain_text import clipped
 
 TAIL_LINES = 8
-# More than is shown: progress lines are dropped from it.
+# More lines than are shown, because progress lines are removed.
 READ_LINES = 40
 
 
@@ -54,7 +54,7 @@ class FailureExplainer:
             tail = self._tail(build_log(action.external))
             return "\n".join([f"The step of {stage.name} failed: {_build_error(action)}", *tail, log])
         if action.name == ENDPOINT:
-            # CodePipeline's reason if the stack refused the update and has no event of it.
+            # If CloudFormation refused the update, the stack has no event: use CodePipeline's reason.
             return f"The endpoint could not be deployed: {self._endpoint_failure(action.started) or action.error}"
         if action.name == GATE_RESULT:
             return action.error
@@ -93,7 +93,7 @@ class FailureExplainer:
 def _build_error(action: ActionRun) -> str:
     """Return CodePipeline's message. If a gate's build timed out, add how to get a longer build."""
     decides = action.name == ROLLBACK or action.stage in DECIDING
-    if decides:  # its limit is the template's
+    if decides:  # its time limit is in the template
         return action.error
     if "timed out" in action.error.lower() or "TIMED_OUT" in action.error:
         return (

@@ -10,8 +10,8 @@ from mlops_cli.backends.aws.models.approval_summary import DecisionDetails, read
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.json_text import parse_json
 
-# What a step of a run tells the next one, and no step of another run: the version of the run's record that it has
-# written, and the name of the folder of the run's checkpoints.
+# Variables from a step to the next steps of the same run: the version of the run's record that it has written, and the
+# name of the folder of the run's checkpoints. No step of another run can read them.
 RECORD, CHECKPOINTS = "MLOPS_RECORD", "MLOPS_CHECKPOINTS"
 # Defaults of the pipeline variables: they cannot be empty.
 NO_STAGE, NO, NO_ROLLBACK = "-", "false", "-"

@@ -191,7 +191,8 @@ class RunStarter:
         if ROLLED_BACK_TO in latest.run.endpoint_gate.detail:
             return False
         same = latest.overrides == start_request.request.overrides and self._is_same_source(latest, start_request)
-        # The stage where CodePipeline stopped: the step of the next stage detects a wrong result of the one before.
+        # The stage where CodePipeline stopped. The step of the next stage may have failed because of this stage's
+        # result.
         failed = [action.stage for action in self._pipeline.actions(latest.execution.id) if action.status == FAILED]
         if not (same and failed):
             return False

@@ -28,7 +28,7 @@ from mlops_cli.core.stages import APPROVAL, DEPLOYMENT, ENDPOINT_GATE, STAGES, K
 
 COMMAND, JOB, DECISION, ENDPOINT, GATE_RESULT = "command", "job", "decision", "endpoint", "gate-result"
 ROLLBACK = "rollback"
-# The steps that decide: they run no code of the repository, under a role of their own.
+# The steps that decide. They run no code of the repository and have a role of their own.
 DECIDING = (APPROVAL.name, DEPLOYMENT.name, ROLLBACK)
 # The action after the step that does the stage's work, by the stage's kind.
 NATIVE = {Kind.PROCESSING: JOB, Kind.TRAINING: JOB, Kind.APPROVAL: DECISION, Kind.DEPLOY: ENDPOINT}
@@ -125,12 +125,12 @@ def _expired(decision: ActionRun) -> bool:
 def _stage_run(stage: Stage, record: StageRun, actions: Sequence[ActionRun], stopped: str) -> StageRun:
     """Return one stage: its inputs from the record, its status from the actions."""
     if not actions and (record.status.has_output or record.status is Status.FAILED):
-        return record  # copied from another run, or a result that the next step has refused
+        return record  # copied from another run, or refused by the next step
     if not actions:
         return replace(record, status=Status.PENDING)
     command_succeeded = any(action.name == COMMAND and action.status == SUCCEEDED for action in actions)
     if record.status is Status.FAILED and command_succeeded:
-        return record  # later actions have yet to report the failure
+        return record  # a later action will report the failure
     status = _stage_status(stage, record, actions)
     ended = status not in (Status.RUNNING, Status.WAITING)
     began = min(action.started for action in actions)

@@ -88,7 +88,7 @@ class AutoRollback:
     def _rollback_model(self, model: ModelVersion, runs: Sequence[Run]) -> RollbackModel | None:
         try:
             gate = approved_run(runs, model.digest).approval
-        except MlopsError:  # its records are gone
+        except MlopsError:  # its records were deleted
             return None
         approval = self._approvals.approval(model.digest, gate.key)
         if approval is None or not self._bucket.exists(kept_key(model.digest)):

@@ -79,7 +79,7 @@ def _run_or_roll_back(stage: Stage, run: Run, executor: AwsStageExecutor, view: 
         return
     try:
         run_or_reuse_stage(stage, run, executor, view, STAGES)
-    except StageFailed:  # recorded and shown
+    except StageFailed:  # already recorded and shown
         if stage.name != ENDPOINT_GATE.name:
             raise
 
@@ -180,8 +180,8 @@ def _collect_output(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
         _save_failure(record, run, executor, error)
         raise
     record.finished_at = time.time()
-    record.detail.pop(HINT, None)  # of an attempt that failed
-    # A trained model is saved after its provenance is verified: the decision is about the verified model.
+    record.detail.pop(HINT, None)  # the result of a failed attempt
+    # Save a trained model only after its provenance is verified, so that the decision is about the verified model.
     if stage.kind is Kind.TRAINING:
         return
     _save_result(stage, run, executor)
@@ -192,7 +192,7 @@ def _save_result(stage: Stage, run: Run, executor: AwsStageExecutor) -> None:
     """Save the stage's result for later runs."""
     record = run.stage(stage.name)
     if stage.kind is Kind.APPROVAL:
-        executor.run_store.save_stage(run.training)  # its own step may reuse it, but not write the record
+        executor.run_store.save_stage(run.training)  # its own step may reuse it, but may not write the record
         executor.run_store.save_approval_request(record)
     if record.status.has_output:
         executor.run_store.save_stage(record)

@@ -35,7 +35,7 @@ def endpoint_proxy(ask: Ask, digest: str) -> Iterator[str]:
 def _handler(ask: Ask, digest: str) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # An answer is written in two parts; the second must not wait for the acknowledgement of the first.
+        # A response is written in two parts. The second must not wait for the acknowledgement of the first.
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:

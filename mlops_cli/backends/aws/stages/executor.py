@@ -75,7 +75,7 @@ class AwsStageExecutor:
         self.inputs = StageInputs(project, use_case, self.outputs, self.bucket, self.endpoint, job_builder)
         self._out = Project(checkout or project.root).state / "stage"
         self.rollback_model: RollbackModel | None = None
-        # The reason and the details of the rollback that this run was started for.
+        # The reason and the details of the rollback for which this run was started.
         self.rollback_decision: tuple[str, DecisionDetails] | None = None
 
     @cached_property
@@ -106,7 +106,7 @@ class AwsStageExecutor:
             return own
         if stage.kind is Kind.APPROVAL:
             return self._approved(key, run)
-        if stage.kind is Kind.GATE:  # its result in another run is the word of another commit's build
+        if stage.kind is Kind.GATE:  # in another run, another commit's build has reported its result
             return None
         record = self.run_store.find_stage(stage.name, key)
         if record is None or not (self._is_usable(stage, record) and self.inputs.reads().are_same(record.cache_inputs)):
@@ -154,7 +154,7 @@ class AwsStageExecutor:
 
     def _prepare_job(self, stage: Stage, run: Run) -> StageResult:
         self._require_deployable(self.use_case.framework)
-        self._secrets()  # one that is missing fails here, before an instance is paid for
+        self._secrets()  # a missing one fails here, before an instance costs money
         prepared = self.job_builder.prepare(stage, run)
         self.action_inputs.write("request.json", prepared.document)
         run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"

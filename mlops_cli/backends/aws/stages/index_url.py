@@ -13,8 +13,8 @@ from importlib import import_module
 from urllib.parse import quote
 
 URL = "PIP_INDEX_URL"
-CREDENTIAL = "MLOPS_INDEX_CREDENTIAL"  # of a build: the credential
-ADDRESS = "MLOPS_INDEX_SECRET"  # of a job: where the credential is
+CREDENTIAL = "MLOPS_INDEX_CREDENTIAL"  # in a build: the credential itself
+ADDRESS = "MLOPS_INDEX_SECRET"  # in a job: the address of the credential
 READER = "mlops_secrets"
 EXPECTED = "expected USER:PASSWORD, both without spaces around them"
 

@@ -30,7 +30,7 @@ class StepRunner(StageRunner):
         outputs = from_environment(variables)
         bucket = Bucket(deployed.account.client("s3"), outputs.bucket, outputs.prefix, outputs.company.kms_key)
         services = deployed.services_of(outputs, bucket, decides=stage in DECIDING)
-        # The variable INSTANCE of a build step is the value of the stack's last deployment.
+        # A step's variable INSTANCE has the value of the stack's last deployment.
         machines = deployed.use_case.machines.trained_on(deployed.settings["INSTANCE"])
         checkpoints = variables.get(CHECKPOINTS) or os.urandom(16).hex()
         job_builder = deployed.job_builder(outputs, bucket, machines, checkpoints=checkpoints)

@@ -13,7 +13,7 @@ from mlops_cli.project.paths import Project
 
 KEY = "[0-9a-f]{16}(-[0-9a-f]{12})?"
 STAGE = "|".join(stage.name for stage in STAGES)
-# The suffix of partial files that killed commands leave.
+# The suffix of partial files, which killed commands may leave.
 UNFINISHED = r"(\.[0-9]+\.partial)?"
 
 
@@ -65,7 +65,7 @@ DATA = (
     OwnedPath("data/files", "the downloaded dataset", is_folder=True),
     OwnedPath("data/partial", "unfinished downloads", is_folder=True),
 )
-# The marker is removed last: as long as it exists, a killed cleanup can be repeated.
+# The marker is removed last. While it exists, a killed cleanup can be repeated.
 FRAME = (
     OwnedPath("lock", "the lock"),
     OwnedPath(rf"\.gitignore{UNFINISHED}", "keeps .mlops/ out of git"),

@@ -117,7 +117,7 @@ def _shown(project: Project, path: Path) -> str:
 def _kept(project: Project, keep_data: bool) -> list[Change]:
     try:
         dataset = load(project.data)
-    except MlopsError:  # a damaged dataset is about to be removed
+    except MlopsError:  # a damaged dataset is removed anyway
         dataset = None
     kept = [Change(Action.KEEP, f"{project.scripts_dir}/, .env", texts.YOURS)]
     if dataset:
@@ -159,7 +159,7 @@ def _is_closed(project: Project, lock: ProjectLock) -> bool:
     except OSError:
         create_state_dir(project)
         lock.release()
-        with suppress(ProjectLockedError):  # held by a command that sees the removal, or sets up anew
+        with suppress(ProjectLockedError):  # another command holds it, and will notice the removal or set up again
             lock.acquire("cleanup")
         return False
     return True

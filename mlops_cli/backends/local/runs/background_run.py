@@ -54,7 +54,7 @@ def finish_background_run(work: Callable[[], object]) -> None:
     except BaseException:  # noqa: BLE001 (no other process reports it)
         traceback.print_exc()
     finally:
-        with suppress(OSError):  # a full disk: this process must end all the same
+        with suppress(OSError):  # the disk may be full, but this process must end
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)

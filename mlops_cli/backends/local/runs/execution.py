@@ -54,7 +54,7 @@ class RunExecution:
         try:
             write()
         except Exception as error:  # noqa: BLE001 (made of files of user scripts, on a possibly full disk)
-            import logging  # only now: most commands need none
+            import logging  # imported here, because most commands do not need it
 
             logging.getLogger("mlops").warning(
                 "The report of run %s could not be written: %s", run.id, error or type(error).__name__

@@ -20,7 +20,7 @@ from mlops_cli.files.json_text import parse_json
 
 Result = TypeVar("Result")
 VERSION = 4
-# Name of a store in creation: not longer than the final name, so that SQLite can open it.
+# The name of a store while it is created. It is not longer than the final name, so that SQLite can open it.
 UNFINISHED = "state.~"
 DAMAGED = (
     "Restore the file from a copy, or start again without the runs, their models and the endpoint: "
@@ -45,7 +45,7 @@ CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, look TEXT NOT NULL, d
 
 
 FINISHED = "SELECT run_id, record FROM stages WHERE name=? AND status IN ('done','reused')"
-# SQLite opens no longer path, and needs eight bytes of it for its journals' names.
+# The longest path that SQLite opens, minus eight bytes for the names of its journals.
 LONGEST_PATH = 512 - 8
 
 
@@ -79,7 +79,7 @@ class RunStore:
         (version,) = self.connection.execute("PRAGMA user_version").fetchone()
         if version not in (0, VERSION):
             raise other_format_error(str(self.path), version, VERSION)
-        if version == 0:  # a store is created in one step: mlops never leaves it without a version
+        if version == 0:  # a store is created in one step, so mlops never leaves one without a version
             raise MlopsError(f"{self.path} is empty: the runs and decisions that were in it are lost.", DAMAGED)
 
     def close(self) -> None:

@@ -62,5 +62,5 @@ class Checkpoints:
         logs = [file for file in (earlier, log) if file.is_file()]
         if not isinstance(since_ns, int) or not logs:
             return True
-        earlier.write_bytes(b"".join(file.read_bytes() for file in logs))  # the log is about to be begun anew
+        earlier.write_bytes(b"".join(file.read_bytes() for file in logs))  # the training will write a new log
         return self.reads.have_changed(earlier, since_ns, counted)

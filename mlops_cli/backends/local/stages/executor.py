@@ -43,7 +43,7 @@ from mlops_cli.serving.control import LocalEndpoint, ServerState
 if TYPE_CHECKING:
     from mlops_cli.backends.local.stages.job_runner import JobRunner
 
-FRAMEWORK = "framework"  # in the detail of a training
+FRAMEWORK = "framework"  # a key in the detail of a training
 
 
 class Shortfalls(Protocol):
@@ -183,7 +183,7 @@ class LocalStageExecutor:
     def _is_usable(self, stage: Stage, record: StageRun) -> bool:
         if stage.kind is Kind.DEPLOY:
             if not approvals_since_rejection(self.store.decisions(), record.output):
-                return False  # a model rejected since must not stay live as deployed
+                return False  # a model that was rejected since must not count as deployed
             status = self.endpoint.status()
             live = (status.state, status.name, status.model_digest, status.sample)
             return live == (ServerState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)

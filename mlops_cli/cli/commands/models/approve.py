@@ -114,7 +114,7 @@ def show_and_decide(
     from mlops_cli.core.runs import has_decision
 
     run = backend.runs.get(run_id)
-    if approved:  # the gate behind the deployment gets them
+    if approved:  # the gate after the deployment gets them
         backend.infra.require_secrets()
     if has_decision(run, approved):
         return _repeat(backend, console, run, approved)

@@ -70,7 +70,7 @@ def show_and_roll_back(
             f"{target.name} has a shortfall ({'; '.join(plan.shortfalls)}): the rollback to it needs a reason.",
             f"mlops rollback --to {target.name} --comment 'WHY'",
         )
-    if endpoint.state is EndpointState.ABSENT:  # a running endpoint costs money already: no reason to keep a bad model
+    if endpoint.state is EndpointState.ABSENT:  # the endpoint costs money already: costs must not delay this
         cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     show_warnings(backend.infra, console)
     if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):

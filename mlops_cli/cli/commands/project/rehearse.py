@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlops_cli.rehearsal.simulated_aws import SimulatedAws
 
 
-# They would take precedence over the files that the variables name.
+# They would beat the files that the variables name.
 UNSET = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
 
 

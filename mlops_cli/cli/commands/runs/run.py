@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlops_cli.console import Console
     from mlops_cli.core.runs import Run, RunRequest
 
-# A limit of --explain: these processes record no file that they open.
+# A limit of --explain: files that these processes open are not recorded.
 UNSEEN = (
     "not detected: files outside of the scripts' folder that another program or native code (tf.data, Polars, PyArrow) "
     "opens; in the folder every file counts"
@@ -96,7 +96,7 @@ def run(
         try:
             current, changed = start(context.backend.runs, console, request, cost_approval, explain)
         except NoDatasetError:
-            if from_stage:  # there is no run to take the earlier stages from either
+            if from_stage:  # no other run has the earlier stages either
                 raise
             _download_data(context, console)
             current, changed = start(context.backend.runs, console, request, cost_approval, explain)

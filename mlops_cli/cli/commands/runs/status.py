@@ -10,7 +10,7 @@ from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Json, RunId
 from mlops_cli.errors import EXIT_REJECTED, EXIT_STAGE_FAILED
 
-# The exit code of a followed run that did not succeed, by its status.
+# The exit code if a followed run did not succeed, by its status.
 EXIT_CODES = {"failed": EXIT_STAGE_FAILED, "rejected": EXIT_REJECTED}
 
 

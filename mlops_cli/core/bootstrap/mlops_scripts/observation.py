@@ -32,17 +32,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 FILE = "observed.json"
-# The first word of a log line, and the custom attribute of a test request.
+# The first word of a log line; also the custom attribute of a test request.
 LINE, UNOBSERVED = "mlops-observed", "mlops-unobserved"
 SECONDS = 5.0
-# Bins of a feature, and the rows of the reference in each: with fewer, chance would hide a drift.
+# The bins of a feature, and the least reference rows in each: with fewer rows, chance would hide a drift.
 MOST_BINS, ROWS_PER_BIN = 10, 50
-# The limit of the requests in the queue; more are dropped.
+# The largest number of requests in the queue. Further requests are dropped.
 WAITING_BYTES = 16 << 20
 
-# By name, a value for each row. A value that is not a number (a gap) is left out.
+# By name, a value for each row. A value that is no number (a gap) is left out.
 Measurements = Mapping[str, Sequence[Any]]
-Pair = tuple[str | bytes, bytes]  # of a request and its response
+Pair = tuple[str | bytes, bytes]  # from a request and its response
 Measure = Callable[[list[Any], list[Any]], Measurements]
 
 log = logging.getLogger("mlops.observed")
@@ -103,7 +103,7 @@ class Observer:
                 return
             self._waiting += len(request_body) + len(answered)
             self._queue.put((request_body, answered))
-            if self._thread is None:  # here, not at import: a server may fork after the import
+            if self._thread is None:  # here and not at the import, because a server may fork after the import
                 self._thread = threading.Thread(target=self._work, name="observer", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
@@ -147,7 +147,7 @@ class Tally:
     """Counts since the last log line. ``cuts``: for each feature, the bounds between its bins."""
 
     def __init__(self, cuts: Mapping[str, Sequence[float]]) -> None:
-        self._lock = threading.Lock()  # between the thread and the process' exit handler
+        self._lock = threading.Lock()  # the thread and the process' exit handler share it
         self._cuts = cuts
         self._clear()
 

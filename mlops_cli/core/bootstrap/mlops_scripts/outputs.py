@@ -18,7 +18,7 @@ from mlops_scripts.table_metrics import TableMetric
 from mlops_scripts.table_metrics import described as described_tables
 from mlops_scripts.values import check_lengths, labels_of, numbers_of, shown
 
-# More rows would make the report slow; they are chosen by their hash, which is a fair sample.
+# More rows would make the report slow. The rows are chosen by their hash, which gives a fair sample.
 MOST_ROWS = 20_000
 # The files in this folder of SM_OUTPUT_DATA_DIR are shown in the report and kept in MLflow.
 FILES = "files"

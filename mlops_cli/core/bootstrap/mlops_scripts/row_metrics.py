@@ -14,7 +14,7 @@ from mlops_scripts.values import check_lengths, shown
 
 Columns = Mapping[str, Mapping[str, Any]]
 RowMetric = Callable[[Any, Any], Any]
-# Metrics that `mlops` computes from predictions itself: it would never call a function of this name.
+# Metrics that `mlops` itself computes from predictions: a function with such a name would never be used.
 BUILT_IN = (
     "accuracy", "average_precision", "brier", "f1", "log_loss", "mae", "mape", "precision", "r2", "recall", "rmse",
     "roc_auc",
@@ -70,7 +70,7 @@ def checked_value(name: str, function: Callable[..., Any], call: Callable[[], An
     title = f"the metric {name}, {location(function)},"
     try:
         value = call()
-    except (Exception, SystemExit) as error:  # exit(0) in a metric would end the training as done
+    except (Exception, SystemExit) as error:  # exit(0) in a metric would end the training as a success
         raise ValueError(f"{title} failed {where}: {type(error).__name__}: {error}") from error
     number = as_number(value)
     if not math.isfinite(number):

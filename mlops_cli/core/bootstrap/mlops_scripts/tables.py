@@ -52,6 +52,6 @@ def _split_folder(split: str) -> Path:
 
 
 def _read(path: Path) -> list[list[str]]:
-    csv.field_size_limit(sys.maxsize)  # else a cell has at most 131,072 characters
+    csv.field_size_limit(sys.maxsize)  # the default allows only 131,072 characters in a cell
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file, strict=True))

@@ -42,7 +42,7 @@ def shown(value: Any) -> str:
     """Return a value and its type, shortened."""
     try:
         text = repr(value).replace("\n", " ")
-    except ValueError:  # a whole number of thousands of digits
+    except ValueError:  # a whole number with thousands of digits
         text = "a value that cannot be shown"
     return f"{text if len(text) <= LONGEST else text[:LONGEST] + '…'} ({type(value).__name__})"
 

@@ -17,7 +17,7 @@ CONNECT_SECONDS = 15.0
 READ_SECONDS = 60.0
 _MOST_REDIRECTS = 10
 _REDIRECTS = (301, 302, 303, 307, 308)
-# Ranges, lengths and validators refer to the encoded bytes, so no encoding is wanted.
+# Ranges, lengths and validators refer to the encoded bytes, so request no encoding.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "mlops-cli"}
 
 
@@ -104,7 +104,7 @@ class Client:
         from urllib3.exceptions import HTTPError
 
         try:
-            # The reader enforces the length, after the arrived bytes are written.
+            # The reader checks the length after it has written the received bytes.
             return self._pool.request(
                 method, url, headers=headers, redirect=False, preload_content=False, enforce_content_length=False
             )

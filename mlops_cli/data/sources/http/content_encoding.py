@@ -13,7 +13,7 @@ from mlops_cli.data.limits import CHUNK
 from mlops_cli.errors import MlopsError
 
 _GZIP = ("gzip", "x-gzip")
-# Under these the content is sent as it is: S3 keeps what an upload was framed with, other servers a charset.
+# With these the content is not encoded: S3 keeps the framing of an upload here, other servers a charset.
 _PLAIN = ("", "identity", "none", "binary", "aws-chunked", "utf-8", "utf8")
 
 

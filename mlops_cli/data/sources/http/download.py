@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 GIGABYTE = 10**9
 MOST_BYTES = 20 * GIGABYTE
-# A full disk harms more than this command.
+# A full disk would harm more than this command.
 SPARE_BYTES = 64 * 2**20
 _CHUNK = 1 << 16
 _REPORT_SECONDS = 0.1

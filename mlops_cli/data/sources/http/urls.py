@@ -108,7 +108,7 @@ class AddressScope(IntEnum):
     METADATA = 3
 
 
-# Metadata services with a machine's credentials, beside the usual link-local address.
+# Metadata services with a machine's credentials at other addresses than the usual link-local one.
 _METADATA = {ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 

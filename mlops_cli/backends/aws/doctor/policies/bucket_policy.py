@@ -84,7 +84,7 @@ def _requests(use: BucketUse) -> Iterator[PolicyRequest]:
     for principal in (own, stage, job):
         yield _request(use, principal, "ListBucket", use.arn)
     checkpoint = _request(use, job, "PutObject", f"{use.arn}/{use.prefix}{CHECKPOINTS}id/train/key/file")
-    # SageMaker takes no key for checkpoints, and does not say which headers it sends.
+    # SageMaker accepts no key for checkpoints, and its headers are not documented.
     values = {name: value for name, value in checkpoint.values.items() if name not in (ENCRYPTION, KEY)}
     yield PolicyRequest(checkpoint.principal, checkpoint.action, checkpoint.resource, use.account, values)
 

@@ -13,7 +13,7 @@ from mlops_cli.backends.aws.doctor.policies.policy_documents import (
     statements,
 )
 
-# What the templates allow to roles by IAM; the key's policy must leave that to IAM.
+# The actions that the templates allow to roles in IAM. The key's policy must delegate them to IAM.
 OF_ROLES = ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo", "CreateGrant")
 OF_LOGS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
 LOGS_CONTEXT = "kms:EncryptionContext:aws:logs:arn"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Statement = Mapping[str, Any]
-# None of a three-valued answer: a condition depends on what is not known before the request.
+# The third value: a condition depends on something that is unknown before the request.
 Answer = bool | None
 IF_EXISTS = "IfExists"
 VARIABLE = "${"

@@ -12,7 +12,7 @@ from mlops_cli.errors import ConfigurationError
 
 CONNECTION = "connection"
 PARAMETER = "ProjectPath"
-# A buildspec takes these names without quotes.
+# In a buildspec, these names need no quotes.
 _PATH = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*/)*", re.ASCII)
 ONE_REPOSITORY = "AWS gets files of the project's repository only."
 

@@ -13,7 +13,7 @@ from mlops_cli.core.secrets import has_secret_content, is_secret_file
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.git.ignore_rules import walk_files
 
-# Tracked or not, these are never sent. Every part of a path is compared in lower case.
+# These are never sent, even if git tracks them. Every part of a path is compared in lower case.
 NEVER = (".git", ".mlops", "__pycache__", "*.pyc", ".venv", ".ds_store")
 DATA_FOLDERS = ("data", "datasets")
 CONFIDENTIAL = "it may hold a secret"

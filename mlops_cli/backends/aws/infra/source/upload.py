@@ -19,12 +19,12 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.project.paths import Project
 
 KEY = "source/source.zip"
-BRANCH = "mlops-run"  # people push to another branch; commits there start the pipeline
-# CodeCommit's own limits for one commit through its API, with room for the encoding.
+BRANCH = "mlops-run"  # people push to another branch: commits to this one start the pipeline
+# CodeCommit's limits for one commit through its API, minus the overhead of the encoding.
 ENTRIES = 100
 ENTRY_BYTES = 6 << 20
 COMMIT_BYTES = 6 << 20
-# CloudFormation's limit of the zip that a new repository begins with.
+# CloudFormation's limit for the zip with a new repository's first commit.
 ARCHIVE_BYTES = 20 << 20
 OTHER_SOURCE = "Keep it out of git, or choose another source: mlops deploy-infra --source s3"
 ATTEMPTS = 5
@@ -67,7 +67,7 @@ def commit(client: Client, repository: str, bundle: SourceBundle) -> str:
         try:
             return _commit_all(client, repository, tip, batches)
         except AwsError as error:
-            # Another command sends at the same time, or the answer to our own commit was lost: read again.
+            # Another command commits at the same time, or the response to our own commit was lost: read again.
             if error.code not in ("ParentCommitIdOutdatedException", "ConcurrentReferenceUpdateException"):
                 raise
     raise MlopsError(f"Another commit to {BRANCH} in {repository} is in progress.", "Try again in a minute.")

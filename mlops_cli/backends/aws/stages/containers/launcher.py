@@ -17,9 +17,9 @@ from typing import Any
 
 SCRIPT = "sagemaker_mlops_script"
 VALUE = "sagemaker_mlops_value_"
-# The toolkit's own, which no script is given.
+# The toolkit's own hyperparameters, which no script gets.
 OWN = "sagemaker_"
-# The packages from an index with a credential, which the toolkit cannot read.
+# Packages from an index whose credential the toolkit cannot read.
 INSTALL = ("mlops_packages.py", "mlops_requirements.txt")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 def run(root: Path, command: Sequence[str]) -> int:
     """Run the command, and ``write`` if it succeeds. Return its exit code. Pass on a signal to end."""
-    early: list[int] = []  # signals that come while the process is started
+    early: list[int] = []  # signals that arrive while the process is started
     signal.signal(signal.SIGTERM, lambda number, _: early.append(number))
     process = subprocess.Popen(command)
     signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Any
 from urllib.parse import quote
 
-ADDRESS = "MLOPS_SECRET_"  # before the secret's name; a variable of a job has at most 256 characters
+ADDRESS = "MLOPS_SECRET_"  # the prefix of the secret's name; a variable of a job has at most 256 characters
 HIDDEN, LEAST = "…", 4
 GRACE_SECONDS = 5
 Client = Callable[..., Any]
@@ -46,7 +46,7 @@ def run(command: Sequence[str], values: Mapping[str, str], secrets: Iterable[str
     """
     environment = {**{name: text for name, text in os.environ.items() if not name.startswith(ADDRESS)}, **values}
     forms = hidden_forms(secrets or values.values())
-    early: list[int] = []  # signals that come while the process is started
+    early: list[int] = []  # signals that arrive while the process is started
     signal.signal(signal.SIGTERM, lambda number, _: early.append(number))
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
@@ -58,7 +58,7 @@ def run(command: Sequence[str], values: Mapping[str, str], secrets: Iterable[str
         thread.start()
     code = process.wait()
     for thread in threads:
-        thread.join(GRACE_SECONDS)  # a process that the script has left behind may hold the pipe
+        thread.join(GRACE_SECONDS)  # a remaining process of the script may keep the pipe open
     return code if code >= 0 else 128 - code
 
 

@@ -53,7 +53,7 @@ def is_same(
     usecase.toml names, relative to the project's.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # As deep as the folders of shared code reach above the project.
+        # As many levels as the folders of shared code are above the project.
         root = Path(folder).joinpath(*["project"] * max((Path(path).parts.count("..") for path in shared), default=0))
         packed, unpacked = Path(folder) / ARCHIVE, root / ours.relative_to(project)
         packed.write_bytes(archive)
@@ -66,7 +66,7 @@ def is_same(
                 return False
             theirs = load_use_case(unpacked / FILE, root)
             return _counted(stage, run, unpacked, theirs, use_case) == _counted(stage, run, ours, use_case, use_case)
-        except (MlopsError, OSError):  # an archive that this run's step would not have made
+        except (MlopsError, OSError):  # this run's step would not have made such an archive
             return False
 
 

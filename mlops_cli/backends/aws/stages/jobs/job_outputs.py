@@ -20,11 +20,11 @@ from mlops_cli.frameworks.package_check import pickles
 PACKAGE = "model.tar.gz"
 MODEL, REPORTS = "output/model.tar.gz", "output/output.tar.gz"
 PROFILE = "profile.json"
-# The detail of a processing that is about its job, not about its output.
+# An entry in the detail of a processing stage that describes its job, not its output.
 OF_THE_JOB = ("job", "machine", "requirements", "files")
-# The detail of a training whose model package has a list of packages for its container.
+# An entry in the detail of a training: its model package has a list of packages for the container.
 INSTALLS, SERVING_REQUIREMENTS = "installs", "code/requirements.txt"
-# The detail of a training with the S3 version of its reports, "" without any, as the approval step has verified it.
+# An entry in the detail of a training: the S3 version of its reports that the approval's step has verified, or "".
 REPORTS_VERSION = "reports_version"
 
 

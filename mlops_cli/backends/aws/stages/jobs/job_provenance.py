@@ -36,9 +36,9 @@ HINT = (
     "Train again: mlops run --force"
 )
 ARTIFACT = re.compile(r"(artifacts/[^/]+/[^/]+/[^/]+/)(.*)")
-# A folder of data whose name has the beginning of their digest.
+# A data folder. Its name contains the beginning of the data's digest.
 NAMED_DATASET = re.compile(rf"{FOLDER}(?:files|shards)-([0-9a-f]{{16}})(?:-\d+)?/")
-# A file's name, which may hold a newline, and its digest.
+# A file's name, which may contain a newline, and its digest.
 ROW = re.compile(r"[^\0]+\0[0-9a-f]{64}\n")
 
 
@@ -170,7 +170,7 @@ class JobProvenance:
         versions = [
             version
             for version in (self._bucket.versions(TABLE) if key == TABLE else ())
-            if version["Key"] == self._bucket.full_key(TABLE) and "Size" in version  # no delete marker
+            if version["Key"] == self._bucket.full_key(TABLE) and "Size" in version  # a version, not a delete marker
         ]
         versions = [version for version in versions if version["LastModified"] <= description["CreationTime"]]
         newest = max(versions, key=lambda version: version["LastModified"], default=None)

@@ -29,14 +29,14 @@ CODE = "/opt/ml/processing/input/code"
 DATA = "/opt/ml/processing/input/data"
 OUTPUT = "/opt/ml/processing/output"
 DIGESTS_FOLDER = "/opt/ml/processing/digests"
-RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # lists the job's machines and names this one
+RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # lists the job's instances and names this one
 CHECKPOINTS = "/opt/ml/checkpoints"
 ARCHIVE = "sourcedir.tar.gz"
 PYTHON = "python3"
 REPLICATED, SHARDED = "FullyReplicated", "ShardedByS3Key"
-# The script that runs the job's own, beside which it is packed, and says what that has written.
+# The script that runs the job's script and reports the files that it has written. It is packed beside it.
 DIGESTS = "mlops_digests.py"
-# SageMaker keeps 1,024 bytes of the messages of all machines, and each says one digest.
+# SageMaker keeps 1,024 bytes of the messages of all instances; each message is one digest.
 MOST_MACHINES = 15
 # One string, of at most 256 characters. The next arguments are $0 and the script's command line.
 # SageMaker starts the script without a shell, because a shell would forward no signal.
@@ -45,13 +45,13 @@ ENTRYPOINT = (
     f"if [ -f {REQUIREMENTS} ]; then {PYTHON} -m pip install -q -r {REQUIREMENTS}; fi && "
     f'exec {PYTHON} -I {DIGESTS} /opt/ml "$@"'
 )
-# The same for a package index with a credential.
+# The same, for a package index with a credential.
 ENTRYPOINT_WITH_CREDENTIAL = ENTRYPOINT.replace("-m pip install -q -r", INSTALLER)
 NAME_LENGTH = 63
 LAUNCHER = "mlops_launcher.py"
-# Packed together with a script that gets secrets; reads the secrets.
+# Packed beside a script that gets secrets. It reads the secrets.
 RUNNER = "mlops_secrets.py"
-# What every shell leaves as it is; and the names that the toolkit turns into --name.
+# Values that no shell changes, and names that the toolkit turns into --name.
 PLAIN_VALUE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 PLAIN_NAME = re.compile(r"(?!sagemaker_)[A-Za-z_][\w-]*", re.ASCII)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mlops_cli.backends.aws.stages.index_url import ADDRESS, URL
 
-# The installer, packed beside a job's script, and the list that it installs: the toolkit would take requirements.txt.
+# The installer beside a job's script, and its list, which has another name because the toolkit uses requirements.txt.
 INSTALLER = "mlops_packages.py"
 REQUIREMENTS = "requirements.txt"
 RENAMED_REQUIREMENTS = "mlops_requirements.txt"

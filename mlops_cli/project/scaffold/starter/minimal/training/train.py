@@ -54,8 +54,8 @@ chance = model.predict(columns(tests), verbose=0)[:, 0]
 write_metrics({TARGET: label_metrics(truth, chance)}, history=history)
 write_predictions({TARGET: labels(truth, chance, threshold=0.5)}, tests, trained_on=instances)
 
-# 1/ is a version that TensorFlow Serving insists on. Saved like this, and without the random id, the same training
-# gives the same package; by model.export() it would not.
+# TensorFlow Serving needs the folder 1/, a version. Saved in this way and without the random id, the same training
+# gives the same package; with model.export() it would not.
 exported = tf.Module()
 exported.weights = [variable.value for variable in model.variables]
 signature = {name: tf.TensorSpec([None], name=name) for name in FEATURES}
