@@ -18,6 +18,9 @@ from mlops_cli.core.models.comparison import (
     describe_rows,
     summarize,
 )
+from mlops_cli.core.models.evidence import make_evidence
+from mlops_cli.core.models.metric_bounds import Metrics
+from mlops_cli.core.runs import StageRun, new_run
 from mlops_cli.errors import MlopsError
 from mlops_cli.evaluation.bootstrap import FEWEST
 from mlops_cli.evaluation.champion_challenger import compare, unknown_rows, with_predictions
@@ -297,6 +300,16 @@ def test_a_metric_of_the_whole_table_on_other_rows_is_compared_but_beats_nothing
     (delta,) = comparison.differences
     assert (delta.now, delta.live) == (new.table_metrics["p90"].value, live.table_metrics["p90"].value)
     assert summarize(comparison).startswith("better, each on its own test rows: toxic p90 ")
+    run = new_run("r1", {})
+    run.training.output = "new"
+    evidence = make_evidence(
+        run, Metrics("test", "p90", must_beat_live=True), {}, StageRun("train", output="live"), None, comparison
+    )
+    (shortfall,) = [text for text in evidence.shortfalls if text.startswith("must_beat_live")]
+    assert shortfall.startswith(
+        "must_beat_live: it cannot be known, as the live model was tested on other rows (better, "
+    )
+    assert "let preprocess.py keep the live model's test rows; p90 as a row_metric is compared" in shortfall
     assert describe_rows(comparison) == "other rows: 400 test rows of this model, 400 of the live one"
     assert comparison_from(comparison.to_dict()) == comparison
     unknown = compare("p90", new, replace(live, trained_on=None))
