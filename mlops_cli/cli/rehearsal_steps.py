@@ -19,7 +19,7 @@ from mlops_cli.project.settings.script_secrets import present_secrets
 from mlops_cli.rehearsal import findings
 from mlops_cli.rehearsal.caller import caller_policy
 from mlops_cli.rehearsal.company import NAMES, not_shown, simulated_settings
-from mlops_cli.rehearsal.images import image_packages, known_images, other_versions
+from mlops_cli.rehearsal.images import image_packages, known_images, other_versions, packages_file
 from mlops_cli.rehearsal.project_copy import (
     CONNECTION,
     copy_project,
@@ -122,7 +122,7 @@ def _add_findings(aws: SimulatedAws, project: Project, steps: RehearsalSteps) ->
     rehearsal.unused = [grant for grant in rehearsal.unused if not rehearsal.has_needed(grant)]
     problems, rehearsal.findings = rehearsal.findings, []
     rehearsal.findings += findings.refusals(rehearsal.decisions, project, bool(problems))
-    rehearsal.findings += findings.missing_modules(steps.texts, project)
+    rehearsal.findings += findings.missing_modules(steps.texts, packages_file(project, steps.failed_stage))
     rehearsal.findings += [*problems, *findings.excess(steps.costs.excess), *steps.warnings]
     rehearsal.findings += findings.drift(aws.drift())
     if not rehearsal.findings:
@@ -130,7 +130,7 @@ def _add_findings(aws: SimulatedAws, project: Project, steps: RehearsalSteps) ->
 
 
 class RehearsalSteps:
-    """``texts``: errors and logs of failed steps."""
+    """``texts``: errors and logs of failed steps; ``failed_stage``: the name of the stage that failed, if one did."""
 
     def __init__(self, context: AppContext, console: Console, request: DataRequest, yes: bool) -> None:
         self.rehearsal = Rehearsal()
@@ -142,6 +142,7 @@ class RehearsalSteps:
         self._request = request
         self._yes = yes
         self._run: Run | None = None
+        self.failed_stage = ""
 
     def run_all(self) -> None:
         """Run everything from the infrastructure to the tested endpoint. Stop at the first command that fails."""
@@ -183,6 +184,7 @@ class RehearsalSteps:
             runs = self._context.backend.runs
             run = runs.get()
             if run.current and run.current.status is Status.FAILED:
+                self.failed_stage = run.current.name
                 return list(runs.read_log(run, run.current.name, False))
         return []
 

@@ -6,6 +6,10 @@ import time
 
 from mlops_cli.core import figures
 from mlops_cli.core.runs import ALREADY_APPROVED, FOR_A_DECISION, TRAINED_IN, StageRun, Status
+from mlops_cli.plain_text import clipped
+
+# Of the reason of a failed stage: the command ends with the whole reason.
+FAILURE_CHARACTERS = 160
 
 # A mark beside the word, so that colour alone carries no meaning.
 MARKS = {
@@ -59,4 +63,5 @@ def describe_reason(stage: StageRun, explain: bool) -> str:
         return stage.reason if stage.reason.startswith((ALREADY_APPROVED, FOR_A_DECISION)) else FOR_A_DECISION
     if stage.status is Status.DONE and not explain and not stage.reason.startswith(TRAINED_IN):
         return ""
-    return stage.reason.split("\n")[0].rstrip(".:")
+    first = stage.reason.split("\n")[0].rstrip(".:")
+    return clipped(first, FAILURE_CHARACTERS) if stage.status is Status.FAILED else first

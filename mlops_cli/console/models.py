@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.console.formatting import format_datetime, iso, number, short
 from mlops_cli.console.output import decision_dict
+from mlops_cli.core.models.metric_bounds import MACRO, Metrics
 from mlops_cli.core.models.model_versions import Interval, ModelVersion
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def _is_live(model: ModelVersion, live_digest: str) -> bool:
     return bool(live_digest) and model.digest == live_digest
 
 
-def show_models(console: Console, models: Sequence[ModelVersion], live_digest: str) -> None:
+def show_models(console: Console, models: Sequence[ModelVersion], live_digest: str, metrics: Metrics) -> None:
+    """Show a row for each model; its metric is the primary one's mean, or that of the only row."""
     if console.as_json:
         return
     if not models:
@@ -54,13 +56,12 @@ def show_models(console: Console, models: Sequence[ModelVersion], live_digest: s
         return
     from mlops_cli.console.cells import table
 
-    grid = table("version", "model", "trained", "run", "decision", "live")
+    grid = table("version", "model", "trained", "run", metrics.primary, "decision", "live")
     for model in models:
         mark = _mark(model, live_digest) or ", ".join(_days(interval) for interval in model.live)
         decision = _decision_text(model.decision)
-        grid.add_row(
-            model.name, short(model.digest), format_datetime(model.trained_at), model.run_id[:8], decision, mark
-        )
+        trained, value = format_datetime(model.trained_at), _headline(_rows(model, metrics.split), metrics.primary)
+        grid.add_row(model.name, short(model.digest), trained, model.run_id[:8], value, decision, mark)
     console.show(grid)
 
 
@@ -100,6 +101,12 @@ def show_version(console: Console, model: ModelVersion, live_digest: str, split:
 def _rows(model: ModelVersion, split: str) -> dict[str, Any]:
     rows = model.metrics.get(split, {})
     return {name: row for name, row in rows.items() if isinstance(row, dict)} if isinstance(rows, dict) else {}
+
+
+def _headline(rows: dict[str, Any], metric: str) -> str:
+    row = rows.get(MACRO) or (next(iter(rows.values())) if len(rows) == 1 else {})
+    value = row.get(metric)
+    return number(value if isinstance(value, (int, float)) else None)
 
 
 def _numbers(row: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ from mlops_cli.core.runs import CONTINUE
 from mlops_cli.errors import MlopsError
 from mlops_cli.plain_text import clipped
 from mlops_cli.project.paths import Project
-from mlops_cli.rehearsal.images import GATE_LIST, JOB_LIST
 
 LONGEST = 400
 AGAIN = "then: mlops rehearse"
@@ -31,18 +30,18 @@ def problem(step: str, error: MlopsError) -> Finding:
     return Finding(step, State.FAILURE, clipped(first, LONGEST), reason, fix or f"Fix it, {AGAIN}")
 
 
-def missing_modules(texts: Iterable[str], project: Project) -> Iterator[Finding]:
-    """Yield the modules that scripts could not import, by the texts of errors and logs."""
-    folder = project.scripts_dir
+def missing_modules(texts: Iterable[str], packages_file: str) -> Iterator[Finding]:
+    """Yield the modules that scripts could not import, by the texts of errors and logs.
+
+    ``packages_file``: the list of packages that AWS installs for these scripts.
+    """
     for module in sorted({match for text in texts for match in MISSING_MODULE.findall(text)}):
-        present = [name for name in (JOB_LIST, GATE_LIST) if (project.training / name).is_file()] or [JOB_LIST]
-        lists = [f"{folder}/{name}" for name in present]
         yield Finding(
             "requirements",
             State.FAILURE,
             f"A script imports {module}, which the image on AWS does not have.",
-            f"{' and '.join(lists)} does not name its package, so nothing installs it there.",
-            f"Add the package of {module} to {lists[-1]}, {AGAIN}",
+            f"{packages_file} does not name its package, so nothing installs it there.",
+            f"Add the package of {module} to {packages_file}, {AGAIN}",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.errors import MlopsError
 from mlops_cli.packaging.install_hint import pip_install
 from mlops_cli.project.paths import Project
@@ -33,9 +34,7 @@ def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
     """Return the names of packages that builds and jobs can import, by repository. Unknown ones have no entry."""
     from aws_simulator.packages import requirements_in
 
-    gates = next(
-        (path for name in (GATE_LIST, JOB_LIST) if (path := project.training / name).is_file()), Path(JOB_LIST)
-    )
+    gates = project.training / _gate_list(project)
     known = {BUILD: [*requirements_in(gates), *requirements_in(gates.with_suffix(".lock"))]}
     if packages := image_packages(use_case):
         known[use_case.framework.training_repository] = [
@@ -43,6 +42,16 @@ def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
             *(OTHER_NAMES[name] for name in packages if name in OTHER_NAMES),
         ]
     return known
+
+
+def packages_file(project: Project, stage: str) -> str:
+    """Return the list of packages that AWS installs for a stage; by default that of the jobs."""
+    is_gate = any(each.name == stage and each.kind is Kind.GATE for each in STAGES)
+    return f"{project.scripts_dir}/{_gate_list(project) if is_gate else JOB_LIST}"
+
+
+def _gate_list(project: Project) -> str:
+    return GATE_LIST if (project.training / GATE_LIST).is_file() else JOB_LIST
 
 
 def other_versions(use_case: UseCase) -> dict[str, tuple[str, str]]:

@@ -72,6 +72,9 @@ def versions_are_told(cli: Cli, first: dict, second: dict) -> None:
     shown = cli("models", "show", "1")
     assert oldest["digest"] in shown
     assert "approved by" in shown
+    listed = cli("models")
+    assert "roc_auc" in listed
+    assert "0.800" in listed
     assert cli.json("models", "show", oldest["digest"][:8]) == oldest
     _, err = cli.both("models", "show", "7", code=2)
     assert err == "error: The model version '7' does not exist.\nhint: List the versions: mlops models\n"
@@ -131,6 +134,8 @@ def test_back_to_the_model_before_without_training_and_forth_again(either: Cli) 
     assert json.loads(again)["id"] == back["id"], "it goes no further back"
     assert f"Run {back['id']} has already rolled back to v1. Another version: --to VERSION" in " ".join(err.split())
     assert live(either)["version"] == 1
+    if not isinstance(either, Cloud):
+        assert either.json("approve", live(either)["run"], "--yes")["status"] == "done", "its model is live again"
     assert either.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
     assert len(either.json("models")) == 2, "nothing was trained"
 

@@ -101,6 +101,7 @@ def test_a_package_that_the_image_lacks(simulator: SimulatedAws, project: Path, 
         project / "training" / "preprocess.py", "import shutil\n", "import os, shutil\nprint(os.environ['DB'], 'it')\n"
     )
     (project / ".env").write_text("DB=quiet-otter\n")
+    (project / "training" / "tests" / "requirements.txt").write_text("# the gates' packages: none\n")
     rehearsal = rehearsed(simulator, project, tmp_path)
     warned = [finding.message for finding in rehearsal.findings if finding.name == "secrets"]
     assert warned == ["The secret FEED is not set on this machine."]

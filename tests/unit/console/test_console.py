@@ -15,7 +15,7 @@ from rich.console import Console as RichConsole
 from mlops_cli.console import Console
 from mlops_cli.console.cells import table
 from mlops_cli.console.checks import finding_table
-from mlops_cli.console.formatting import number
+from mlops_cli.console.formatting import describe_stage, number
 from mlops_cli.console.live.progress import Lines, describe, size
 from mlops_cli.console.live.resource_tree import Tree
 from mlops_cli.console.output import show_evidence
@@ -335,6 +335,16 @@ def test_a_narrow_terminal_shows_the_run_and_each_stage_with_its_mark(monkeypatc
     assert lines[0] == "run 1fd98537  done"
     assert lines[1:3] == ["stage   = preprocess", "status  reused"]
     assert lines.count("run 1fd98537  done") == 1
+
+
+def test_a_stage_s_line_has_only_the_beginning_of_a_long_failure() -> None:
+    """The command ends with the whole of it."""
+    stage = StageRun("train", status=Status.FAILED, reason=f"The model cannot be served: {'x' * 1000}")
+    stage.started_at, stage.finished_at = 0.0, 61.0
+    line = describe_stage(stage, explain=False)
+    assert line.startswith("1 min 01 s  The model cannot be served: xx")
+    assert line.endswith("… (1,028 characters)")
+    assert len(line) < 200
 
 
 def test_where_cells_would_be_cut_each_row_is_a_block(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,8 @@ from mlops_cli.project.settings.values import load_settings, resolve
 from mlops_cli.project.usecase.reader import load_use_case
 from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.rehearsal.caller import caller_policy
-from mlops_cli.rehearsal.images import OTHER_NAMES, image_packages, other_versions
+from mlops_cli.rehearsal.findings import missing_modules
+from mlops_cli.rehearsal.images import OTHER_NAMES, image_packages, other_versions, packages_file
 from mlops_cli.rehearsal.project_copy import copy_project, rehearsed_data, rehearsed_settings
 from mlops_cli.rehearsal.secrets import store_secrets
 from tests.conftest import ROOT, USE_CASES
@@ -149,6 +150,21 @@ def test_the_packages_of_every_framework_s_image_are_known(use_case: UseCase, fr
     assert version.startswith(framework.training.version.partition("-")[0]), version
     assert all(image_version for _, image_version in other_versions(use_case).values())
     assert image_packages(replace(use_case, framework_version="0.1")) == {}
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"), [("train", "requirements.txt"), ("pre-training-tests", "tests/requirements.txt")]
+)
+def test_a_missing_package_belongs_into_the_list_of_its_stage(project: Project, stage: str, name: str) -> None:
+    (project.training / "tests" / "requirements.txt").write_text("numpy\n")
+    file = f"training/{name}"
+    assert packages_file(project, stage) == file
+    text = "ModuleNotFoundError: No module named 'matplotlib'"
+    (finding,) = missing_modules([text, text], packages_file(project, stage))
+    assert finding.reason == f"{file} does not name its package, so nothing installs it there."
+    assert finding.fix == f"Add the package of matplotlib to {file}, then: mlops rehearse"
+    (project.training / "tests" / "requirements.txt").unlink()
+    assert packages_file(project, stage) == "training/requirements.txt"
 
 
 def test_a_copy_has_its_scripts_where_the_project_has_them(project: Project, tmp_path: Path) -> None:

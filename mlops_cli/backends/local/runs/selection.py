@@ -198,13 +198,13 @@ def check_waiting(run: Run, store: RunStore) -> None:
 
 
 def check_still_approved(run: Run, store: RunStore, executor: StageExecutor) -> None:
-    """Raise MlopsError if the approved model was rejected since, or if another model was approved or deployed."""
+    """Raise MlopsError if the approved model was rejected since, or if the last decision or deployment is another's."""
     gate = run.stages[GATE]
     decided_at = run.decision.at if run.decision else gate.finished_at or run.created_at
     last = next((decision for decision in store.decisions() if decision.approved), None)
-    digests = {last.model_digest} if last and last.at > decided_at else set()
+    digests = {decided_at: gate.output, **({last.at: last.model_digest} if last and last.at > decided_at else {})}
     for deployment in (earlier.deployment for earlier in store.runs()):
         if deployment.status.has_output and (deployment.finished_at or 0.0) > decided_at:
-            digests.add(deployment.output)
-    if digests - {gate.output} or executor.find(STAGES[GATE], gate.key, run) is None:
+            digests[deployment.finished_at or 0.0] = deployment.output
+    if digests[max(digests)] != gate.output or executor.find(STAGES[GATE], gate.key, run) is None:
         raise overtaken_error(run)

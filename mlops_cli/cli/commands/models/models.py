@@ -34,7 +34,7 @@ def _list_models(ctx: typer.Context) -> None:
 
     context, console = get_context(ctx)
     versions, endpoint = context.backend.models.list_versions(), context.backend.endpoint.status()
-    show_models(console, versions, endpoint.live_digest)
+    show_models(console, versions, endpoint.live_digest, context.use_case.metrics)
     console.result(models_dict(versions, endpoint.live_digest))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlops_cli.backends.base import Backend
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
+    from mlops_cli.core.models.metric_bounds import Metrics
     from mlops_cli.core.runs import Run
 
 
@@ -41,12 +42,19 @@ def rollback(
 
     context, console = get_context(ctx)
     cost_approval = context.cost_approval(console, yes, yes_cost)
-    run = show_and_roll_back(context.backend, console, to, without_secrets(comment), yes, cost_approval)
+    metrics, reason = context.use_case.metrics, without_secrets(comment)
+    run = show_and_roll_back(context.backend, console, metrics, to, reason, yes, cost_approval)
     console.result({**run_dict(run), "costs": cost_approval.to_dict()})
 
 
 def show_and_roll_back(
-    backend: Backend, console: Console, version: str, comment: str, yes: bool, cost_approval: CostApproval
+    backend: Backend,
+    console: Console,
+    metrics: Metrics,
+    version: str,
+    comment: str,
+    yes: bool,
+    cost_approval: CostApproval,
 ) -> Run:
     """Show the live model and its replacement, ask, deploy, and test the endpoint."""
     from mlops_cli.backends.base import CostScope
@@ -59,7 +67,7 @@ def show_and_roll_back(
     endpoint = backend.endpoint.status()
     backend.infra.require_secrets()
     target = plan.target
-    show_models(console, models, endpoint.live_digest)
+    show_models(console, models, endpoint.live_digest, metrics)
     if plan.run_id:
         state = "is an interrupted rollback; this command completes it"
         if plan.is_done:
