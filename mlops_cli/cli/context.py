@@ -78,14 +78,26 @@ class AppContext:
         return load_use_case(self.project.use_case_file)
 
     def require_only_name(self, console: Console) -> None:
-        """Let a command that ends costs continue with a wrong usecase.toml if its name is valid, and report this."""
-        from mlops_cli.project.usecase.reader import load_use_case
+        """Let a command that ends costs continue without a valid usecase.toml if the name is known, and report this."""
+        from mlops_cli.project.usecase.reader import load_with_name
 
         try:
             self.use_case  # noqa: B018 (read, to raise its error)
-        except ConfigurationError as error:
-            self.use_case = load_use_case(self.project.use_case_file, only_name=True)
-            console.say(f"note: this command needs only the use case's name. {error.message}")
+        except (ConfigurationError, OSError) as error:
+            if "project" not in self.__dict__:
+                self.project = self._recorded_project(error)
+            self.use_case = load_with_name(self.project)
+            problem = error.message if isinstance(error, ConfigurationError) else f"{error.filename}: {error.strerror}."
+            console.say(f"note: this command needs only the use case's name, {self.use_case.name}. {problem}")
+
+    def _recorded_project(self, error: Exception) -> Project:
+        """Return the project that has only .mlops/, with the use case's name. Raise ``error`` without one."""
+        from mlops_cli.project.state_dir import find_recorded_project
+
+        project = find_recorded_project(self.folder or _current_folder(), is_named=self.folder is not None)
+        if project is None:
+            raise error
+        return project
 
     @cached_property
     def backend(self) -> Backend:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlops_cli.data.tables.columns import column
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.files.json_text import parse_json
 
 # Not splitlines, which also ends lines at nine other characters that occur inside texts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -56,8 +57,8 @@ def _text_of(path: Path) -> str:
 
 def _json_instances(path: Path, text: str) -> list[Any]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text)
+    except ValueError as error:
         hint = "Fix it and try again; if each line is a value of its own, call the file .jsonl."
         raise ConfigurationError(f"{path} is not valid JSON: {error}.", hint) from None
     instances = document.get("instances") if isinstance(document, dict) else document
@@ -72,8 +73,8 @@ def _json_lines(path: Path, text: str) -> list[Any]:
         if not line.strip():
             continue
         try:
-            instances.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
+            instances.append(parse_json(line))
+        except ValueError as error:
             raise ConfigurationError(
                 f"{path} line {number} is not valid JSON: {error}.", "Write one JSON value on each line."
             ) from None

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.json_text import parse_json
 from mlops_cli.files.process_identity import ELSEWHERE, Identity, own_identity, parse_identity, send
 
 LOOKING_SECONDS = 5.0
@@ -178,7 +179,7 @@ def _flock(file: int, how: int) -> bool:
 def _read(file: int) -> LockHolder:
     """Return the note in the lock. It is empty for milliseconds between taking the lock and writing the note."""
     try:
-        note = json.loads(os.pread(file, 4096, 0))
+        note = parse_json(os.pread(file, 4096, 0))
         return LockHolder(**{**note, "process": parse_identity(note["process"])})
     except (ValueError, TypeError, KeyError):
         return LockHolder("...", time.time())

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlops_cli.core.secrets import is_secret_file
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from mlops_cli.files.toml_text import parse_toml
 
 DEFAULT = "training"
 FILE = "usecase.toml"
@@ -30,8 +25,8 @@ def named_in(file: Path) -> str | None:
         return None
     text = file.read_text(encoding="utf-8-sig", errors="replace")
     try:
-        code = tomllib.loads(text).get("code")
-    except (ValueError, RecursionError):  # the reader of the whole file reports it
+        code = parse_toml(text).get("code")
+    except ValueError:  # the reader of the whole file reports it
         match = re.search(rf"""^\s*{KEY}\s*=\s*["']([^"'\n]*)""", text, re.MULTILINE)
         return match[1] if match else None
     value: Any = code.get(KEY) if isinstance(code, dict) else None

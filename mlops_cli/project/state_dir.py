@@ -6,18 +6,22 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
+from typing import Any
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import open_unless_link, write_atomically
 from mlops_cli.files.json_text import parse_json
 from mlops_cli.processes.project_lock import ProjectLock
 from mlops_cli.project.paths import Project
+from mlops_cli.project.settings.catalog import NAME
+from mlops_cli.project.use_case_name import name_in
 
 GIT_IGNORE = "*\n"
 # The folders that mlops writes into and deletes from.
@@ -38,6 +42,7 @@ def hold_state_dir(project: Project, lock: ProjectLock, command: str) -> Iterato
         with contextlib.suppress(FileNotFoundError):  # a cleanup has finished since
             lock.acquire(command)
             if is_state_dir(project):
+                _record_name(project)
                 break
             lock.release()
     try:
@@ -56,22 +61,57 @@ def create_state_dir(project: Project) -> None:
     with contextlib.suppress(FileNotFoundError):  # a cleanup runs at the same time
         if not is_state_dir(project):
             with open(project.marker, "w", encoding="utf-8", opener=open_unless_link) as marker:
-                marker.write(json.dumps({"made_by": "mlops", "at": time.time()}) + "\n")
+                marker.write(_marker_text(name_in(project.use_case_file)))
         ignored = project.state / ".gitignore"
         if ignored.is_symlink() or not ignored.is_file() or ignored.read_text(errors="replace") != GIT_IGNORE:
             write_atomically(ignored, GIT_IGNORE)
 
 
+def _marker_text(name: str) -> str:
+    return json.dumps({"made_by": "mlops", "at": time.time(), "use_case": name}) + "\n"
+
+
+def _record_name(project: Project) -> None:
+    """Write the use case's present name into the marker: its resources can be removed without its usecase.toml."""
+    name = name_in(project.use_case_file)
+    if name and name != recorded_name(project):
+        write_atomically(project.marker, _marker_text(name))
+
+
+def recorded_name(project: Project) -> str:
+    """Return the name of the use case that .mlops/ was last written for; "" without one."""
+    name = (_marker(project) or {}).get("use_case")
+    return name if isinstance(name, str) and re.fullmatch(NAME, name) else ""
+
+
+def find_recorded_project(folder: Path, is_named: bool) -> Project | None:
+    """Return the project without a usecase.toml whose name is recorded in .mlops/; above an unnamed folder, too.
+
+    Only a named project may have another user's .mlops/.
+    """
+    folder = folder.resolve()
+    for candidate in (folder, *(() if is_named else folder.parents)):
+        project = Project(candidate)
+        if recorded_name(project):
+            return project if is_named or project.state.lstat().st_uid == os.geteuid() else None
+    return None
+
+
 def is_state_dir(project: Project) -> bool:
-    """True if mlops created .mlops/. An empty marker means that its writing was interrupted."""
+    """True if mlops created .mlops/."""
+    return _marker(project) is not None
+
+
+def _marker(project: Project) -> dict[str, Any] | None:
+    """Return the content of the marker, None without a valid one. An empty one is an interrupted write."""
     if project.state.is_symlink() or project.marker.is_symlink() or not project.marker.is_file():
-        return False
+        return None
     try:
         text = project.marker.read_text(encoding="utf-8", errors="replace").strip()
         document = parse_json(text or '{"made_by": "mlops"}')
     except (FileNotFoundError, ValueError):
-        return False
-    return isinstance(document, dict) and document.get("made_by") == "mlops"
+        return None
+    return document if isinstance(document, dict) and document.get("made_by") == "mlops" else None
 
 
 def check_state_dir_owner(project: Project) -> None:

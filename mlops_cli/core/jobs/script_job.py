@@ -6,7 +6,6 @@ a training job (script_mode.py); only folders for a processing job.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 
 from mlops_cli.core.stages import DATA, FIRST_INPUT, Kind, Stage
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.json_text import parse_json
 
 # The folder for checkpoints of a training script. It is kept after the job, so an interrupted job can continue.
 CHECKPOINT_VARIABLE = "SM_CHECKPOINT_DIR"
@@ -98,19 +98,13 @@ def progress_in(line: str) -> tuple[int, int, str] | None:
 
 def parse_json_output(text: str) -> dict[str, Any]:
     """Return the content of a JSON file that a script wrote. Raise ValueError for malformed JSON."""
-    try:
-        return _parsed(text.removeprefix("\ufeff"))
-    except RecursionError:
-        raise ValueError("it nests too deeply") from None
-
-
-def _parsed(text: str) -> dict[str, Any]:
+    text = text.removeprefix("\ufeff")
     # NaN, Infinity and 1e999 are not JSON and would pass comparisons wrongly, so they become null. In the metrics they
     # stay as text, so that the approver sees them.
-    content = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+    content = parse_json(text, parse_constant=lambda _: None, parse_float=_finite)
     if not isinstance(content, dict):
         return {"content": content}
-    written = json.loads(text, parse_constant=str, parse_float=_finite_or_text)
+    written = parse_json(text, parse_constant=str, parse_float=_finite_or_text)
     return {**content, "metrics": written["metrics"]} if "metrics" in content else content
 
 

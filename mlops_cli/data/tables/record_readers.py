@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time
 from pathlib import Path
@@ -12,6 +11,7 @@ from mlops_cli.data.compression.compressed import CsvSource
 from mlops_cli.data.tables.csv_reader import BLOCK, LONGEST_CELL, MOST_NAMES, Block, TableReader
 from mlops_cli.data.tables.schema import Problem, Problems, Schema, shown
 from mlops_cli.errors import MlopsError
+from mlops_cli.files.json_text import json_text, parse_json
 from mlops_cli.packaging.install_hint import packages_command
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ class JsonLinesReader:
         if not text:
             return None
         try:
-            content = json.loads(text)
+            content = parse_json(text)
             row = [_cell(content.get(name)) for name in self._names] if isinstance(content, dict) else None
-        except (ValueError, RecursionError):  # an inner list can also be too deep to be written
+        except ValueError:  # an inner list can also be too deep to be written
             self._findings.add(Problem(self._source, number, "", f"{shown(text)} is not JSON, or nests too deeply"))
             return None
         if row is None:
@@ -175,5 +175,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     if isinstance(value, (list, dict)):
-        return json.dumps(value, ensure_ascii=False, default=str)
+        return json_text(value)
     return str(value)

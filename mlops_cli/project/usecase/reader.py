@@ -5,18 +5,21 @@ from __future__ import annotations
 import datetime
 import math
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.jobs.time_limits import LONGEST, TimeLimits
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.files.toml_text import parse_toml
 from mlops_cli.frameworks import DEFAULT, NAMES, framework_named
 from mlops_cli.frameworks.base import Framework
+from mlops_cli.project.paths import Project
 from mlops_cli.project.scripts_dir import KEY
 from mlops_cli.project.settings.catalog import NAME
 from mlops_cli.project.settings.company_settings import ECR_IMAGE
+from mlops_cli.project.state_dir import recorded_name
+from mlops_cli.project.use_case_name import name_in
 from mlops_cli.project.usecase.code import read_code_folders, read_files, read_scripts_dir
 from mlops_cli.project.usecase.data import read_columns, read_scripts, read_tables
 from mlops_cli.project.usecase.hyperparameters import read_declarations, read_hyperparameters, read_texts
@@ -36,11 +39,6 @@ from mlops_cli.project.usecase.toml_values import (
 from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.project.usecase.variables import read_passed, read_secrets
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 def load_use_case(path: Path, root: Path | None = None, only_name: bool = False) -> UseCase:
     """Read usecase.toml. Raise ConfigurationError with the file and every wrong table and key.
@@ -49,13 +47,12 @@ def load_use_case(path: Path, root: Path | None = None, only_name: bool = False)
     and each wrong table or key gets its default.
     """
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        document = parse_toml(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigurationError(f"{path} is not UTF-8 (line {line}).", "Save the file as UTF-8.") from None
-    except (ValueError, RecursionError) as error:
-        message = re.sub(r"\(('[^']*'(?:, '[^']*')*),?\)", r"\1", str(error))  # tomllib shows a key as a tuple
-        problem = "it nests too deeply" if isinstance(error, RecursionError) else message
+    except ValueError as error:
+        problem = re.sub(r"\(('[^']*'(?:, '[^']*')*),?\)", r"\1", str(error))  # tomllib shows a key as a tuple
         raise ConfigurationError(
             f"{path} is not valid TOML: {problem}.", f"Fix {path.name}, then check it: mlops config"
         ) from None
@@ -67,6 +64,22 @@ def load_use_case(path: Path, root: Path | None = None, only_name: bool = False)
     if problems and not (only_name and re.fullmatch(NAME, use_case.name)):
         raise ConfigurationError(f"{path}:{problems.text}", "Fix the file, then check it: mlops config")
     return use_case
+
+
+def load_with_name(project: Project) -> UseCase:
+    """Return the use case of which only the name must be known: from usecase.toml, or as mlops has recorded it.
+
+    Raise ConfigurationError, or OSError, of the file if the name is not known.
+    """
+    path = project.use_case_file
+    try:
+        return load_use_case(path, only_name=True)
+    except (ConfigurationError, OSError):
+        name = recorded_name(project) or name_in(path)
+        if not name:
+            raise
+    code = {KEY: project.scripts_dir} if path.parent == project.root else {}
+    return _read({"name": name, "code": code}, path, project.root, Problems())
 
 
 def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Problems) -> UseCase:

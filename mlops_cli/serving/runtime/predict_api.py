@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops_cli.files.json_text import parse_json
 from mlops_cli.serving.runtime.saved_model import SIGNATURE, Signature, TensorSpec
 from mlops_cli.serving.runtime.tensorflow_c import NUMPY_TYPES, Array
 
@@ -43,8 +44,8 @@ class Prediction:
 def parse(body: str | bytes, signature: Signature) -> Prediction:
     """Return the tensors in a request body. Raise PredictError."""
     try:
-        request = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        request = parse_json(body)
+    except ValueError as error:
         raise PredictError(f"JSON Parse error: {error}") from None
     if not isinstance(request, dict):
         raise PredictError("JSON Parse error: the request must be an object")

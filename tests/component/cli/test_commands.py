@@ -183,13 +183,57 @@ def test_what_ends_costs_needs_only_the_name_of_a_use_case(cli: Cli) -> None:
     assert "There is no run yet" in err
     out = cli("cleanup", "--dry-run")
     assert "time_limits.preprocess must be a whole number of minutes" in out
-    assert "note: this command needs only the use case's name." in out
+    assert "note: this command needs only the use case's name, toxic-comments." in out
+    (cli.folder / ".mlops" / "project.json").write_text('{"made_by": "mlops"}')
     file.write_text(text.replace('name = "', 'name = "Ü'))
     _, err = cli.both("cleanup", "--yes", code=2)
     assert "expected up to 41 letters" in err
     file.write_text(text.replace("preprocess = 60", "preprocess = 0"))
     cli("cleanup", "--yes")
     assert not (cli.folder / ".mlops").exists()
+
+
+CONFLICT = '<<<<<<< HEAD\nname = "b"\n=======\nname = "c"\n>>>>>>> other\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (CONFLICT, "usecase.toml is not valid TOML"),
+        ("", "name is missing"),
+        ('name = "Ü"\n', "expected up to 41 letters"),
+        ("x = " + "[" * 100_000, "it nests too deeply"),
+        (b"name = '\xff'", "is not UTF-8"),
+        (None, "No project here"),
+    ],
+    ids=["a conflict", "empty", "a wrong name", "nested", "not UTF-8", "deleted"],
+)
+def test_what_ends_costs_knows_the_name_of_a_use_case_without_its_file(
+    cli: Cli, content: str | bytes | None, problem: str
+) -> None:
+    cli("deploy-infra")
+    file = cli.folder / "training" / "usecase.toml"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    _, err = cli.both("run", code=2)
+    assert problem in err
+    _, err = cli.both("stop", "x1", code=1)
+    assert "There is no run yet" in err
+    out = cli("cleanup", "--yes")
+    assert "note: this command needs only the use case's name, toxic-comments." in out
+    assert problem in out
+    assert not (cli.folder / ".mlops").exists()
+    cli("cleanup", "--yes", code=2)
+
+
+def test_the_name_of_a_use_case_is_recorded_again_when_it_changes(cli: Cli) -> None:
+    cli("deploy-infra")
+    file = cli.folder / "training" / "usecase.toml"
+    file.write_text(file.read_text().replace('name = "toxic-comments"', 'name = "abuse"'))
+    cli("download-data", "--source", "sample", "--rows", "200")
+    file.write_text(CONFLICT)
+    assert "use case's name, abuse." in cli("cleanup", "--dry-run")
 
 
 SHOWING = ("config", "doctor", "runs", "status", "logs", "models", "drift")

@@ -69,6 +69,7 @@ DATA = (
 FRAME = (
     OwnedPath("lock", "the lock"),
     OwnedPath(rf"\.gitignore{UNFINISHED}", "keeps .mlops/ out of git"),
+    OwnedPath(r"project\.json\.[0-9]+\.partial", "an unfinished file"),
     OwnedPath("project\\.json", "the project's state"),
 )
 
