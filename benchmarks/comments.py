@@ -1,4 +1,4 @@
-"""The comments that benchmarks train on and send: the built-in sample, or a folder with the real ones."""
+"""The comments on which benchmarks train and which they send: the built-in sample, or a folder with the real ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 
 def write_comments(source: Path | None, rows: int, folder: Path) -> set[str]:
-    """Write the CSVs into the folder; return the ids of the rows at natural rates."""
+    """Write the CSVs into the folder. Return the ids of the rows with natural rates."""
     folder.mkdir(parents=True, exist_ok=True)
     files = _files(source) if source else {}
     for name, path in files.items():
@@ -41,7 +41,7 @@ def write_comments(source: Path | None, rows: int, folder: Path) -> set[str]:
 
 
 def write_sample(path: Path, rows: int) -> None:
-    """Write made-up comments, those of `mlops download-data --source sample`."""
+    """Write generated comments, the same as `mlops download-data --source sample`."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         options = ["--output-dir", folder, "--rows", str(rows), "--seed", "42"]
         command = [sys.executable, "-m", "sample.generate", *options]
@@ -50,7 +50,7 @@ def write_sample(path: Path, rows: int) -> None:
 
 
 def some_texts(source: Path | None, rows: int, count: int, folder: Path) -> list[str]:
-    """Return comments, at random but always the same ones."""
+    """Return comments, chosen at random but always the same ones."""
     write_comments(source, rows, folder)
     texts = [row["comment_text"] for row in _rows(folder / f"{NATURAL}.csv")]
     return random.Random(7).sample(texts, min(count, len(texts)))

@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 def run(command: list[str | Path], folder: Path) -> float:
-    """Return the seconds of a command; end with its output if it fails."""
+    """Return the seconds of a command. If it fails, exit with its output."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     started = time.monotonic()
     done = subprocess.run(

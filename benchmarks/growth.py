@@ -42,7 +42,7 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Start:
-    """Of a training: seconds until its first step, samples a second after it, the largest worker's peak memory."""
+    """The seconds until a training's first step, samples per second after it, and the largest worker's peak memory."""
 
     preparation: float
     rate: float
@@ -76,7 +76,7 @@ def watch(data: Path, output: Path, workers: int, seconds: float) -> Start:
 
 
 def follow(process: subprocess.Popen[str], seconds: float) -> tuple[list[tuple[float, int]], float]:
-    """Read progress lines for so many seconds, then end the session; return each time and step, and the peak in MB."""
+    """Read progress lines for some seconds, then end the session. Return times and steps, and the peak in MB."""
     points: list[tuple[float, int]] = []
     peak = 0.0
     assert process.stdout is not None
@@ -92,7 +92,7 @@ def follow(process: subprocess.Popen[str], seconds: float) -> tuple[list[tuple[f
 
 
 def largest(session: int) -> float:
-    """The peak memory in MB of the largest process of a session so far."""
+    """Return the peak memory in MB of the session's largest process so far."""
     peaks = [0.0]
     for folder in Path("/proc").glob("[0-9]*"):
         try:

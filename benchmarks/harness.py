@@ -1,4 +1,4 @@
-"""Times whole commands side by side: own environments, alternating repeats, medians and ratios."""
+"""Measure whole commands side by side: separate environments, alternating repeats, medians and ratios."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CACHE = Path(tempfile.gettempdir()) / "mlops-benchmarks"
 
 @dataclass
 class Contender:
-    """``prepare`` runs before every timed call and is not timed."""
+    """``prepare`` runs before every measured call and is not measured."""
 
     name: str
     command: Sequence[str]
@@ -29,7 +29,7 @@ class Contender:
 
 
 def environment(name: str, *requirements: str) -> Path:
-    """The bin folder of an environment with these packages, made once."""
+    """Return the bin folder of an environment with these packages. Create it once."""
     folder = CACHE / name
     if not (folder / "ready").exists():
         print(f"making the environment of {name} ...", file=sys.stderr, flush=True)
@@ -42,7 +42,7 @@ def environment(name: str, *requirements: str) -> Path:
 
 
 def seconds(contender: Contender) -> float:
-    """One timed call; a failing command fails the benchmark."""
+    """Return the seconds of one call. A failing command fails the benchmark."""
     contender.prepare()
     # The compared tools may keep compiled modules, as in normal use.
     env = {**os.environ, **contender.environment, "PYTHONDONTWRITEBYTECODE": ""}
@@ -55,7 +55,7 @@ def seconds(contender: Contender) -> float:
 
 
 def medians(contenders: Sequence[Contender], repeats: int) -> dict[str, float]:
-    """Median seconds by name; the contenders take turns, after one turn that is not counted."""
+    """Return the median seconds by name. The contenders alternate, after one round that is not counted."""
     times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for turn in range(repeats + 1):
         for contender in contenders:

@@ -1,4 +1,4 @@
-"""A load of HTTP requests over so many connections that stay open: how many are answered, how quickly."""
+"""Send HTTP requests over a number of open connections, and measure how many are answered and how quickly."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def request(port: int, path: str, body: bytes) -> bytes:
 
 
 def measure(port: int, requests: list[bytes], connections: int, seconds: float) -> Load:
-    """Raises RuntimeError for the first answer that is not a 200."""
+    """Measure. Raise RuntimeError for the first response that is not a 200."""
     return asyncio.run(_measure(port, requests, connections, seconds))
 
 

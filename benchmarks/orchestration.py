@@ -80,7 +80,7 @@ def fresh(folder: Path) -> Path:
 
 
 def mlops(bin_: Path) -> tuple[Contender, Contender]:
-    """All six stages, and the run with nothing changed."""
+    """Measure all six stages, and the run in which nothing has changed."""
     folder = fresh(CACHE / "work" / "mlops")
     (folder / "training").mkdir()
     (folder / "training" / "usecase.toml").write_text(USE_CASE)
@@ -94,7 +94,7 @@ def mlops(bin_: Path) -> tuple[Contender, Contender]:
 
 
 def no_tool(bin_: Path) -> Contender:
-    """The six scripts of ``mlops``, in a loop of the shell."""
+    """Measure the six scripts of ``mlops`` in a shell loop."""
     script = f"{bin_ / 'python'} training/$name.py --input-dir . --output-dir ."
     loop = f"for name in {' '.join(NAMES)}; do {script} || exit 1; done"
     return Contender("no tool", ["sh", "-c", loop], CACHE / "work" / "mlops")
@@ -119,7 +119,7 @@ def dvc(bin_: Path) -> tuple[Contender, Contender]:
 
 
 def kedro(bin_: Path) -> tuple[Contender, Contender]:
-    """Kedro runs its nodes in one process and has no skipping: its re-run is a run."""
+    """Measure Kedro, which runs its nodes in one process and never skips one: its second run is a full run."""
     folder = fresh(CACHE / "work" / "kedro")
     package = folder / "src" / "noop"
     package.mkdir(parents=True)
@@ -142,7 +142,7 @@ def kedro(bin_: Path) -> tuple[Contender, Contender]:
 
 
 def metaflow(bin_: Path) -> tuple[Contender, Contender]:
-    """Metaflow wants a start and an end beside the six, runs each step in a process, and has no skipping."""
+    """Measure Metaflow, which adds a start and an end, runs each step in a process, and never skips one."""
     folder = fresh(CACHE / "work" / "metaflow")
     steps = [
         METAFLOW_STEP.format(name=name, after=after) for name, after in zip(NAMES, [*NAMES[1:], "end"], strict=True)

@@ -51,7 +51,7 @@ for name, part in (("test", rows[:tenth]), ("validation", rows[tenth : 2 * tenth
 
 
 def measure(command: list[str], folder: Path) -> tuple[float, float]:
-    """Seconds and peak memory in MB of one process."""
+    """Return the seconds and the peak memory in MB of one process."""
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -64,7 +64,7 @@ def measure(command: list[str], folder: Path) -> tuple[float, float]:
 
 
 def make_rows(path: Path, rows: int) -> None:
-    """``write_rows`` in a process of its own: what this one has used would count as its children's peak, too."""
+    """Call ``write_rows`` in a separate process: its memory would count as a peak of this process's children."""
     process = multiprocessing.get_context("spawn").Process(target=write_rows, args=(path, rows))
     process.start()
     process.join()
@@ -73,7 +73,7 @@ def make_rows(path: Path, rows: int) -> None:
 
 
 def write_rows(path: Path, rows: int) -> None:
-    """``rows`` different comments."""
+    """Write ``rows`` different comments."""
     write_sample(path, min(rows, MOST_SAMPLED))
     if rows > MOST_SAMPLED:
         frame = pl.read_csv(path, infer_schema=False)

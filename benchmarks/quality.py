@@ -45,18 +45,18 @@ Scores = dict[str, list[np.ndarray]]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The labels [rows, labels], and which rows belong to each set."""
+    """The labels [rows, labels], and the rows of each set."""
 
     labels: np.ndarray
     rows: dict[str, np.ndarray]
 
     @property
     def sets(self) -> list[str]:
-        """The sets that have rows."""
+        """Return the sets that have rows."""
         return [name for name, chosen in self.rows.items() if chosen.any()]
 
     def aucs(self, scores: np.ndarray, name: str) -> list[float]:
-        """Of each label."""
+        """Return the AUC of each label."""
         chosen = self.rows[name]
         return [
             float(roc_auc_score(truth[chosen], score[chosen]))
@@ -64,7 +64,7 @@ class HeldOut:
         ]
 
     def resampled(self, scores: np.ndarray, name: str) -> np.ndarray:
-        """The mean of the labels' AUC on the set as it is, and on resamples of it: the same ones for all scores."""
+        """Return the mean of the labels' AUC on the unchanged set and on its resamples, the same for all scores."""
         chosen = self.rows[name]
         columns = [
             Column(label, LABEL, truth[chosen].astype(float), score[chosen])
@@ -103,7 +103,7 @@ def main() -> None:
 
 
 def prepare(source: Path | None, rows: int, folder: Path) -> set[str]:
-    """preprocess.py's output in folder/data; the ids that have natural rates."""
+    """Write preprocess.py's output to folder/data. Return the ids of the rows with natural rates."""
     natural = write_comments(source, rows, folder / "raw")
     hold_out(folder / "raw", folder / "data")
     return natural
@@ -133,14 +133,14 @@ def read(folder: Path, natural: set[str]) -> HeldOut:
 
 
 def shown(held_out: HeldOut, seeds: list[np.ndarray]) -> list[str]:
-    """The means over the seeds: of the labels' AUC on each set, and each label's on all rows."""
+    """Return the means over the seeds: of the labels' AUC on each set, and each label's on all rows."""
     aucs = [[held_out.aucs(scores, name) for name in held_out.sets] for scores in seeds]
     means = np.mean([[*map(np.mean, of_sets), *of_sets[-1]] for of_sets in aucs], axis=0)
     return [f"{value:.4f}" for value in means]
 
 
 def certainty(held_out: HeldOut, scores: Scores) -> dict[str, list[str]]:
-    """Between which values the middle 95 % of resampled rows lie: of ours, and of what it is better by."""
+    """Return the middle 95 % over resampled rows: of our values, and of our differences from the others."""
     rows = {OURS: [interval(held_out.resampled(scores[OURS][0], name), "{:.4f}") for name in held_out.sets]}
     for rival in scores.keys() - {OURS}:
         models = (scores[OURS][0], scores[rival][0])
@@ -150,13 +150,13 @@ def certainty(held_out: HeldOut, scores: Scores) -> dict[str, list[str]]:
 
 
 def interval(values: np.ndarray, form: str) -> str:
-    """The first value, which is of the rows as they are, and the bounds of the others."""
+    """Return the first value, measured on the unchanged rows, and the bounds of the other values."""
     low, high = confidence_interval(values[1:]) or (np.nan, np.nan)
     return f"{form.format(values[0])} ({form.format(low)} to {form.format(high)})"
 
 
 def calibration(errors: list[dict[str, list[float]]]) -> tuple[list[str], dict[str, list[str]]]:
-    """As a table: ours, and what chance makes of the toxic probabilities if each of them is the very truth."""
+    """Return a table of our calibration errors, and of the errors by chance if the probabilities were exactly true."""
     low, middle, high = np.quantile([error["toxic, if true"] for error in errors], [0.025, 0.5, 0.975])
     toxic = (error["labels"][LABELS.index("toxic")] for error in errors)
     means = (mean(error["labels"]) for error in errors)

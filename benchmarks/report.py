@@ -35,7 +35,7 @@ page.write_text(report_html(made), "utf-8")
 
 
 def measure(folder: Path, rows: int, labels: int, repeats: int) -> tuple[float, float, int]:
-    """Seconds on the clock and of the processor, and the page's size in bytes."""
+    """Return the elapsed and the processor seconds, and the page's size in bytes."""
     names = tuple(f"label_{index}" for index in range(labels))
     files = [folder / name for name in ("new.json", "live.json", "texts.json", "report.html")]
     files[0].write_bytes(predictions(names, rows))

@@ -40,7 +40,7 @@ HELD_OUT = 0.2  # of all rows
 
 @dataclass
 class Revision:
-    """A commit's training/, and the results of its trainings: a list entry for each seed."""
+    """A commit's training/, and the results of its trainings: one list entry for each seed."""
 
     name: str
     training: Path
@@ -51,7 +51,7 @@ class Revision:
 
 
 def check_out(name: str, folder: Path) -> Revision:
-    """Write the training/ of a commit into the folder; "." stays where it is."""
+    """Write the training/ of a commit into the folder; "." is used in place."""
     if name == ".":
         return Revision("this folder", ROOT / "training")
     archive = subprocess.run(["git", "archive", name, "training"], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
@@ -93,7 +93,7 @@ def quality(revision: Revision) -> list[str]:
 
 
 def each_seed(revision: Revision) -> list[str]:
-    """Return the mean of the labels' AUC on each set: of every seed."""
+    """Return, for every seed, the mean of the labels' AUC on each set."""
     means = [[float(np.mean(values)) for values in aucs.values()] for aucs in revision.aucs]
     return [", ".join(f"{value:.4f}" for value in column) for column in zip(*means, strict=True)]
 

@@ -44,7 +44,7 @@ CONCURRENCY = (1, 8, 32)
 
 @dataclass
 class Server:
-    """``command`` of a port, or none for our own; ``body`` makes a request of a text."""
+    """``command``: the server's command for a port; none for our own server. ``body``: makes a request from a text."""
 
     name: str
     path: str
@@ -96,7 +96,7 @@ def litserve(folder: Path) -> Server:
 
 
 def single(folder: Path) -> Server:
-    """A plain FastAPI app, which comes with LitServe."""
+    """Return a plain FastAPI app, whose packages come with LitServe."""
     command = [str(environment("serving-litserve", "litserve", TENSORFLOW) / "python"), str(SERVERS / "single.py")]
     return Server(
         "one call per request", "/predict", lambda text: {"instances": [text]}, lambda port: [*command, str(port)]
@@ -115,7 +115,7 @@ ALL: dict[str, Callable[[Path], Server]] = {
 def measure_server(
     server: Server, package: Path, model: Path, texts: list[str], seconds: float, measurements: Measurements
 ) -> None:
-    """Start it, wait for its first answer, put each load on it, stop it."""
+    """Start the server, wait for its first response, send each load, stop it."""
     port = free_port()
     requests = [request(port, server.path, json.dumps(server.body(text)).encode()) for text in texts]
     start = time.perf_counter()
@@ -177,7 +177,7 @@ def await_answer(port: int, requests: list[bytes], start: float) -> None:
 
 
 def memory_mb(group: int) -> float:
-    """PSS of all processes of a session."""
+    """Return the PSS of all processes of a session in MB."""
     total = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -190,7 +190,7 @@ def memory_mb(group: int) -> float:
 
 
 def in_process(model: Path, texts: list[str], calls: int = 300) -> dict[str, str]:
-    """The model alone, in the benchmark's own process: the limit of all servers."""
+    """Measure the model in this process: the upper limit for all servers."""
     code = (
         "import json, sys, time, numpy as np; from pathlib import Path; from statistics import median\n"
         "from mlops_cli.serving.runtime.saved_model import Model\n"
@@ -267,14 +267,14 @@ def cells(measurements: Measurements, reference: Measurements | None) -> list[st
 
 
 def bilstm(folder: Path, texts: list[str]) -> Path:
-    """A model package without handlers."""
+    """Build a model package without handlers."""
     command = [sys.executable, str(SERVERS / "bilstm.py"), str(folder / "1")]
     subprocess.run(command, input=json.dumps(texts), text=True, check=True)
     return folder
 
 
 def chosen_model(path: Path | None) -> Path:
-    """Return the model that was named, or the newest that was trained in this folder."""
+    """Return the named model, or the newest one that was trained in this folder."""
     if path is not None and not path.exists():
         raise SystemExit(f"There is no model {path}.")
     trained = sorted(ROOT.glob(".mlops/artifacts/train/*/model.tar.gz"), key=lambda file: file.stat().st_mtime)

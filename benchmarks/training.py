@@ -72,7 +72,7 @@ def speed(reports: list[dict[str, Any]]) -> float:
 
 
 def seconds_to(auc: float, report: dict[str, Any]) -> float | None:
-    """From the start, preparation included, to the first point of the curve that is as good."""
+    """Return the seconds from the start, with preparation, to the curve's first point that is as good."""
     times = (seconds for seconds, reached in report["curve"] if reached >= auc)
     first = next(times, None)
     return None if first is None else report["preparation"] + first

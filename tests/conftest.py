@@ -1,4 +1,4 @@
-"""Every test starts without credentials, without settings from outside, and in an empty home."""
+"""Start every test without credentials, without settings from outside, and in an empty home folder."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 
 
 def pytest_configure() -> None:
-    """Commands end on Ctrl-C, also where the tests themselves are a job in a shell's background and ignore it."""
+    """Let commands end on Ctrl-C, even if the tests run in a shell's background and ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Name bytes by their argument: an archive has the time in it, and every worker must collect the same names."""
+    """Name bytes by their argument, because all workers must collect the same names. An archive contains the time."""
     return argname if isinstance(val, bytes) else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what meets the simulated AWS, keep on one worker what shares a project, and put fast tests first.
+    """Mark tests of the simulated AWS, group those that share a project, and put fast tests first.
 
-    What cannot be divided between workers comes before the other slow tests, so that no worker idles in the end.
+    Groups that cannot be divided come before the other slow tests, so that no worker is idle at the end.
     """
     for item in items:
         if "aws_server" in getattr(item, "fixturenames", ()):
@@ -66,7 +66,7 @@ def is_slow(item: pytest.Item) -> bool:
 
 @pytest.fixture(scope="session", autouse=True)
 def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Also for what is shared by a module's tests."""
+    """Clean the environment for a module's shared fixtures, too."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("AWS_", "KAGGLE_", "MLFLOW_", "MLOPS_", "SM_", "ENDPOINT_")) or name in SETTING_NAMES:
@@ -84,7 +84,7 @@ def empty_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="session")
 def aws_simulator_options() -> list[str]:
-    """What the simulated AWS has of this project: the model server behind its endpoints, the lists of its builds."""
+    """Give the simulated AWS this project's model server and its lists of packages."""
     return [
         "--endpoint-server",
         "mlops_cli.rehearsal.model_server:ModelServer",
@@ -95,7 +95,7 @@ def aws_simulator_options() -> list[str]:
 
 @pytest.fixture
 def project_folder(tmp_path: Path) -> Path:
-    """A project of its own with this repository's use case in it."""
+    """Copy this repository's use case into a new project."""
     folder = tmp_path / "project"
     shutil.copytree(ROOT / "training", folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
@@ -103,14 +103,14 @@ def project_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def jigsaw() -> Path:
-    """The real comments, where they lie beside the checkout."""
+    """Return the real comments, if they are beside the checkout."""
     if not (JIGSAW / "train.csv.gz").is_file():
         pytest.skip("the real comments (../shared/data/jigsaw) are not on this machine")
     return JIGSAW
 
 
 def _own_ports() -> Iterator[int]:
-    """Yield ports of this worker alone (of at most 14), below those that the kernel gives to outgoing connections."""
+    """Yield this worker's own ports (of at most 14), below those that the kernel gives to outgoing connections."""
     session = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid())))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     first = 10_000 + session.randrange(8_000) + 1_000 * (worker % 14)
@@ -121,7 +121,7 @@ OWN_PORTS = _own_ports()
 
 
 def free_port() -> int:
-    """Return a port that nobody takes before the test does."""
+    """Return a port that nobody uses before the test does."""
     for port in OWN_PORTS:
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
@@ -129,7 +129,7 @@ def free_port() -> int:
 
 
 class Cli:
-    """`mlops` as a subprocess in one project, as a user would call it."""
+    """`mlops` as a subprocess in one project, as a user calls it."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
@@ -142,7 +142,7 @@ class Cli:
         return subprocess.Popen(command, cwd=self.folder, text=True, **options)
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        """What it printed on stdout; with both streams shown if it did not end with ``code``."""
+        """Return the output on stdout. If the exit code is not ``code``, fail and show both streams."""
         out, err = self.both(*arguments, code=code)
         return out if code == 0 else out + err
 
@@ -153,7 +153,7 @@ class Cli:
         return out, err
 
     def json(self, *arguments: str, code: int = 0) -> Any:
-        """The JSON on stdout; anything else there fails."""
+        """Return the JSON on stdout. Fail if there is anything else."""
         return json.loads(self.both(*arguments, "--json", code=code)[0])
 
     def edit(self, file: str, old: str, new: str) -> None:
@@ -163,13 +163,13 @@ class Cli:
         path.write_text(path.read_text().replace(old, new))
 
     def live(self, *arguments: str) -> dict[str, Any]:
-        """Return a run whose model is live; a test that shares the project may find that it is already."""
+        """Return a run whose model is live. In a shared project it may be live already."""
         run = self.json("run", *arguments)
         return dict(run if run["status"] == "done" else self.json("approve", "--run-id", run["id"], "--yes"))
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a folder that one worker makes for all of them; ``make`` gets a folder that is not there yet."""
+    """Return a folder that one worker creates for all. ``make`` gets a folder that does not exist yet."""
     root = factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     folder, partial = root / name, root / f"{name}.partial"
@@ -184,7 +184,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny use case's model folder: it takes TensorFlow's import."""
+    """Return the tiny use case's model folder, which needs TensorFlow's import."""
     script = str(USE_CASES / "tiny" / "build_model.py")
     return made_once(
         tmp_path_factory, "tiny-model", lambda folder: subprocess.run([sys.executable, script, folder], check=True)
@@ -199,7 +199,7 @@ def tiny(tmp_path: Path, tiny_model: Path) -> Iterator[Cli]:
 
 @contextlib.contextmanager
 def tiny_project(folder: Path, model: Path) -> Iterator[Cli]:
-    """Provide a project with the tiny use case, its data in place; stop everything that it started in the end."""
+    """Provide a project with the tiny use case and its data. At the end, stop everything that it has started."""
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
     shutil.copytree(model, folder / "training" / "model")
     rows = "".join(f"{number},text number {number},{number % 2}\n" for number in range(20))
@@ -213,7 +213,7 @@ def tiny_project(folder: Path, model: Path) -> Iterator[Cli]:
 
 
 def is_alive(pid: int) -> bool:
-    """Return True if the process runs: a zombie that nobody has collected yet does not."""
+    """Return True if the process runs; a zombie that is not collected yet does not."""
     try:
         os.kill(pid, 0)
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -225,13 +225,13 @@ def is_alive(pid: int) -> bool:
 
 
 def links_into(folder: Path) -> list[str]:
-    """Return the short links that lead into the folder, also those that lead to nothing."""
+    """Return the short links that lead into the folder, including broken ones."""
     links = Path("/tmp").glob("mlops-*")
     return [str(link) for link in links if os.path.realpath(link).startswith(f"{folder.resolve()}/")]
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
-    """Return the first true value of ``condition``; fail the test if there is none in time."""
+    """Return the first true value of ``condition``. Fail the test if there is none in time."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -1,4 +1,4 @@
-"""Make the table of container images from the SageMaker SDK's data.
+"""Generate the table of container images from the SageMaker SDK's data.
 
 ``python -m tests.image_table > mlops_cli/backends/aws/infra/image_table.json``
 """
@@ -30,7 +30,7 @@ def regions() -> list[str]:
 
 
 def addresses(framework: Framework, scope: str) -> Iterator[tuple[str, str, str, str]]:
-    """Yield region, processor, registry and image of every address that the SDK knows."""
+    """Yield region, processor, registry and image of every address in the SDK."""
     for region in regions():
         for processor, instance_type in INSTANCES.items():
             try:
@@ -43,7 +43,7 @@ def addresses(framework: Framework, scope: str) -> Iterator[tuple[str, str, str,
 
 @contextmanager
 def endpoints_read_once() -> Iterator[None]:
-    """Let the SDK keep botocore's list of endpoints, which it reads anew for every address."""
+    """Cache botocore's list of endpoints, which the SDK reads again for every address."""
     from sagemaker.core import common_utils
 
     read = common_utils._botocore_resolver
@@ -55,7 +55,7 @@ def endpoints_read_once() -> Iterator[None]:
 
 
 def table() -> dict[str, Any]:
-    """Return the images of each framework's own versions, and the registries by region; equal ones stand once."""
+    """Return the images of each framework's default version, and the registries by region, without repetitions."""
     with endpoints_read_once():
         return _table()
 

@@ -33,7 +33,7 @@ def project() -> dict[str, Any]:
 
 
 def requirements(name: str) -> list[str]:
-    """Return what pyproject.toml asks for of a list's packages; one of its own has the range of the local extra."""
+    """Return pyproject.toml's requirements for a list. The list's own packages have the range of the local extra."""
     extras, own = LOCKS[name]
     optional = project()["optional-dependencies"]
     ranges = [line for line in optional["local"] if line.split(">")[0].split("=")[0].strip() in own]

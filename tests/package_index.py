@@ -1,4 +1,4 @@
-"""Package indexes: one in a folder with a stranger's packages of any name, and a company's that asks who one is."""
+"""Package indexes: a folder with a stranger's packages of any name, and a company's index with a credential."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: somebody\nRoot-Is-Purelib: true\nTag: py
 
 
 def taken_over(folder: Path, packages: Mapping[str, str]) -> str:
-    """Return the address of a package index with these versions of a stranger."""
+    """Return the address of a package index with these versions by a stranger."""
     write_packages(folder, packages, "raise SystemExit('taken over')\n")
     return folder.as_uri()
 
@@ -36,7 +36,7 @@ def write_packages(folder: Path, packages: Mapping[str, str], code: str) -> None
 
 @contextmanager
 def private_index(folder: Path, credential: str) -> Iterator[str]:
-    """Serve the folder to whoever has the credential, USER:PASSWORD; give the address."""
+    """Serve the folder to everybody who has the credential, USER:PASSWORD. Return the address."""
     wanted = f"Basic {base64.b64encode(credential.encode()).decode()}"
 
     class Handler(SimpleHTTPRequestHandler):
@@ -50,7 +50,7 @@ def private_index(folder: Path, credential: str) -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *arguments: object) -> None:
-            """Say nothing on the terminal."""
+            """Print nothing on the terminal."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,1 +1,1 @@
-"""The compared models: each module trains one of them and prints its results as JSON."""
+"""The compared models. Each module trains one of them and prints its results as JSON."""

@@ -1,4 +1,4 @@
-"""The rows that all contestants train on and are measured by, and the form of what they print."""
+"""The rows on which all contestants are trained and measured, and the form of their output."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def read(folder: Path) -> Split:
 
 
 class Report:
-    """Scores by the name of a model; with ``points``, so many of a curve: seconds of training, mean ROC AUC."""
+    """Scores by the name of a model.
+
+    ``points``: the number of points of a curve (seconds of training, mean ROC AUC).
+    """
 
     def __init__(self, held_out: Split, points: int) -> None:
         self.content: dict[str, Any] = {"scores": {}, "curve": []}
@@ -44,7 +47,7 @@ class Report:
         self._laps.append(time.perf_counter())
 
     def point(self, done: float, predict: Callable[[], np.ndarray]) -> None:
-        """When the share ``done`` of the training is over; what it takes to measure is not counted."""
+        """Record a point of the curve at the share ``done`` of the training. The time of measuring does not count."""
         if done * self._points < len(self.content["curve"]) + 1:
             return
         start = time.perf_counter()
@@ -62,7 +65,7 @@ class Report:
 
 
 def run(contestant: Callable[[Split, Split, int, Report], None]) -> None:
-    """Trains on train/, scores test/ of a folder that preprocess.py wrote; what it prints last is the report."""
+    """Train on train/, score test/ of a folder that preprocess.py wrote. Print the report last."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("seed", type=int)

@@ -1,4 +1,4 @@
-"""Two LSTMs by Keras' own layers and `fit`, texts padded in front to one length: the seed's recipe, and a stock one."""
+"""Two LSTMs with Keras' layers and `fit`, texts padded in front to one length: the seed's recipe, and a stock one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WORDS, LENGTH = 30_000, 200
 
 
 class Attention(layers.Layer):  # type: ignore[misc]
-    """A weighted mean over time, the weights learnt."""
+    """A weighted mean over time with learnt weights."""
 
     def build(self, shape: tuple[int, ...]) -> None:
         self.direction = self.add_weight(shape=(shape[-1], 1), name="direction")
@@ -44,7 +44,7 @@ def stock() -> keras.Model:
 
 
 class Measuring(keras.callbacks.Callback):  # type: ignore[misc]
-    """A point of the curve now and then."""
+    """Records a point of the curve from time to time."""
 
     def __init__(self, report: Report, steps: int, predict: Callable[[], np.ndarray]) -> None:
         super().__init__()

@@ -56,7 +56,7 @@ def train(_rows: Split, _held_out: Split, seed: int, report: Report) -> None:
 
 
 class Measuring(Checkpoints):
-    """Measures a point of the curve where a checkpoint would be saved, which is after every step."""
+    """Records a point of the curve where a checkpoint would be saved, which is after every step."""
 
     def __init__(self, report: Report, steps: int, predict: Callable[[], np.ndarray]) -> None:
         super().__init__(None, [])
@@ -75,7 +75,7 @@ def natural_weights(truth: np.ndarray) -> np.ndarray:
 
 
 def calibration_errors(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, list[float]]:
-    """Expected calibration errors of the labels; and those that toxic would show if its probabilities were true."""
+    """Return the labels' expected calibration errors, and those of toxic if its probabilities were true."""
     weights, random = natural_weights(truth), np.random.default_rng(42)
     columns = zip(truth.T, probabilities.T, strict=True)
     toxic = probabilities[:, LABELS.index("toxic")]

@@ -1,4 +1,4 @@
-"""Where the time of one epoch of the project's own training goes: each part alone, in seconds, as JSON."""
+"""Print how long each part of one epoch of the project's own training takes, in seconds, as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TF-IDF of words and of 2 to 6 characters, and a logistic regression for each label."""
+"""TF-IDF of words and of 2 to 6 characters, with a logistic regression for each label."""
 
 from __future__ import annotations
 

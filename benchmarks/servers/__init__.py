@@ -1,1 +1,1 @@
-"""The same SavedModel behind other servers: each file is a program for the environment of its own framework."""
+"""The same SavedModel behind other servers. Each file is a program for the environment of its framework."""

@@ -1,4 +1,4 @@
-"""BentoML, adaptive batching on, its access log off."""
+"""BentoML with adaptive batching and without its access log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LitServe, batching as many requests as ours does and waiting as long."""
+"""LitServe with our batch size and our waiting time."""
 
 from __future__ import annotations
 

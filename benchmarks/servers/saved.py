@@ -1,4 +1,4 @@
-"""The loader of the model for all other servers."""
+"""Load the model, for all other servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call of the model for each request, in starlette's thread pool: the simplest server."""
+"""The simplest server: one call of the model for each request, in starlette's thread pool."""
 
 from __future__ import annotations
 

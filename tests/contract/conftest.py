@@ -1,4 +1,4 @@
-"""The simulated AWS, for the targets and the scripts that meet it."""
+"""The simulated AWS, for the targets and the scripts that use it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every backend promises, through the Backend interface alone; each target is one more parameter.
+"""What every backend guarantees, through the Backend interface only. Each target is a parameter.
 
-The tests of a target share one project, and each goes on with what the ones before have left.
+The tests of a target share one project, and each continues with the state of the previous ones.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Recorded:
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
 ) -> Iterator[tuple[str, Path]]:
-    """A target with its surroundings, and the project's folder."""
+    """Provide a target with its environment, and the project's folder."""
     folder = tmp_path_factory.mktemp(request.param)
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
     shutil.copytree(tiny_model, folder / "training" / "model")
@@ -76,7 +76,7 @@ def new_backend(target: str, folder: Path) -> Backend:
 
 @pytest.fixture
 def backend(shared: tuple[str, Path]) -> Backend:
-    """A backend as a new command would have it."""
+    """Return a backend as a new command has it."""
     return new_backend(*shared)
 
 

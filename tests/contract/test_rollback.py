@@ -36,7 +36,7 @@ def live(cli: Cli) -> dict[str, Any]:
 
 
 def kill_in_gate(cli: Cli, *command: str) -> None:
-    """The model is live already when the command is killed."""
+    """Kill the command when the model is already live."""
     held = hold(cli, "post-training-tests")
     reached(cli, "post-training-tests").unlink(missing_ok=True)
     with cli.start(*command) as process:
@@ -61,7 +61,7 @@ def bucket_of(cloud: Cloud) -> str:
 
 
 def versions_are_told(cli: Cli, first: dict, second: dict) -> None:
-    """Every trained model is a version."""
+    """Check that every trained model is a version."""
     newest, oldest = cli.json("models")
     assert [(model["version"], model["run"]) for model in (newest, oldest)] == [(2, second["id"]), (1, first["id"])]
     assert newest["hyperparameters"]["epochs"] == "2"
@@ -81,7 +81,7 @@ def versions_are_told(cli: Cli, first: dict, second: dict) -> None:
 
 
 def rolled_back_under_load(cli: Cli) -> dict[str, Any]:
-    """A rollback while a client asks the endpoint, of whose requests none is lost."""
+    """Roll back while a client sends requests to the endpoint. No request may be lost."""
     url, answers, done = cli.json("status")["endpoint"]["url"], [], threading.Event()
 
     def ask() -> None:
@@ -105,7 +105,7 @@ def rolled_back_under_load(cli: Cli) -> dict[str, Any]:
 
 
 def rolled_back_after_two_kills(cloud: Cloud) -> dict[str, Any]:
-    """The command is killed twice; a third one completes the rollback."""
+    """Kill the command twice. The third one completes the rollback."""
     first, second = [run["id"] for run in reversed(cloud.json("runs"))]
     kill_after(cloud, "StartPipelineExecution", 1, "rollback", "--comment", "too rude")
     assert set(packages(cloud).values()) == {"Approved"}, "what is live is not rejected before its successor is started"
@@ -150,7 +150,7 @@ def test_back_to_the_model_before_without_training_and_forth_again(either: Cli) 
 
 
 def spoiled(cli: Cli, good: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """A run with a model that waits for a decision, and will fail its gate on the endpoint: only ``good`` passes it."""
+    """Return a run whose model waits for a decision and will fail its gate: only ``good`` passes the gate."""
     gate = cli.folder / "training" / "tests" / "test_posttraining.py"
     gate.write_text(
         gate.read_text()
@@ -188,7 +188,7 @@ def test_a_model_that_fails_its_gate_is_rolled_back_by_itself_and_never_comes_ba
 
 
 def good_model(cloud: Cloud) -> dict[str, Any]:
-    """The approved model that is live; later tests roll back to it. Its version is returned."""
+    """Return the version of the approved live model, to which later tests roll back."""
     if not any(model["is_live"] for model in cloud.json("models")):
         cloud.approved()
     return live(cloud)
@@ -277,7 +277,7 @@ def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
 
 
 def fail_for_two_epochs(cli: Cli) -> None:
-    """The gate on the endpoint fails for the second model only."""
+    """Let the gate on the endpoint fail for the second model only."""
     gate = cli.folder / "training" / "tests" / "test_posttraining.py"
     gate.write_text(
         gate.read_text()

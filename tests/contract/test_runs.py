@@ -20,7 +20,7 @@ __all__ = ["aws_server", "either", "shared"]
 
 
 def keys(cloud: Cloud) -> dict[str, str]:
-    """Every object of the project and its version, CodePipeline's own artifacts aside."""
+    """Return every object of the project with its version, except CodePipeline's artifacts."""
     s3 = cloud.aws.client("s3")
     (bucket,) = (bucket["Name"] for bucket in s3.list_buckets()["Buckets"])
     listed = s3.list_object_versions(Bucket=bucket, Prefix="tiny-dev/")
@@ -33,7 +33,7 @@ def jobs(cloud: Cloud) -> dict[str, str]:
 
 
 def again(cli: Cli) -> dict[str, str]:
-    """Return the training jobs of reproductions, by name with their status; none on one machine."""
+    """Return the training jobs of reproductions by name, with their status; none on one machine."""
     if not isinstance(cli, Cloud):
         return {}
     return {name: status for name, status in jobs(cli).items() if name.startswith("tiny-dev--again-")}
@@ -114,7 +114,7 @@ def test_the_manifest_has_the_origin_of_a_run(either: Cli) -> None:
 
 
 def on_a_larger_machine(cli: Cli) -> tuple[Cli, list[str]]:
-    """Change the project's machine; return the project with it, and the lines that say so. Nothing on one machine."""
+    """Change the instance type. Return the project and the lines that report it; nothing on one machine."""
     if not isinstance(cli, Cloud):
         return cli, []
     use_case = cli.folder / "training" / "usecase.toml"
@@ -174,7 +174,7 @@ def test_ctrl_c_stops_the_job_on_aws(shared: Cloud) -> None:
 
 
 def killed(cloud: Cloud, run_id: str) -> None:
-    """A reproduction that is killed while its training goes on."""
+    """Kill a reproduction during its training."""
     with cloud.going("reproduce", run_id) as process:
         wait_for(lambda: "InProgress" in again(cloud).values())
         os.kill(process.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""A script sees the same under the container's own toolkit, in the simulated SageMaker and in a local run.
+"""A script sees the same in the container's own toolkit, in the simulated SageMaker and in a local run.
 
-The toolkit (sagemaker-training) is what SageMaker's TensorFlow image runs a script with; here it runs as a plain
-process in an environment of its own, with its code fetched from the simulated S3.
+SageMaker's TensorFlow image runs scripts with this toolkit (sagemaker-training). Here it runs as a plain process in a
+separate environment, and reads its code from the simulated S3.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ HARMFUL = {
 
 @pytest.fixture(scope="session", params=TOOLKITS)
 def toolkit(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """The toolkit's ``train`` in an environment of its own."""
+    """Return the toolkit's ``train`` in a separate environment."""
     folder = tmp_path_factory.mktemp("toolkit") / request.param
     requirement = f"sagemaker-training=={request.param}"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
@@ -144,7 +144,7 @@ def run_toolkit(toolkit: Path, folder: Path, request: Mapping[str, Any], aws: Aw
 
 
 def neutral(seen: dict[str, Any]) -> dict[str, Any]:
-    """What a script has seen, without what must differ: where its /opt/ml lies, and what the image starts."""
+    """Return what a script has seen, except what must differ: the path of /opt/ml, and the image's program."""
     text = json.dumps(seen).replace(seen["root"], "/opt/ml").replace(MODULE, scriptmode.TENSORFLOW)
     document: dict[str, Any] = json.loads(text)
     document["variables"].pop("SM_STUDIO_LOCAL_MODE", None)

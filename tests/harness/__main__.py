@@ -81,7 +81,7 @@ def killed(project, command: tuple[str, ...], at: float, options: argparse.Names
 
 
 def all_pairs(folder: Path, model: Path, options: argparse.Namespace) -> bool:
-    """Two models were live, a third waits."""
+    """Two models were live, and a third one waits for a decision."""
     project = prepared(folder, model, Case((), (*TWO_LIVE, ("run", "--set", "epochs=3"))), options.files)
     project(*AT_ONCE["init"])
     project.own_files = [file for file in project.files() if not file.startswith(".mlops")]

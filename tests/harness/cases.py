@@ -1,4 +1,4 @@
-"""The killed commands, their preparation, and the conditions that must hold afterwards."""
+"""The killed commands, how each is prepared, and the conditions that must hold afterwards."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ TWO_LIVE = (
 
 @dataclass(frozen=True)
 class Case:
-    """``command`` after the commands of ``before``; ``live`` brings the endpoint back that the snapshot has not.
+    """``command`` runs after the commands in ``before``. ``live``: start the endpoint, which the snapshot lacks.
 
-    ``is_new``: in an empty folder, where the command makes the project.
+    ``is_new``: begin in an empty folder, in which the command creates the project.
     """
 
     command: tuple[str, ...]
@@ -77,7 +77,7 @@ AT_ONCE = {
 
 
 def built_model(folder: Path) -> Path:
-    """The tiny use case's model, made once: it takes TensorFlow's import."""
+    """Return the tiny use case's model, built once, because it needs TensorFlow's import."""
     if not folder.exists():
         build = Path(__file__).parents[1] / "usecases" / "tiny" / "build_model.py"
         subprocess.run([sys.executable, str(build), str(folder)], check=True)
@@ -85,7 +85,7 @@ def built_model(folder: Path) -> Path:
 
 
 def prepared(folder: Path, model: Path, case: Case, has_files: bool = False) -> Project:
-    """A project in which the case's command can be given, and its snapshot."""
+    """Prepare a project in which the case's command can run, and its snapshot."""
     project = Project(folder, model, has_files)
     project.end_all()
     shutil.rmtree(folder, ignore_errors=True)
@@ -102,7 +102,7 @@ def prepared(folder: Path, model: Path, case: Case, has_files: bool = False) -> 
 
 
 def prepared_empty(project: Project, case: Case) -> Project:
-    """An empty folder, in which the command's own files are those that it has once made."""
+    """Prepare an empty folder. Note the files that the command creates there if it is not killed."""
     project.make_empty()
     if code := project(*case.command):
         raise RuntimeError(f"{case.command} ended with {code}: {project.said(*case.command)}")
@@ -115,7 +115,7 @@ def prepared_empty(project: Project, case: Case) -> Project:
 
 
 def begin(project: Project, case: Case) -> tuple[str, ...]:
-    """Go back to the snapshot; return the command as it is to be given."""
+    """Restore the snapshot. Return the command to run."""
     project.restore()
     if case.live:
         project("run", "--from", "deploy")
@@ -132,7 +132,7 @@ def with_id(project: Project, command: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str]:
-    """Return the faults of the project after the killed command, and after its repetition."""
+    """Return the faults of the project after the killed command and after its repetition."""
     runs = [] if case.is_new else project.json("runs") or []
     faults = [f"{run['id']} is still {run['status']}" for run in runs if is_phantom(run)]
     code = project(*command)
@@ -153,7 +153,7 @@ def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str
 
 
 def versions(project: Project) -> list[str]:
-    """A rollback leads from the second to the first, however often it is begun."""
+    """Return the model versions. A rollback goes from the second to the first, however often it is started."""
     live = [model["version"] for model in project.json("models") or [] if model["is_live"]]
     return [] if live == [1] else [f"live is {live}, not version 1"]
 
@@ -189,7 +189,7 @@ def cleaned(project: Project) -> list[str]:
 
 
 def tried(project: Project, case: Case, kill: Callable[[tuple[str, ...]], object], straight: bool) -> list[str]:
-    """Kill the case's command, repeat it unless it goes straight to cleanup; return all that is wrong."""
+    """Kill the case's command and repeat it, unless cleanup comes at once. Return all faults."""
     command = begin(project, case)
     kill(command)
     faults = [] if "Traceback" not in project.said(*command) else ["a traceback"]
@@ -200,7 +200,7 @@ def tried(project: Project, case: Case, kill: Callable[[tuple[str, ...]], object
 
 
 def at_once(project: Project, names: tuple[str, ...]) -> list[str]:
-    """Return the faults after several commands at once."""
+    """Return the faults after several commands that run at once."""
     project.restore()
     commands = [with_id(project, AT_ONCE[name]) for name in names]
     codes = [project.wait(pid) for pid in [project.start(*command) for command in commands]]

@@ -1,4 +1,4 @@
-"""A project of the tiny use case on the simulated AWS, as the tests of the aws target use it through the CLI."""
+"""A project of the tiny use case on the simulated AWS, used through the CLI by the tests of the target aws."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PIPELINE = "mlops-tiny-dev-pipeline"
 
 
 class Cloud(Cli):
-    """`mlops` in a project with the tiny use case, and the AWS account that it meets."""
+    """`mlops` in a project with the tiny use case, and its AWS account."""
 
     def __init__(self, folder: Path, aws: Aws, **settings: str) -> None:
         super().__init__(folder, {**aws.environment, "MLOPS_TARGET": "aws", **settings})
         self.aws = aws
 
     def ready(self) -> Cloud:
-        """With infrastructure and data."""
+        """Prepare the infrastructure and the data."""
         self("deploy-infra", "--yes")
         self("download-data", "--source", "tiny.csv")
         return self
@@ -36,7 +36,7 @@ class Cloud(Cli):
         return dict(self.json("approve", "--run-id", run["id"][:8], "--yes"))
 
     def decide_in_the_console(self, status: str, summary: str) -> None:
-        """Send a decision as the console does, past mlops; the state view shows its token later than the run waits."""
+        """Send a decision without mlops, as the console does. The token appears later than the run waits."""
         pipelines = self.aws.client("codepipeline")
 
         def token() -> str:
@@ -55,7 +55,7 @@ class Cloud(Cli):
 
     @contextmanager
     def going(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """A command that goes on while the test looks; a test that fails does not wait for it."""
+        """Run a command during the block. If the test fails, do not wait for the command."""
         with self.start(*arguments) as process:
             try:
                 yield process
@@ -63,7 +63,7 @@ class Cloud(Cli):
                 process.kill()
 
     def held(self, script: str) -> Path:
-        """A file for as long as which a script does not go on; the job runs on this very machine."""
+        """Create a file during the block. A script waits while it exists, because the job runs on this machine."""
         file = self.folder.parent / f"hold-{script}"
         file.touch()
         self.edit(
@@ -89,16 +89,16 @@ def project(tmp_path: Path, tiny_model: Path) -> Path:
 
 @pytest.fixture
 def cloud(project: Path, aws: Aws) -> Iterator[Cloud]:
-    """A project with an upload as its source; no needed permission may be refused to its roles."""
+    """Provide a project whose source is an upload. Its roles must not lack any permission that they use."""
     yield Cloud(project, aws, SOURCE="s3")
     assert aws.denials() == []
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, aws_server: Aws) -> Iterator[Cloud]:
-    """One provisioned project with data for all tests of a module: each goes on with what the one before has left.
+    """Provide one project, with infrastructure and data, to a module's tests. Each test continues with its state.
 
-    A module that shares a project has no test that asks for an empty account of its own.
+    A module that shares a project has no test that needs an empty account.
     """
     aws_server.reset()
     yield Cloud(tiny_project(tmp_path_factory.mktemp("shared") / "tiny", tiny_model), aws_server, SOURCE="s3").ready()
@@ -107,7 +107,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, aws_serve
 
 
 def packages(cloud: Cloud) -> dict[str, str]:
-    """Return the approval status of the model packages, by the run that asked about them."""
+    """Return the approval status of the model packages by the run that registered them."""
     sagemaker = cloud.aws.client("sagemaker")
     listed = sagemaker.list_model_packages(ModelPackageGroupName="tiny-dev")["ModelPackageSummaryList"]
     described = [sagemaker.describe_model_package(ModelPackageName=entry["ModelPackageArn"]) for entry in listed]
@@ -118,7 +118,7 @@ def packages(cloud: Cloud) -> dict[str, str]:
 
 
 def everything(aws: Aws) -> dict[str, list[str]]:
-    """What is in the account, by kind; the source's bucket and AWS's own log groups for jobs are whoever's they are."""
+    """Return everything in the account by kind, except the source's bucket and AWS's own log groups for jobs."""
     sagemaker = aws.client("sagemaker")
     groups_of_models = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
     logs = aws.client("logs")

@@ -1,4 +1,4 @@
-"""Predictions of the tiny use case, and rows for it to be judged on."""
+"""Predictions of the tiny use case, and rows to measure them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ metrics["metrics"]["test"]["long"]["p90"] = table_metric(p90, document["columns"
 
 
 def row(kind: str, number: int) -> str:
-    """A test row or a training row; texts with the label are longer, so that a model that counts letters is right."""
+    """Return a test row or a training row. Texts with the label are longer, so a model that counts letters is right."""
     long = number % 2
     return f"{kind}{number},{'a longer text' if long else 'short'} {number},{long}\n"
 
@@ -61,12 +61,12 @@ def write_rows(path: Path, *rows: str) -> None:
 
 
 def first_rows() -> list[str]:
-    """200 rows to test on and, with other numbers, 300 to learn from."""
+    """Return 200 test rows and, with other numbers, 300 training rows."""
     return [*(row("test", number) for number in range(200)), *(row("train", number) for number in range(1000, 1300))]
 
 
 def later_rows() -> list[str]:
-    """300 rows to test on: 100 that were tested on before, 140 that are new, 60 that were learnt from."""
+    """Return 300 test rows: 100 earlier test rows, 140 new rows, and 60 rows of the earlier training."""
     known_and_new = (row("test", number) for number in range(100, 340))
     learnt = (row("test", number) for number in range(1000, 1060))
     return [*known_and_new, *learnt, row("train", 5000)]

@@ -1,4 +1,4 @@
-"""Runs of the tiny use case: stages that a test holds, and a run up to its approval."""
+"""Runs of the tiny use case: stages that a test can hold, and a run up to its approval."""
 
 from __future__ import annotations
 

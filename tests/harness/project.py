@@ -1,4 +1,4 @@
-"""A small project with scripts that need no TensorFlow, and `mlops` as a forked process in it."""
+"""A small project whose scripts need no TensorFlow, and `mlops` as a forked process in it."""
 
 from __future__ import annotations
 
@@ -50,10 +50,7 @@ def output_fn(predictions, accept):
 
 
 class Project:
-    """A project in ``folder``; ``temporary`` is the TMPDIR of all that runs in it, and empty when all is well.
-
-    ``has_files``: its data are files without a table, its model has handlers, its scripts import code above the folder.
-    """
+    """A project in ``folder``. ``temporary``: the TMPDIR of all its processes, which must be empty at the end."""
 
     def __init__(self, folder: Path, model: Path, has_files: bool = False) -> None:
         self.folder = folder
@@ -115,9 +112,9 @@ class Project:
         gate.write_text(gate.read_text().replace(rows, '"train").rglob("*.txt")').replace("len(rows)", "len([*rows])"))
 
     def __call__(self, *arguments: str, kill_at: int = 0, after: float = 0.0, sign: int = signal.SIGKILL) -> int:
-        """Run a command in a fork; return its exit code, or minus the signal that ended it.
+        """Run a command in a fork. Return its exit code, or minus the signal that ended it.
 
-        It is killed at its ``kill_at``-th change of a file, or sent a signal ``after`` so many seconds.
+        Kill it at its ``kill_at``-th change of a file, or send it a signal ``after`` this number of seconds.
         """
         pid = self.start(*arguments, kill_at=kill_at)
         if after:
@@ -126,7 +123,7 @@ class Project:
         return self.wait(pid)
 
     def start(self, *arguments: str, kill_at: int = 0, stopped: bool = False) -> int:
-        """Fork: the imports of a command take longer than most commands. ``stopped``: until it is sent SIGCONT."""
+        """Fork, because imports take longer than most commands. ``stopped``: wait for SIGCONT first."""
         import mlops_cli.backends
         import mlops_cli.cli
 
@@ -173,7 +170,7 @@ class Project:
         return 124
 
     def traced(self, *arguments: str, kill_at: int = 0) -> list[str]:
-        """Run a command under strace, killed at its ``kill_at``-th call; return its calls."""
+        """Run a command with strace and kill it at its ``kill_at``-th call. Return its calls."""
         calls = self.folder.with_name(f"{self.folder.name}.calls")
         inject = ["-e", f"inject={CALLS}:signal=KILL:when={kill_at}"] if kill_at else []
         pid = self.start(*arguments, stopped=True)
@@ -192,7 +189,7 @@ class Project:
         return [line for line in lines if not line.startswith(("+++", "---"))]
 
     def changes(self, *arguments: str) -> range:
-        """The numbers of the command's changes of files, as Python tells; it is run to its end."""
+        """Run a command to its end. Return the numbers of its changes of files, as Python reports them."""
         counter = self.folder.with_name(f"{self.folder.name}.count")
         os.environ["HARNESS_COUNT"] = str(counter)
         try:
@@ -202,7 +199,7 @@ class Project:
         return range(1, counter.stat().st_size + 1)
 
     def preload(self) -> None:
-        """Import what the last command has imported: the next forks need not."""
+        """Import the modules of the last command, so that the next forks need not."""
         names = self.modules.read_text().splitlines() if self.modules.exists() else []
         for name in sorted(names):
             with suppress(Exception):
@@ -221,7 +218,7 @@ class Project:
         return self.folder.with_name(f"{self.folder.name}.{arguments[0]}.log")
 
     def processes(self) -> list[str]:
-        """What works in the project, or was told of a file in it."""
+        """Return the processes that work in the project or have a file of it on their command line."""
         lines = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -266,7 +263,7 @@ class Project:
 
 
 class _Killer:
-    """Kills its own process at a change of a file, before that is made."""
+    """Kills its own process before a certain change of a file."""
 
     def __init__(self, at: int) -> None:
         self.left = at
@@ -286,10 +283,11 @@ class _Killer:
 
 
 def different_states(calls: Sequence[str]) -> list[int]:
-    """Return the numbers of the calls before which a kill leaves another state than before the call in front of it.
+    """Return the numbers of the calls before which a kill leaves a new state.
 
-    A sync and a call that fails change nothing that outlives a process. Of writes one after the other into the same
-    file, SQLite's journal, the first and the last are kept: what counts of it is written in front of them, at the end.
+    A sync and a failed call change nothing that remains after the process. If several writes go to the same file,
+    SQLite's journal, only the first and the last one are kept: the important bytes are written at its beginning, at the
+    end.
     """
     numbers = [1]
     for number in range(2, len(calls) + 1):
@@ -302,7 +300,7 @@ def different_states(calls: Sequence[str]) -> list[int]:
 
 
 def _written(call: str) -> str:
-    """Return the file that the call writes to; empty for another call."""
+    """Return the file to which the call writes; empty for another call."""
     return call.partition(",")[0] if call.startswith("pwrite64") else ""
 
 

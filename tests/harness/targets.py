@@ -1,4 +1,4 @@
-"""One project on either target: a scenario of both stands once."""
+"""One project on either target, so that a test of both targets is written once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.conftest import Cli, tiny_project
 
 @pytest.fixture(scope="module", params=("local", pytest.param("aws", marks=pytest.mark.aws)))
 def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Cli]:
-    """Provide a project with data; each test goes on with the state that the one before has left."""
+    """Provide a project with data. Each test continues with the state that the previous one has left."""
     if request.param == "aws":
         yield request.getfixturevalue("shared")
         return

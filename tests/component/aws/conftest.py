@@ -21,7 +21,7 @@ __all__ = ["aws", "aws_server"]
 
 
 class Ground:
-    """A project folder and the AWS account that its commands meet."""
+    """A project folder and its AWS account."""
 
     def __init__(self, aws: Aws, root: Path) -> None:
         self.aws = aws
@@ -29,12 +29,12 @@ class Ground:
         self.project = Project(root)
 
     def backend(self, **settings: str) -> AwsBackend:
-        """A backend as a new command would have it."""
+        """Return a backend as a new command has it."""
         use_case = load_use_case(self.root / "training" / "usecase.toml")
         return AwsBackend(self.project, use_case, resolve({"SOURCE": "s3", **settings}, {}, {}))
 
     def cli(self, **environment: str) -> Cli:
-        """`mlops` with the environment of a user of this AWS, and nothing else of AWS."""
+        """`mlops` with the environment of a user of this AWS, without any other AWS settings."""
         return Cli(self.root, {**self.aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3", **environment})
 
     def edit(self, name: str, old: str, new: str) -> None:
@@ -45,7 +45,7 @@ class Ground:
         path.write_text(text.replace(old, new))
 
     def stacks(self) -> dict[str, str]:
-        """The status of every stack that is there."""
+        """Return the status of every existing stack."""
         stacks = self.aws.client("cloudformation").describe_stacks()["Stacks"]
         return {stack["StackName"]: stack["StackStatus"] for stack in stacks}
 

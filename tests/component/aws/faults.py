@@ -1,4 +1,4 @@
-"""A proxy before the simulated AWS that throttles, fails, times out and drops connections, as AWS does at times."""
+"""A proxy in front of the simulated AWS that throttles, fails, times out and drops connections, as AWS may do."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ ONE_IN_FIVE: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True)
 class Faulty:
-    """``environment`` leads a command through the proxy."""
+    """``environment`` makes a command use the proxy."""
 
     url: str
     environment: dict[str, str]
 
     def fired(self) -> list[dict[str, Any]]:
-        """Every fault so far."""
+        """Return all faults so far."""
         with urllib.request.urlopen(f"{self.url}/_microburst/fired") as answer:
             return list(json.load(answer))
 

@@ -22,7 +22,7 @@ HEADER = ",".join(["id", "comment_text", *LABELS])
 
 
 def files_in(folder: Path) -> list[Path]:
-    """All that an acquisition has left there, unfinished downloads too."""
+    """Return all files that a download has left there, unfinished ones included."""
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
@@ -33,13 +33,13 @@ def schema() -> Schema:
 
 @pytest.fixture
 def small() -> Schema:
-    """One label, so that test data fit on a line."""
+    """Return a schema with one label, so that a row of test data fits on a line."""
     return Schema({"id": "id", "text": "text", "bad": "label"})
 
 
 @pytest.fixture
 def csv_bytes() -> Callable[..., bytes]:
-    """A valid CSV with so many rows, for ``schema``."""
+    """Return a valid CSV with this number of rows for ``schema``."""
 
     def make(rows: int = 50, start: int = 0) -> bytes:
         lines = [f'r{n},"Comment, number {n}\nsays ""hi""",{n % 2},0,0,0,0,0' for n in range(start, start + rows)]
@@ -63,7 +63,7 @@ def zipped() -> Callable[..., bytes]:
 
 @contextmanager
 def stopped_at(step: int, folder: Path) -> Iterator[None]:
-    """Ctrl-C instead of the ``step``-th removal or renaming below a folder."""
+    """Raise Ctrl-C instead of the ``step``-th removal or renaming below a folder."""
     steps: list[Path] = []
 
     def stopping(original: Callable[..., object]) -> Callable[..., object]:
@@ -93,7 +93,7 @@ def request_for(schema: Schema) -> Callable[..., DataRequest]:
 
 @dataclass
 class FileServer:
-    """Serves ``content`` at any path, as told."""
+    """Serves ``content`` at any path, as requested by the test."""
 
     content: bytes = b""
     etag: str = '"one"'
@@ -190,7 +190,7 @@ def file_server() -> Iterator[FileServer]:
 
 @dataclass
 class FakeKaggle:
-    """Kaggle's API as far as a download needs it; ``status`` is its answer to the download and to the listing."""
+    """Kaggle's API as far as a download needs it. ``status``: its response to the download and to the listing."""
 
     archive: bytes = b""
     status: int = 200
@@ -247,7 +247,7 @@ class FakeKaggle:
 
 @pytest.fixture
 def kaggle_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Made-up credentials."""
+    """Create invented credentials."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR"):
         monkeypatch.delenv(name, raising=False)

@@ -1,6 +1,6 @@
-"""A project on this machine whose stages and server are stand-ins: a run takes milliseconds, its record is real.
+"""A project on this machine with substitutes for stages and server: a run takes milliseconds, its record is real.
 
-What the server serves stands in a file of the project, so that it outlives a command that is killed, as the real one.
+A file of the project has what the server serves, so that this remains after a killed command, as with the real server.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Silent:
 
 
 class Server:
-    """In the place of the endpoint; ``is_down`` as if its process had died."""
+    """A substitute for the endpoint. ``is_down``: as if its process had died."""
 
     host, hosts, port, sample, name = "127.0.0.1", (), 8080, 0.0, NAME
     invocations_url = "http://x"
@@ -82,7 +82,7 @@ class Server:
 
 @dataclass
 class Stages:
-    """In the place of the scripts and gates; the gate on the endpoint fails for the models in ``bad``."""
+    """A substitute for scripts and gates. The gate on the endpoint fails for the models in ``bad``."""
 
     project: Project
     metrics: str = '{"metrics": {"test": {"macro": {"roc_auc": QUALITY}}}}'
@@ -100,7 +100,7 @@ class Stages:
         return StageResult(sha256(content).hexdigest(), str(folder.relative_to(self.project.state)), detail)
 
     def reads(self, run_id: str, stage: str) -> Path:
-        """Return the file for the reads of a stage: these read nothing."""
+        """Return the file for a stage's reads; these stages read nothing."""
         return self.project.runs / run_id / f"{stage}.reads"
 
     def gate(self, stage: Stage, run: Run, variables: dict[str, str], view: object) -> StageResult:
@@ -110,7 +110,7 @@ class Stages:
 
 
 class Ground:
-    """One project; ``backend`` is a new one for each command, as for a user."""
+    """One project. ``backend`` is a new one for each command, as for a user."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -154,7 +154,7 @@ class Ground:
         return self.backend.approvals.approve(run, approved, comment, Silent())
 
     def live(self, epochs: int = 1) -> Run:
-        """A model that was trained and approved."""
+        """Return a model that was trained and approved."""
         return self.approve(self.run(epochs))
 
     def rollback(self, version: str = "", comment: str = "") -> Run:
@@ -168,13 +168,13 @@ class Ground:
 
     @property
     def served(self) -> str:
-        """The version that the endpoint serves."""
+        """Return the version that the endpoint serves."""
         digest = self.server._noted().get("digest")
         return next((version.name for version in self.backend.models.list_versions() if version.digest == digest), "")
 
     @property
     def record(self) -> dict[str, Any]:
-        """Return all that tells one end from another: versions with their decisions, deployed model, runs' status."""
+        """Return everything in which results differ: versions, decisions, the deployed model, the runs' statuses."""
         models = self.backend.models.list_versions()
         return {
             "served": self.served,
@@ -185,7 +185,7 @@ class Ground:
 
 
 def killed_at(call: int, command: Callable[[], object]) -> bool:
-    """Carry out a command in a process that is killed at its n-th change of a file; False if it ended before."""
+    """Run a command in a process that is killed at its n-th change of a file. Return False if it ended before."""
     child = os.fork()
     if not child:
         _at_change(call, lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -201,7 +201,7 @@ NOT_FULL, DONE_ALL_THE_SAME, REFUSED, FAULT, UNREADABLE = 0, 1, 2, 3, 4
 
 
 def full_at(call: int, command: Callable[[], object], reading: Callable[[], object]) -> int:
-    """Carry out a command in a process for which the disk is full from its n-th change of a file on, then read."""
+    """Run a command in a process whose disk is full from its n-th change of a file on. Then read."""
     child = os.fork()
     if not child:
         end, reached = FAULT, []
@@ -241,7 +241,7 @@ def _at_change(call: int, act: Callable[[], object]) -> None:
             due()
 
     class Connection(sqlite3.Connection):
-        """Before a transaction is on disk, and right after."""
+        """A connection that can be interrupted before a transaction is on disk, and right after."""
 
         def __exit__(self, *arguments: Any) -> Any:
             due()

@@ -1,4 +1,4 @@
-"""A headless Chromium that a test steers over a pipe (the DevTools protocol), without any further package."""
+"""A headless Chromium that a test controls through a pipe (the DevTools protocol), without another package."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTIONS = (
 
 
 class Browser:
-    """One page; ``events`` are all that the browser has told of it so far."""
+    """One page. ``events``: everything that the browser has reported so far."""
 
     def __init__(self, to: int, back: int) -> None:
         self.to, self.back = to, back
@@ -36,7 +36,7 @@ class Browser:
             self(f"{domain}.enable")
 
     def __call__(self, method: str, **params: Any) -> Any:
-        """Send a command and give its result."""
+        """Send a command. Return its result."""
         self.count += 1
         message = {"id": self.count, "method": method, "params": params}
         if self.session:
@@ -76,7 +76,7 @@ class Browser:
 
 
 def _pipe() -> tuple[int, int]:
-    """Both ends with numbers that are out of the way of those that Chromium wants."""
+    """Return both ends, with numbers other than those that Chromium needs."""
     ends = os.pipe()
     high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
     for end in ends:
@@ -86,7 +86,7 @@ def _pipe() -> tuple[int, int]:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Chromium reads its commands from descriptor 3 and answers on 4."""
+    """Start Chromium, which reads commands from descriptor 3 and answers on 4."""
     assert BINARY
     (ours_in, its_out), (its_in, ours_out) = _pipe(), _pipe()
 

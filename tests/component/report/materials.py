@@ -1,4 +1,4 @@
-"""Material for reports without a run, in the form that a training, a profile and a comparison record."""
+"""Inputs for reports without a run, in the form that a training, a profile and a comparison record."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def make(
     earlier: Decision | None = None,
     texts: str = "You are kind",
 ) -> ReportContext:
-    """By default of a model with three labels, against a live one that was tested on the same rows."""
+    """Return the inputs, by default of a model with three labels and of a live one that was tested on the same rows."""
     case = case or use_case()
     content = predictions(labels) if content == b"default" else content
     rival = predictions(labels, quality=0.2, noise=40) if rival == b"default" else rival

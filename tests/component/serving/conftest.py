@@ -1,4 +1,4 @@
-"""Servers of tiny models. A session shares one; tests that break a server get their own."""
+"""Servers of tiny models. A session shares one; tests that break a server get a server of their own."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ class Client:
 
 
 def save_text_model(folder: Path, bias: float) -> None:
-    """strings [n] -> probabilities [n, 6], a hash of the text; ``bias`` tells versions apart.
+    """Save a model: strings [n] -> probabilities [n, 6], a hash of the text. ``bias`` distinguishes versions.
 
-    The text "fail" makes the graph itself fail.
+    For the text "fail" the graph itself fails.
     """
     import tensorflow as tf
 
@@ -129,7 +129,7 @@ def save_text_model(folder: Path, bias: float) -> None:
 
 
 def save_table_model(folder: Path) -> None:
-    """Two named inputs of numbers, two outputs, one of them strings."""
+    """Save a model with two named inputs of numbers and two outputs, one of them strings."""
     import tensorflow as tf
 
     class Model(tf.Module):
@@ -156,7 +156,7 @@ def add_code(folder: Path, inference: str = INFERENCE) -> None:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Package]:
-    """``text-0``, ``text-1``: with handlers; ``plain``: without; ``table``; each built once."""
+    """Build each package once: ``text-0`` and ``text-1`` with handlers, ``plain`` without, ``table``."""
     root = tmp_path_factory.mktemp("packages")
     packages: dict[str, Package] = {}
 
@@ -193,7 +193,7 @@ def with_code() -> Callable[[Path, str], None]:
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory, packages: Callable[[str], Package]) -> Iterator[LocalEndpoint]:
-    """A server of ``text-0`` that the tests of the session share; none of them harms it."""
+    """Provide a server of ``text-0`` to all tests of the session. None of them breaks it."""
     folder = tmp_path_factory.mktemp("shared")
     endpoint = LocalEndpoint(folder, NAME, LocalServerProcesses(folder), port=free_port())
     package = packages("text-0")
@@ -204,7 +204,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, packages: Callable[[str], 
 
 @contextmanager
 def stopped(endpoint: LocalEndpoint) -> Iterator[None]:
-    """Stop the server, as a busy machine does: what clients do meanwhile waits in the kernel."""
+    """Stop the server for a while, as on a busy machine: the kernel keeps what clients send."""
     pid = endpoint.status().pid
     assert pid
     os.kill(pid, signal.SIGSTOP)
@@ -223,7 +223,7 @@ def client(running: LocalEndpoint) -> Iterator[Client]:
 
 @pytest.fixture
 def make_endpoint(tmp_path: Path) -> Iterator[Callable[..., LocalEndpoint]]:
-    """Endpoints of one's own, each in a fresh folder, stopped at the end of the test."""
+    """Provide new endpoints, each in a new folder, stopped at the end of the test."""
     with ExitStack() as stack:
 
         def make(limits: Limits | None = None, **options: Any) -> LocalEndpoint:
