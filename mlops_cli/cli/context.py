@@ -129,16 +129,25 @@ class AppContext:
         return CostApproval(console, Limits(limits), yes, yes_cost)
 
     def note_dotenv(self, console: Console) -> None:
-        """Show the lines of .env that have no effect."""
+        """Show the lines of .env, and the environment variables, that have no effect."""
         for text in (*self._misspelled(), *self._repeated()):
             console.say(f"note: {text}")
 
     def _misspelled(self) -> list[str]:
-        from mlops_cli.project.settings.dotenv_file import misspelled_names
+        from mlops_cli.project.environment import variable_names
+        from mlops_cli.project.settings.dotenv_file import misspelled_names, misspelled_variables
 
         secrets = () if self.problems else self.use_case.passed.secrets
-        misspelled = misspelled_names(self.project.dotenv, secrets)
-        return [f"{name} in .env is not a setting; did you mean {setting}?" for name, setting in misspelled.items()]
+        in_dotenv, in_environment = (
+            misspelled_names(self.project.dotenv, secrets),
+            misspelled_variables(variable_names()),
+        )
+        names = {".env": in_dotenv, "the environment": in_environment}
+        return [
+            f"{name} in {origin} is not a setting; did you mean {setting}?"
+            for origin, misspelled in names.items()
+            for name, setting in misspelled.items()
+        ]
 
     def _repeated(self) -> list[str]:
         from mlops_cli.project.settings.dotenv_file import repeated_names

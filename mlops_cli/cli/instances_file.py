@@ -1,12 +1,13 @@
-"""Read instances from a user's file: JSON, JSON Lines, a CSV with a header, or one text per line."""
+"""Read instances from a user's file: JSON, JSON Lines, a table (CSV, Parquet), a text per line, or a binary file."""
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,28 @@ from mlops_cli.files.json_text import parse_json
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?")
 NUMBERS = ("number", "label")
+OTHER_FORMATS = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 
 
-def instances_from(path: Path, columns: Mapping[str, str], are_texts: bool) -> list[Any]:
-    """Return the instances in a file. Raise ConfigurationError, with the line number, if the file is malformed.
+def instances_from(path: Path, columns: Mapping[str, str], examples: Sequence[Any]) -> list[Any]:
+    """Return the instances in a file. Raise MlopsError, with the line number, if the file is malformed.
 
-    ``columns``: the schema of a CSV. ``are_texts``: an instance is a text; in a CSV it is in the only text column.
+    ``columns``: the schema of a table. ``examples``: instances. If all are texts, a table's instances are those of its
+    only text column. If all are binary ({"b64": ...}), a file that is neither a table nor JSON is one instance.
     """
+    kinds = {name: column(spec).kind for name, spec in columns.items()}
+    if path.suffix.lower() not in OTHER_FORMATS and examples and all(map(_is_binary, examples)):
+        return [{"b64": base64.b64encode(_content_of(path)).decode()}]
+    are_texts = bool(examples) and all(isinstance(example, str) for example in examples)
+    if path.suffix.lower() == ".parquet":
+        rows = _parquet_rows(path, kinds)
+        return _texts(path, rows, kinds) if are_texts else rows
     text = _text_of(path)
     if path.suffix.lower() == ".json":
         instances = _json_instances(path, text)
     elif path.suffix.lower() in (".jsonl", ".ndjson"):
         instances = _json_lines(path, text)
     elif path.suffix.lower() == ".csv":
-        kinds = {name: column(spec).kind for name, spec in columns.items()}
         instances = _table_rows(path, text, kinds)
         instances = _texts(path, instances, kinds) if are_texts else instances
     else:
@@ -43,14 +52,28 @@ def instances_from(path: Path, columns: Mapping[str, str], are_texts: bool) -> l
     return instances
 
 
+def _is_binary(example: Any) -> bool:
+    """Return True for the form in which TensorFlow Serving takes bytes."""
+    return isinstance(example, dict) and list(example) == ["b64"]
+
+
 def _text_of(path: Path) -> str:
     """Return the file's text without a byte order mark. Keep its line ends."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return _content_of(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{path} is not UTF-8: {error}.",
+            "Save a text or a table as UTF-8. A picture or another binary file is an instance if usecase.toml has such "
+            'ones under [endpoint] examples: {"b64": ...}.',
+        ) from None
+
+
+def _content_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except FileNotFoundError:
         raise ConfigurationError(f"There is no file {path}.", "Check the path after --file.") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path} is not UTF-8: {error}.", "Save it as UTF-8.") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}.", "Check the path after --file.") from None
 
@@ -96,6 +119,23 @@ def _table_rows(path: Path, text: str, kinds: Mapping[str, str]) -> list[dict[st
     except csv.Error as error:
         raise ConfigurationError(f"{path} line {reader.line_num} is not CSV: {error}.", "Fix the line.") from None
     return rows
+
+
+def _parquet_rows(path: Path, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file as a CSV with the same texts would have them."""
+    from mlops_cli.data.tables.record_readers import ParquetReader
+
+    _content_of(path)
+    reader = ParquetReader(str(path), path)
+    _require_known(path, reader.names, kinds)
+    instances = [
+        {name: _value(cell, kinds.get(name)) for name, cell in zip(reader.names, row, strict=True)}
+        for block in reader.blocks()
+        for row in block.rows
+    ]
+    if not instances:
+        raise ConfigurationError(f"{path} has nothing to predict.", "Name a file with rows.")
+    return instances
 
 
 def _require_known(path: Path, header: list[str], kinds: Mapping[str, str]) -> None:

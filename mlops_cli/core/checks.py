@@ -66,7 +66,7 @@ def ok(name: str, detail: str) -> Finding:
 
 
 def misspelled_setting(problem: str) -> Finding:
-    return Finding("settings", State.WARNING, problem, "It has no effect.", "Correct the name in .env")
+    return Finding("settings", State.WARNING, problem, "It has no effect.", "Correct the name")
 
 
 def repeated_setting(problem: str) -> Finding:

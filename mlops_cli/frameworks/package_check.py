@@ -12,6 +12,7 @@ from mlops_cli.files.tar_archives import open_tar
 from mlops_cli.frameworks.base import Framework
 
 INFERENCE = "code/inference.py"
+NO_HANDLERS = f"the model package has no {INFERENCE}: pack_code() in train.py adds it"
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth")
 UNSAFE_FILES = "unsafe_files"
 PARTS = ("input_fn", "predict_fn", "output_fn")
@@ -42,7 +43,8 @@ def obstacle(package: Path, framework: Framework) -> str:
     missing = [name for name in _required(framework, names) if name not in names]
     if not missing or "*" in names:
         return ""
-    return f"{INFERENCE} must define {' and '.join(missing)}: {framework.title} has no default for it"
+    ending = "" if script else f"; {NO_HANDLERS}"
+    return f"{INFERENCE} must define {' and '.join(missing)}: {framework.title} has no default for it{ending}"
 
 
 def _required(framework: Framework, names: set[str]) -> list[str]:

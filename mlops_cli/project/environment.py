@@ -99,6 +99,10 @@ def _leads_out(name: str) -> bool:
     return name.startswith(("AWS_", "MLFLOW_", "KAGGLE_")) or name in PROXIES
 
 
+def variable_names() -> list[str]:
+    return list(os.environ)
+
+
 def step_variables() -> dict[str, str]:
     """Return the variables of a CodeBuild step."""
     return {name: value for name, value in os.environ.items() if name.startswith(("MLOPS_", "CODEBUILD_"))}

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from mlops_cli.errors import ConfigurationError
+from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.project.scripts_dir import DEFAULT, FILE, KEY, named_in, scripts_dir
 
 USE_CASE = Path(DEFAULT) / FILE
 STAGING = ".mlops-init"  # the folder in which `init` writes files, with the process number in its name
+
+# The search for projects below a folder.
+SEARCHED_LEVELS, MOST_FOLDERS, MOST_NAMED = 3, 1000, 10
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,39 @@ def find_project(start: Path) -> Project:
             reason = "its records would be trusted, and its models run as you"
             _check_owner(project, (project.state,), str(project.state), reason)
             return project
+    hint = "Create one: mlops init DIR. Or change into the project's folder, or name it: mlops --project DIR ..."
+    if projects := _projects_below(folder):
+        subject = "are the projects" if len(projects) > 1 else "is the project"
+        name = shlex.quote(projects[0])
+        hint = f"Below it there {subject} {', '.join(projects)}. Name it: mlops --project {name} ..."
     raise ConfigurationError(
-        f"No project here: neither {folder} nor a folder above it has {USE_CASE}{_unfinished(folder)}.",
-        "Create one: mlops init DIR. Or change into the project's folder, or name it: mlops --project DIR ...",
+        f"No project here: neither {folder} nor a folder above it has {USE_CASE}{_unfinished(folder)}.", hint
     )
+
+
+def _projects_below(folder: Path) -> list[str]:
+    """Return the projects some levels below the folder, relative to it; only in a git repository.
+
+    Elsewhere (a home folder, a network drive) a search could take long, and name projects of other users.
+    """
+    if not any((parent / ".git").exists() for parent in (folder, *folder.parents)):
+        return []
+    projects: list[str] = []
+    level = [folder]
+    for _ in range(SEARCHED_LEVELS):
+        level = [child for parent in level for child in _folders_in(parent)][:MOST_FOLDERS]
+        for child in level:
+            with suppress(MlopsError, OSError):
+                projects += [str(child.relative_to(folder))] if is_project(child) else []
+    return sorted(projects)[:MOST_NAMED]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Return the folders in a folder, but no links and no hidden ones; nothing if it cannot be read."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return [folder / name for name in sorted(names) if not name.startswith(".")]
+    return []
 
 
 def is_project(folder: Path) -> bool:

@@ -90,33 +90,35 @@ class JsonLinesReader:
 class ParquetReader:
     """The rows of a Parquet file, in batches. The line of a problem is the row's number."""
 
-    def __init__(self, source: str, path: Path, schema: Schema) -> None:
+    def __init__(self, source: str, path: Path, schema: Schema | None = None) -> None:
+        """Without a schema the rows have all columns of the file."""
         try:
             import polars as pl
         except ImportError:
             raise MlopsError(
                 "reading Parquet needs polars, which is not installed", packages_command("polars")
             ) from None
-        self._source, self._names = source, list(schema.columns)
+        self._source = source
         self._errors = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
         self._rows = pl.scan_parquet(path, glob=False)  # a name may contain [ or *
         try:
             columns = self._rows.collect_schema().names()
         except self._errors as error:
             raise self._damaged(error) from None
-        missing = [name for name in self._names if name not in columns]
-        if missing:
+        self.names = list(schema.columns) if schema else columns
+        missing = [name for name in self.names if name not in columns]
+        if schema and missing:
             present = ", ".join(shown(name) for name in columns[:MOST_NAMES])
             raise MlopsError(
                 f"{source}: the columns {', '.join(missing)} are missing; it has {present}",
                 f"give a file with these columns, or change {schema.title} in usecase.toml",
             )
-        self.ignored = [name for name in columns if name not in self._names]
+        self.ignored = [name for name in columns if name not in self.names]
 
     def blocks(self) -> Iterator[Block]:
         first = 1
         try:
-            for batch in self._rows.select(self._names).collect_batches(chunk_size=BLOCK, maintain_order=True):
+            for batch in self._rows.select(self.names).collect_batches(chunk_size=BLOCK, maintain_order=True):
                 for start in range(0, batch.height, BLOCK):
                     part = batch.slice(start, BLOCK)
                     self._check_dates(part, first)

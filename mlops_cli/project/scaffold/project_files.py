@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from mlops_cli.errors import ConfigurationError
@@ -71,9 +72,12 @@ def script_files(kind: Kind) -> dict[str, bytes]:
     Raise ConfigurationError for a framework without a starter.
     """
     if kind.framework and kind.framework not in starters():
+        near = get_close_matches(kind.framework.lower(), starters(), 1)
         raise ConfigurationError(
             f"There is no starter for {kind.framework!r}; there are starters for {', '.join(starters())}.",
-            "Begin with one of them, then write [model] framework in usecase.toml.",
+            f"Did you mean --framework {near[0]}?"
+            if near
+            else "Begin with one of them, then write [model] framework in usecase.toml.",
         )
     files = {_path(path, kind): source.read_bytes() for path, source in _sources(kind)}
     text = re.sub(r'^name = ".*"$', f'name = "{kind.name}"', files[kind.marker].decode(), count=1, flags=re.M)

@@ -9,7 +9,9 @@ from pathlib import Path
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings.catalog import SETTINGS
 
-NEAR = 0.8
+PREFIX = "MLOPS_"
+# How much a name is like that of a setting, from 0 to 1.
+NEAR, VERY_NEAR = 0.8, 0.87
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
@@ -60,9 +62,21 @@ def _dotenv_lines(path: Path) -> list[tuple[str, str]]:
 
 def misspelled_names(dotenv_path: Path, others: Iterable[str] = ()) -> dict[str, str]:
     """Return names in .env that almost match a setting, with that setting. ``others``: known other names."""
+    names = [name for setting in SETTINGS for name in setting.names]
+    return _near((name for name in read_dotenv(dotenv_path) if name not in others), names, NEAR)
+
+
+def misspelled_variables(environment: Iterable[str]) -> dict[str, str]:
+    """Return names of environment variables, MLOPS_..., that almost match a setting, with that setting.
+
+    A step on AWS has further variables with this prefix, which match no setting so closely.
+    """
+    names = [name for setting in SETTINGS for name in setting.names if name.startswith(PREFIX)]
+    return _near((name for name in environment if name.startswith(PREFIX)), names, VERY_NEAR)
+
+
+def _near(unknown: Iterable[str], names: list[str], cutoff: float) -> dict[str, str]:
     from difflib import get_close_matches
 
-    names = [name for setting in SETTINGS for name in setting.names]
-    unknown = [name for name in read_dotenv(dotenv_path) if name not in (*names, *others)]
-    near = {name: get_close_matches(name.upper(), names, 1, NEAR) for name in unknown}
+    near = {name: get_close_matches(name.upper(), names, 1, cutoff) for name in unknown if name not in names}
     return {name: matches[0] for name, matches in near.items() if matches}

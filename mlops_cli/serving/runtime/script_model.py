@@ -21,6 +21,7 @@ import falcon
 
 from mlops_cli.frameworks.base import CSV, JSON, Framework, Toolkit
 from mlops_cli.frameworks.formats import UnsupportedFormatError
+from mlops_cli.frameworks.package_check import NO_HANDLERS
 from mlops_cli.serving.runtime.saved_model import ModelError
 from mlops_cli.serving.worker.handlers import Answer, import_inference
 
@@ -54,7 +55,8 @@ class ScriptModel:
         self._functions = {} if self._transform else _functions(module, framework)
         load = getattr(module, "model_fn", None)
         if load is None and framework.model_fn is None:
-            raise ModelError(f"code/inference.py must define model_fn: {framework.title} has no default one")
+            ending = "" if module else f"; {NO_HANDLERS}"
+            raise ModelError(f"code/inference.py must define model_fn: {framework.title} has no default one{ending}")
         self._optional(module, "pre_model_fn", str(package))
         self._model = self._call(load, str(package)) if load else framework.model_fn(package)  # type: ignore[misc]
         self._optional(module, "model_warmup_fn", str(package), self._model)

@@ -66,6 +66,8 @@ def test_before_the_first_run_each_command_says_what_to_do(cli: Cli, name: str) 
 def test_a_stage_in_place_of_the_run_is_told_its_option(cli: Cli) -> None:
     _, err = cli.both("logs", "train", code=2)
     assert err == "error: train is a stage, and the argument is a run.\nhint: mlops logs --stage train\n"
+    _, err = cli.both("logs", "tain", code=2)
+    assert err == "error: 'tain' is like the stage train, and the argument is a run.\nhint: mlops logs --stage train\n"
 
 
 @pytest.mark.parametrize(("name", "word"), [("runs", "runs"), ("models", "models")])
@@ -80,6 +82,22 @@ def test_without_a_project_the_error_names_the_flag_and_how_to_make_one(tmp_path
     assert "No project here" in err
     assert "--project DIR" in err
     assert "mlops init DIR" in err
+
+
+def test_in_a_repository_the_projects_below_are_named(tmp_path: Path) -> None:
+    """Also in another folder than the repository's own; not in hidden folders, and not outside of a repository."""
+    for name in ("uses/a", "uses/b c", ".cache/d", "training"):
+        (tmp_path / name / "training").mkdir(parents=True)
+        (tmp_path / name / "training" / "usecase.toml").touch()
+    for folder, names, first in (
+        (tmp_path, "training, uses/a, uses/b c", "training"),
+        (tmp_path / "uses", "a, b c", "a"),
+    ):
+        assert "Below it" not in Cli(folder).both("status", code=2)[1]
+        (tmp_path / ".git").mkdir()
+        _, err = Cli(folder).both("status", code=2)
+        assert f"hint: Below it there are the projects {names}. Name it: mlops --project {first} ..." in err
+        (tmp_path / ".git").rmdir()
 
 
 def test_a_project_is_found_from_a_folder_inside_it_and_by_flag(cli: Cli, tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_a_project_does_not_change_its_framework(cli: Cli) -> None:
     assert "mlops init NAME --framework xgboost" in " ".join(err.split())
     _, err = cli.both("init", "churn", "--framework", "xgbost", code=2)
     assert "There is no starter for 'xgbost'" in err
+    assert "hint: Did you mean --framework xgboost?" in err
     assert "no changes" in cli("init", "churn", "--framework", "sklearn")
     assert contents(cli.folder / "churn").keys() == before.keys()
 

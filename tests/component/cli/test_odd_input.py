@@ -125,12 +125,18 @@ def test_json_anywhere_in_a_wrong_command_line_counts(cli: Cli, words: str) -> N
 
 def test_config_names_the_secrets_that_scripts_do_not_get(cli: Cli) -> None:
     (cli.folder / ".env").write_text("STGAE=prod\n")
-    cli.environment = {"HF_TOKEN": "hf_secret_value", "DATABASE_URL": "postgres://me:pw@db/x", "COLUMNS": "200"}
+    cli.environment = {
+        "HF_TOKEN": "hf_secret_value",
+        "DATABASE_URL": "postgres://me:pw@db/x",
+        "COLUMNS": "200",
+        "MLOPS_TARGT": "aws",
+    }
     out = cli("config")
     (line,) = [line for line in out.splitlines() if line.startswith("secrets that scripts, gates and the endpoint")]
     assert {"HF_TOKEN", "DATABASE_URL"} <= set(line.replace(",", "").split())
     assert "hf_secret_value" not in out
     assert "note: STGAE in .env is not a setting; did you mean STAGE?" in out
+    assert "note: MLOPS_TARGT in the environment is not a setting; did you mean MLOPS_TARGET?" in out
     assert "note: STGAE in .env is not a setting" in cli("deploy-infra", "--dry-run")
     checks = json.loads(cli("doctor", "--json", code=1).split("error:")[0])["findings"]
     (warning,) = [finding for finding in checks if "STGAE" in finding["message"]]

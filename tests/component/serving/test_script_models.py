@@ -238,7 +238,8 @@ def test_xgboost_answers_csv_rows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "inference", "problem"),
     [
-        ("sklearn", None, "must define model_fn: scikit-learn has no default one"),
+        ("sklearn", None, "the model package has no code/inference.py: pack_code"),
+        ("sklearn", "import json", "must define model_fn: scikit-learn has no default one"),
         ("sklearn", "def model_fn(d): pass\ndef transform_fn(*a): pass\ndef input_fn(*a): pass", "in conjunction with"),
         ("huggingface", "def model_fn(d): pass", "must define predict_fn: Hugging Face has no default for it"),
     ],

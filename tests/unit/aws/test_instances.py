@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from mlops_cli.cli.instances_file import instances_from
-from mlops_cli.errors import ConfigurationError
+from mlops_cli.errors import ConfigurationError, MlopsError
 
 BOM = b"\xef\xbb\xbf"
 
@@ -17,7 +18,7 @@ COLUMNS = {"Customer ID": "id", "price (€)": "number?", "plan": '["a", ""]', "
 def read(tmp_path: Path, name: str, content: bytes | str, are_texts: bool = False) -> list[object]:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return instances_from(path, COLUMNS, are_texts)
+    return instances_from(path, COLUMNS, ["a text"] if are_texts else [{"price (€)": 1}])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -55,7 +56,7 @@ def test_json_of_both_forms(tmp_path):
 def test_what_cannot_be_read_is_one_line(tmp_path, name):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigurationError, match=name):
-        instances_from(tmp_path / name, COLUMNS, False)
+        instances_from(tmp_path / name, COLUMNS, [])
 
 
 def test_text_that_is_not_utf8(tmp_path):
@@ -92,3 +93,41 @@ def test_a_table_that_cannot_be_sent_is_named_with_its_line(tmp_path, content, m
 def test_a_table_without_a_column_of_texts_has_no_texts(tmp_path):
     with pytest.raises(ConfigurationError, match="has 0 columns of texts"):
         read(tmp_path, "a.csv", "plan\na\n", are_texts=True)
+
+
+def test_a_parquet_file_has_the_instances_of_the_same_csv(tmp_path):
+    polars = pytest.importorskip("polars")
+    path = tmp_path / "a[1].PARQUET"
+    day = date(2026, 11, 30)
+    polars.DataFrame(
+        {
+            "Customer ID": ["007", "8"],
+            "price (€)": [20.5, None],
+            "left?": [True, False],
+            "day": [day, None],
+            "note": ["x", "y"],
+        }
+    ).write_parquet(path)
+    assert instances_from(path, COLUMNS, []) == [
+        {"Customer ID": "007", "price (€)": 20.5, "left?": 1, "day": "2026-11-30", "note": "x"},
+        {"Customer ID": "8", "price (€)": None, "left?": 0, "day": None, "note": "y"},
+    ]
+    assert instances_from(path, COLUMNS, ["a text"]) == ["x", "y"]
+    with pytest.raises(ConfigurationError, match="names no column of"):
+        instances_from(path, {"other": "number"}, [])
+    path.write_bytes(b"PAR1")
+    with pytest.raises(MlopsError, match="is damaged or no Parquet file"):
+        instances_from(path, COLUMNS, [])
+
+
+def test_a_binary_file_is_an_instance_of_a_model_that_takes_them(tmp_path):
+    assert read_binary(tmp_path, "a.png", [{"b64": "AAAA"}]) == [{"b64": "iVBO/w=="}]
+    for examples in ([], ["a text"], [{"b64": "AAAA", "size": 1}]):
+        with pytest.raises(ConfigurationError, match=r"a\.png is not UTF-8") as caught:
+            read_binary(tmp_path, "a.png", examples)
+        assert '{"b64": ...}' in caught.value.hint
+
+
+def read_binary(tmp_path: Path, name: str, examples: list[object]) -> list[object]:
+    (tmp_path / name).write_bytes(b"\x89PN\xff")
+    return instances_from(tmp_path / name, COLUMNS, examples)

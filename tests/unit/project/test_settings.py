@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from mlops_cli.core.jobs.script_environment import PassedVariables, inherited_en
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.environment import job_environment, job_environment_inputs
 from mlops_cli.project.settings.catalog import COMMON_WORDS, SETTINGS
-from mlops_cli.project.settings.dotenv_file import misspelled_names, repeated_names
+from mlops_cli.project.settings.dotenv_file import misspelled_names, misspelled_variables, repeated_names
 from mlops_cli.project.settings.values import load_settings, resolve
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -162,6 +163,15 @@ def test_a_misspelled_name_is_noticed(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("STGAE=prod\nENDPOINT_PROT=1\nDATABASE_URL=x\nOTHER_TOOL=1\nstage=prod\n")
     near = {"STGAE": "STAGE", "ENDPOINT_PROT": "ENDPOINT_PORT", "stage": "STAGE"}
     assert misspelled_names(tmp_path / ".env") == near
+
+
+def test_a_misspelled_variable_is_noticed_but_none_of_a_step_on_aws() -> None:
+    near = {"MLOPS_TARGT": "MLOPS_TARGET", "MLOPS_STGE": "MLOPS_STAGE", "MLOPS_ONWER": "MLOPS_OWNER"}
+    scripts = [path.read_text() for path in (ROOT / "mlops_cli").rglob("*.py")]
+    templates = [path.read_text() for path in (ROOT / "templates").glob("*.y*ml")]
+    of_steps = set(re.findall(r"\bMLOPS_[A-Z_]+\b", "".join((*scripts, *templates))))
+    assert len(of_steps) > 30
+    assert misspelled_variables([*near, *of_steps, "STGE", "MLOPS_TARGET"]) == near
 
 
 def test_a_name_with_several_values_is_noticed(tmp_path: Path) -> None:

@@ -21,7 +21,9 @@ def test_endpoint(
     text: Annotated[list[str] | None, typer.Option(help="A text to predict. Can be repeated.")] = None,
     file: Annotated[
         Path | None,
-        typer.Option(help="JSON (.json, .jsonl), a table (.csv), or one text per line.", show_default=False),
+        typer.Option(
+            help="JSON (.json, .jsonl), a table (.csv, .parquet), one text per line, or a picture.", show_default=False
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -32,8 +34,7 @@ def test_endpoint(
 
     context, console = get_context(ctx)
     use_case = context.use_case
-    are_texts = bool(use_case.examples) and all(isinstance(example, str) for example in use_case.examples)
-    file_instances = instances_from(file, use_case.columns, are_texts) if file else []
+    file_instances = instances_from(file, use_case.columns, use_case.examples) if file else []
     instances = [*(text or []), *file_instances] or list(use_case.examples)
     endpoint = context.backend.endpoint.status()
     output.show_endpoint(console, endpoint)

@@ -31,11 +31,14 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Print the log of a stage."""
+    from difflib import get_close_matches
+
     from mlops_cli.core.stages import STAGES
 
     context, console = get_context(ctx)
-    if run_id in [each.name for each in STAGES]:
-        raise ConfigurationError(f"{run_id} is a stage, and the argument is a run.", f"mlops logs --stage {run_id}")
+    if near := get_close_matches(run_id, [each.name for each in STAGES], 1, 0.75):
+        subject = f"{run_id} is a stage" if near[0] == run_id else f"{run_id!r} is like the stage {near[0]}"
+        raise ConfigurationError(f"{subject}, and the argument is a run.", f"mlops logs --stage {near[0]}")
     run = context.backend.runs.get(run_id)
     name = _stage_name(run, stage)
     lines = context.backend.runs.read_log(run, name, follow)
