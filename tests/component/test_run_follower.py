@@ -1,4 +1,4 @@
-"""A run that goes on elsewhere, as it is shown to a watcher."""
+"""A run in another process, as a follower sees it."""
 
 from __future__ import annotations
 

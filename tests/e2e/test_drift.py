@@ -1,4 +1,4 @@
-"""Requests like those of training, and others, through the CLI and HTTP; texts, a table, and nothing to measure."""
+"""Requests like those of the training, and others, through the CLI and HTTP; texts, a table, and no measurements."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def churn(tmp_path: Path) -> Iterator[Cli]:
 
 @pytest.fixture
 def comments(tmp_path: Path) -> Iterator[Cli]:
-    """The comments' project, whose gate takes a model that has learnt little."""
+    """Provide the comments' project. Its gate accepts a model that has learnt little."""
     Cli(tmp_path)("init", "comments")
     cli = Cli(tmp_path / "comments", {"ENDPOINT_PORT": "0"})
     edit(cli, "training/usecase.toml", "[endpoint]\n# The share", "[endpoint]\n#")
@@ -62,7 +62,7 @@ def over_http(cli: Cli) -> Callable[[list[Any]], None]:
 
 
 def flats(count: int, seed: int) -> list[dict[str, Any]]:
-    """Flats that nobody has seen, from where those of the training come from."""
+    """Return flats that were not in the training, of the same kind."""
     script = (USE_CASES / "rent" / "make_data.py").read_text().replace("Random(11)", f"Random({seed})")
     rows = subprocess.run([sys.executable, "-c", script, str(count)], stdout=subprocess.PIPE, text=True, check=True)
     table = csv.DictReader(io.StringIO(rows.stdout))
@@ -77,7 +77,7 @@ def newer(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def drift_when(cli: Cli, requests: int, *arguments: str) -> dict[str, Any]:
-    """What is said when so many requests are known: an endpoint tells what it has measured every few seconds."""
+    """Return the result once this number of requests is counted: the endpoint reports every few seconds."""
     result = wait_for(lambda: (known := cli.json("drift", *arguments))["requests"] >= requests and known)
     assert result["requests"] == requests
     return dict(result)

@@ -60,7 +60,7 @@ def apply(diff: str, folder: Path) -> None:
 
 
 class Reader:
-    """Somebody who does what the guide says, in a folder."""
+    """A person who follows the guide in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

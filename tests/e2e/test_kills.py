@@ -1,4 +1,4 @@
-"""A few of the kills and pairs of the harness; `python -m tests.harness` tries them all."""
+"""Some of the kills and pairs of the harness. `python -m tests.harness` tries all."""
 
 from __future__ import annotations
 

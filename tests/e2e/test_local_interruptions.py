@@ -1,4 +1,4 @@
-"""A local run that is killed, interrupted, watched or ended from elsewhere, through the CLI."""
+"""A local run that is killed, interrupted, followed or ended by another process, through the CLI."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ model = Path"""
 
 
 def kill_training(cli: Cli, *arguments: str) -> None:
-    """Training has saved what it had learnt when it is killed."""
+    """Kill the training after it has saved a checkpoint."""
     held = hold(cli, "train")
     reached(cli, "train").unlink(missing_ok=True)
     with cli.start("run", *arguments) as process:

@@ -282,7 +282,7 @@ def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
 
 
 def test_what_is_live_is_compared_with_what_was_approved(tiny: Cli) -> None:
-    """A model that came to the endpoint past the approval is seen by `test-endpoint`."""
+    """`test-endpoint` detects a model that was deployed without the approval."""
     from mlops_cli.backends.local.server_processes import LocalServerProcesses
     from mlops_cli.files.model_archive import pack
     from mlops_cli.serving.control import LocalEndpoint

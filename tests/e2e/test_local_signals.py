@@ -1,4 +1,4 @@
-"""A signal to any command that takes long: all that it has started ends with it, and it says how to go on."""
+"""A signal to any long command: everything that it has started ends with it, and it says how to continue."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def end(cli: Cli, begun: Path, sign: signal.Signals, *command: str) -> str:
 
 @contextmanager
 def mute_server(begun: Path) -> Iterator[str]:
-    """A server that sends the beginning of a file and then nothing more."""
+    """A server that sends the beginning of a file and then nothing."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

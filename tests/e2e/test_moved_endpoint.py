@@ -1,4 +1,4 @@
-"""The endpoint's folder is removed, replaced or moved while it serves: the server ends, one command brings it back."""
+"""The endpoint's folder is removed, replaced or moved while it serves: the server ends, one command restores it."""
 
 from __future__ import annotations
 

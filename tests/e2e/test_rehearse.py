@@ -1,4 +1,4 @@
-"""`mlops rehearse`: the lifecycle of a project on a simulated AWS of its own, and its findings."""
+"""`mlops rehearse`: the lifecycle of a project on its own simulated AWS, and its findings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PAGE = (ROOT / "docs" / "reference" / "aws.md").read_text()
 
 @pytest.fixture
 def simulator(aws: Aws) -> Iterator[SimulatedAws]:
-    """The tests' simulated AWS as a rehearsal sees it; this process gets its environment back."""
+    """Provide the tests' simulated AWS to a rehearsal. Afterwards restore this process's environment."""
     before = dict(os.environ)
     process: Any = aws.process
     yield SimulatedAws(aws.url, aws.folder, process)

@@ -1,4 +1,4 @@
-"""Runs in MLflow: in a database, in a folder, and on a real tracking server that is there, gone and there again."""
+"""Runs in MLflow: in a database, in a folder, and on a tracking server that runs, stops and runs again."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_real_server_that_comes_and_goes(tiny: Cli, tmp_path: Path, monkeypatc
 
 
 def test_a_folder_is_what_mlflow_calls_it(tiny: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow takes folders only when it is told to; its refusal is passed on, and the run goes on."""
+    """MLflow accepts folders only with a setting. mlops passes its error on, and the run continues."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlruns")
     assert "is not logged to MLflow at mlruns: The filesystem tracking backend" in tiny("run")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

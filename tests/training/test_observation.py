@@ -1,4 +1,4 @@
-"""The measures of a request, and that nothing else of it is kept or told."""
+"""The measurements of a request; nothing else of it is stored or logged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LABELS = HEADER[2:]
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """What is told, by somebody who listens, as the local server does."""
+    """Return what a listener gets, as the local server listens."""
     result: list[str] = []
 
     class Listener(logging.Handler):
@@ -45,7 +45,7 @@ def reference(folder: Path, weights: list[float] | None = None, **values: list[A
 
 
 def response(instances: list[Any], predictions: list[Any]) -> Any:
-    """As `requests` gives it to output_handler in the container."""
+    """Return a response as `requests` gives it to output_handler in the container."""
     request = SimpleNamespace(body=json.dumps({"instances": instances}))
     return SimpleNamespace(request=request, content=json.dumps({"predictions": predictions}).encode())
 

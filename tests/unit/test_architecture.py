@@ -1,4 +1,4 @@
-"""The rules of the house, checked on the imports that stand in the files."""
+"""The rules of the architecture, checked on the imports in the files."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_longest_import_chain_and_no_cycle() -> None:
 
 
 def test_no_folder_is_fuller_than_a_reader_can_survey() -> None:
-    """The modules of each folder, of the tool, its tests and the simulated AWS."""
+    """Count the modules of each folder of the tool, its tests and the simulated AWS."""
     trees = ("mlops_cli", "training", "aws_simulator", "benchmarks", "tests")
     modules = [path for tree in trees for path in (ROOT / tree).rglob("*.py") if "__pycache__" not in path.parts]
     folders = Counter(path.parent.relative_to(ROOT).as_posix() for path in modules)

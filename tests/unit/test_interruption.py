@@ -1,4 +1,4 @@
-"""A signal raises KeyboardInterrupt behind a call that must not be cut; no error of its clean-up hides it."""
+"""A signal during a call that must not be cut raises KeyboardInterrupt after it; no clean-up error hides it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from outside steers no terminal and fills no message."""
+"""Text from outside can neither steer a terminal nor flood a message."""
 
 from __future__ import annotations
 

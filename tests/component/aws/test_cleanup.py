@@ -1,4 +1,4 @@
-"""Cleanup on the simulated AWS: all that is ours goes, nothing else does, and it works from wherever it was left."""
+"""Cleanup on the simulated AWS: everything of ours is removed, nothing else is, from any state."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def lines(plan: Plan, action: Action) -> list[str]:
 
 
 def settled(ground: Ground, **settings: str) -> str:
-    """Both stacks and data in the bucket; gives the bucket's name."""
+    """Create both stacks and data in the bucket. Return the bucket's name."""
     backend = ground.backend(**settings)
     backend.infra.deploy()
     path = ground.root / "tiny.csv"
@@ -262,7 +262,7 @@ def kept_groups(ground: Ground) -> list[str]:
 
 
 def test_a_log_group_that_only_has_a_name_of_ours_stays(ground: Ground) -> None:
-    """Without a stack of ours, before or now, it is somebody's own endpoint that logs there."""
+    """Without a present or former stack of ours, another owner's endpoint logs there."""
     name = "/aws/sagemaker/Endpoints/tiny-dev"
     ground.aws.client("logs").create_log_group(logGroupName=name)
     assert clean(ground).active == ()

@@ -1,4 +1,4 @@
-"""What somebody has deleted, or what has ended, while a command looks at it: no command ends with AWS's refusal."""
+"""Resources that are deleted or end while a command reads them: no command ends with AWS's error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refused(code: str, message: str) -> Any:
 
 
 class Registry:
-    """SageMaker's model registry, with the statuses of its packages; it lists one more that was just deleted."""
+    """SageMaker's model registry with its packages' statuses. It also lists one that was just deleted."""
 
     def __init__(self, **statuses: str) -> None:
         self.statuses = {f"{GROUP}/{name[1:]}": status for name, status in statuses.items()}

@@ -1,4 +1,4 @@
-"""`mlops doctor` on the simulated AWS, its IAM enforced: each thing that is wrong is really made so, and named."""
+"""`mlops doctor` on the simulated AWS with IAM enforced: each fault is really created, and named."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_clocks_that_disagree(ground: Ground, ahead: int, state: State, words: s
 
 
 def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(ground: Ground) -> None:
-    """As an older version of mlops made it, and as the owner of a bucket may have it."""
+    """An older version of mlops or the owner of a bucket may have created it."""
     ground.backend().deployed.infra_deployer.ensure_storage()
     (fine,) = examined(ground, "expiry")
     assert fine.state is State.OK

@@ -1,4 +1,4 @@
-"""A throttled or briefly failing AWS is never a failed command; a killed one is repeated and completes."""
+"""A throttled or briefly failing AWS never fails a command; a killed command is repeated and completes."""
 
 from __future__ import annotations
 

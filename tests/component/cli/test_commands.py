@@ -1,4 +1,4 @@
-"""Output and exit codes of the commands, without anything that takes long."""
+"""Output and exit codes of the commands, without slow ones."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def without_reader() -> int:
 
 
 def ended(cli: Cli, *arguments: str, code: int, **streams: int) -> str:
-    """Return what the command wrote on stderr, with its standard streams elsewhere."""
+    """Return what the command wrote on stderr, with its standard streams connected elsewhere."""
     with cli.start(*arguments, **streams) as process:
         _, err = process.communicate(timeout=LIMIT_SECONDS)
     for stream in streams.values():
@@ -307,7 +307,7 @@ def test_nobody_confirms_what_was_not_shown(cli: Cli) -> None:
 
 
 def test_a_lost_terminal_ends_no_work(cli: Cli) -> None:
-    """As after `disown`: the terminal is gone, and its signal ignored."""
+    """As after `disown`: the terminal is gone, and its signal is ignored."""
     leader, follower = pty.openpty()
     command = ["nohup", sys.executable, "-m", "mlops_cli", "download-data", "--source", "sample", "--rows", "200"]
     os.close(leader)
@@ -606,7 +606,7 @@ def test_a_read_only_folder_is_one_clear_line(cli: Cli) -> None:
 
 
 def test_a_full_disk_is_one_clear_line(cli: Cli) -> None:
-    """A limit on the size of files stands for the disk: the error is another, the path through the code the same."""
+    """A limit for the size of files replaces a full disk: another error, but the same code."""
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"

@@ -1,4 +1,4 @@
-"""The suggestions of Tab, asked for as the shells ask; and with the shells themselves where they are installed."""
+"""The suggestions of Tab, requested as the shells do; and with the shells themselves if they are installed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUNS = {"1a2b3c4d": Status.DONE, "1affffff": Status.WAITING, "99999999": Status.
 
 
 def run_of(run_id: str, status: Status) -> Run:
-    """A run, of which all but the failed one have trained a model of their own."""
+    """Return a run. All runs except the failed one have trained a model of their own."""
     stages = [StageRun(stage.name, Status.DONE, run_id=run_id) for stage in STAGES]
     run = Run(run_id, time.time(), status, stages)
     run.stage("train").output = "" if status is Status.FAILED else run_id * 8
@@ -36,13 +36,13 @@ def run_of(run_id: str, status: Status) -> Run:
 
 
 def said_of(run: Run) -> Decision:
-    """A yes to the run's model."""
+    """Return an approval of the run's model."""
     return Decision(run.id, True, Actor("ada"), "", time.time(), "key", run.stage("train").output)
 
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """A project with three runs on record, two models of them, one approved; tests only read it."""
+    """Provide a project with three recorded runs and two models, one of them approved. The tests only read it."""
     project = Project(tmp_path_factory.mktemp("completed") / "project")
     shutil.copytree(ROOT / "training", project.training, ignore=shutil.ignore_patterns("__pycache__"))
     deploy_infra(project)
@@ -56,7 +56,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
 
 
 def asked(cli: Cli, line: str, shell: str = "bash") -> list[str]:
-    """The words offered for an unfinished command line, in the protocol of a shell."""
+    """Return the suggested words for an unfinished command line, by the protocol of a shell."""
     words = line.split(" ")
     protocols = {
         "bash": {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},
@@ -120,7 +120,7 @@ def test_a_tab_asks_no_cloud(cli: Cli) -> None:
 
 @pytest.fixture
 def far(cli: Cli, tmp_path: Path) -> tuple[Cli, CompletionCache]:
-    """The project with runs of aws in its completion cache, and the cache's file."""
+    """Return the project with runs of aws in its completion cache, and the path of the cache."""
     copy = Cli(shutil.copytree(cli.folder, tmp_path / "far"))
     seen = CompletionCache(copy.folder / ".mlops", "toxic-comments-dev - -")
     runs = [run_of(f"{name}-far", status) for name, status in reversed(RUNS.items())]
@@ -251,7 +251,7 @@ def test_in_fish(cli: Cli, command: dict[str, str]) -> None:
 
 
 def test_in_zsh(cli: Cli, command: dict[str, str]) -> None:
-    """zsh gets a call of its completion system's own function."""
+    """Let zsh call a function of its own completion system."""
     request = "_TYPER_COMPLETE_ARGS='mlops status ' _MLOPS_COMPLETE=complete_zsh mlops"
     script = f'_arguments() {{ print -r -- "$1" }}; eval "$(env {request})"'
     output = " ".join(said_by(["zsh", "-f", "-c", script], cli, command))

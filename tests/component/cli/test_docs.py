@@ -1,4 +1,7 @@
-"""The page of the commands is generated: ``python -m tests.component.cli.test_docs > docs/reference/commands.md``."""
+"""docs/reference/commands.md equals the commands' help.
+
+Generate it: ``python -m tests.component.cli.test_docs > docs/reference/commands.md``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mlops doctor` on one machine: each thing that is wrong is really made so, named, and mended as it says."""
+"""`mlops doctor` on one machine: each fault is really created, named, and fixed as the finding says."""
 
 from __future__ import annotations
 

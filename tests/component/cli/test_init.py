@@ -1,4 +1,4 @@
-"""`mlops init`: its files, its refusals, and that it is done whole or not at all."""
+"""`mlops init`: its files, its errors, and that it does everything or nothing."""
 
 from __future__ import annotations
 
@@ -275,7 +275,7 @@ main()
 
 
 def broken(cli: Cli, how: str, when: int) -> int:
-    """`mlops init` that ends in the middle: at the so-manieth file that is put in place."""
+    """Run an `mlops init` that ends when it moves this file into place."""
     command = [sys.executable, "-c", BROKEN.format(how=how), str(when), "init", "deep/churn", "--minimal"]
     return subprocess.run(command, cwd=cli.folder, capture_output=True).returncode
 

@@ -1,4 +1,4 @@
-"""The GitHub workflow that `mlops init` puts in place: linted, pinned, without stored keys, its commands executed."""
+"""The GitHub workflow by `mlops init`: linted, pinned, without stored keys; its commands are executed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_both_kinds_of_project_get_it(tmp_path: Path) -> None:
 
 
 def by_version() -> str:
-    """Return the workflow with its actions named by version: actionlint knows the inputs of those."""
+    """Return the workflow with its actions named by version, because actionlint knows these inputs."""
     return re.sub(r"@[0-9a-f]{40} # (v\d+)\S*", r"@\1", WORKFLOW.read_text())
 
 
@@ -133,7 +133,7 @@ def test_every_action_is_named_by_its_commit_with_the_version_beside_it() -> Non
 
 
 def test_what_is_installed_sees_no_secret() -> None:
-    """Credentials come after the installation, and Kaggle's token goes to the step that needs it."""
+    """Credentials come after the installation, and only the step that needs Kaggle's token gets it."""
     job = workflow()["jobs"]["aws"]
     names = [step.get("name") or step["uses"].split("@")[0] for step in job["steps"]]
     assert names.index("Install") < names.index("aws-actions/configure-aws-credentials")

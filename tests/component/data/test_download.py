@@ -1,4 +1,4 @@
-"""Downloads from servers that encode, break off, change their mind, or lie."""
+"""Downloads from servers that encode, break off, change the file, or lie."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTLED = "Sun, 29 Nov 2020 10:00:00 GMT"
 
 @dataclass
 class Reply:
-    """``sent``: how many bytes of the body before the connection breaks off."""
+    """``sent``: the number of bytes of the body before the connection breaks off."""
 
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Reply:
 
 
 class Scripted:
-    """Answers each GET by ``answer``, a function of the request's number and headers."""
+    """Answers each GET with ``answer``, a function of the request's number and headers."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, str]] = []
@@ -293,7 +293,7 @@ def test_a_part_that_nobody_asked_for_is_refused(request_for, scripted, tmp_path
 
 
 def test_a_whole_download_is_only_used_while_it_is_the_servers(request_for, scripted, tmp_path, csv_bytes, monkeypatch):
-    """Killed after the last byte: nothing is downloaded twice, and nothing old is taken for new."""
+    """Killed after the last byte: nothing is downloaded twice, and no outdated file is used."""
     content = csv_bytes(100)
     scripted.answer = lambda _, headers: ranged(content, headers, {"ETag": f'"{len(content)}"'})
     with monkeypatch.context() as patch:

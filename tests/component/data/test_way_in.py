@@ -1,4 +1,4 @@
-"""The whole way in, for tables, archives and connections at random: every row arrives, or an error says where.
+"""The whole download, for random tables, archives and connections: every row arrives, or an error says where.
 
 The examples are the same every time.
 """
@@ -45,7 +45,7 @@ ROWS = st.lists(
 
 @dataclass(frozen=True)
 class Form:
-    """The form of a table: its bytes and its packing."""
+    """The form of a table: its bytes and its compression."""
 
     encoding: str
     line_end: str
@@ -136,7 +136,7 @@ def test_a_file_arrives_whole_or_is_refused(rows, form):
 
 
 class Moody:
-    """Serves ``body``; each answer is cut by the list of cuts, as a share of the rest."""
+    """Serves ``body``. The list of cuts ends each response after a share of the rest."""
 
     def __init__(self) -> None:
         self.body, self.encoding, self.cuts, self.chunked, self.ranges = b"", "", [], False, True

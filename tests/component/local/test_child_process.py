@@ -69,7 +69,7 @@ def test_output_that_is_not_text_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_a_bar_that_is_drawn_is_in_the_log_already(tmp_path: Path) -> None:
-    """The script waits until it sees its own frame in the log."""
+    """The script waits until its own frame is in the log."""
     code, lines, log = run(
         tmp_path,
         "import sys, time\n"
@@ -152,7 +152,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("arguments", [("1", "stay"), ("2", "stay"), ("1",)])
 def test_a_signal_while_a_line_comes_leaves_no_lock_behind(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """Popen.poll takes a lock, and a KeyboardInterrupt behind that leaves it taken: all waiting then has no end."""
+    """Popen.poll takes a lock, and a KeyboardInterrupt then leaves it locked forever."""
     command = [sys.executable, "-c", SIGNALLED, str(tmp_path), *arguments]
     process = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
     assert (process.returncode, process.stderr) == (128 + signal.SIGTERM, "")
@@ -442,7 +442,7 @@ def test_a_process_keeps_its_folder_when_another_command_clears_up_beside_it(
 def test_a_folder_is_not_owned_while_another_command_removes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The owner locks its folder while the other command still looks for processes of an earlier one."""
+    """The owner locks its folder while the other command still looks for processes of an earlier owner."""
     children, searched = JobProcesses(tmp_path / "children"), []
 
     def search(token: str) -> list[int]:
@@ -491,7 +491,7 @@ sys.exit(bool([*environments()] or processes.orphans() or own_identity().is_know
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PID namespaces are Linux's")
 def test_numbers_of_another_pid_namespace_are_never_signalled(tmp_path: Path) -> None:
-    """A container whose /proc is the host's: a process that it lists has another number, or none, inside."""
+    """In a container with the host's /proc, a listed process has another number, or none."""
     job = JobProcesses(tmp_path / "children").begin()
     child = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)"], env=job.environment(dict(os.environ))

@@ -1,4 +1,4 @@
-"""The disk is full from the n-th change of a file on: nothing is half done, and the records can be read."""
+"""A disk that is full from the n-th change of a file on: nothing is half done, and the records are readable."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rollback(ground: Ground) -> None:
 
 
 def read(ground: Ground) -> None:
-    """Read as `status`, `models` and `doctor` do: the records never contradict themselves."""
+    """Read as `status`, `models` and `doctor` do: the records never contradict each other."""
     backend = ground.backend
     backend.data.dataset()
     backend.endpoint.status()

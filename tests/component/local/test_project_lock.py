@@ -93,7 +93,7 @@ def test_the_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_a_cleanup_has_removed_meanwhile_is_not_held(tmp_path: Path, monkeypatch) -> None:
-    """Who opened it before would hold a file that nobody sees any more."""
+    """A process that opened the file before would hold a file that no other process sees."""
     path = tmp_path / "lock"
     opened = lock_module._open
 

@@ -1,4 +1,4 @@
-"""The run that a command goes on with, with the real store and a workbench that only records its stages."""
+"""The run that a command continues, with the real store and an executor that only records its stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Foreign entries of .mlops/ in the place of mlops' own files: links, and files of the wrong kind."""
+"""Other entries of .mlops/ in the place of mlops' files: links, and files of the wrong kind."""
 
 from __future__ import annotations
 

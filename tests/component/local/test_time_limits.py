@@ -1,4 +1,4 @@
-"""A stage that does not end is ended, says so, and goes on from its last checkpoint."""
+"""A stage that does not end is ended, reports this, and continues from its last checkpoint."""
 
 from __future__ import annotations
 

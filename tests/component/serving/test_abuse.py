@@ -1,4 +1,4 @@
-"""Hostile handlers and clients: each harms its own request or connection, and the endpoint gives the reason."""
+"""Hostile handlers and clients: each harms only its own request or connection, and the endpoint reports why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that share a call of the model are answered as if each had been alone."""
+"""Requests that share a call of the model get the same responses as alone."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_bad_request_does_not_spoil_its_batch(running: Any, connect: Any) -> N
 
 
 class Recorder:
-    """An engine that remembers the batches; ``steps`` are what a request's body makes it do."""
+    """An engine that records the batches. ``steps``: the actions for a request's body."""
 
     patience = 1
 
@@ -94,7 +94,7 @@ class Front:
         threading.Thread(target=self.channel.sendall, args=(b"".join(frames),), daemon=True).start()
 
     def receive(self, *numbers: int) -> list[tuple[int, bytes]]:
-        """Return status and body of these requests' answers; meanwhile look after the lane as the worker does."""
+        """Return status and body of these requests' responses. Meanwhile watch the lane as the worker does."""
         for _ in range(500):
             if all(number in self.answers for number in numbers):
                 break

@@ -1,4 +1,4 @@
-"""Too many connections, and clients that send or read slowly: each sent request gets its answer."""
+"""Too many connections, and clients that send or read slowly: each request gets its response."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_a_client_that_does_not_read_its_answer_is_dropped(make_endpoint: Any, p
 
 
 def drained(connection: socket.socket) -> int:
-    """Return how many bytes of the answer had come before the server gave the connection up."""
+    """Return how many bytes of the response arrived before the server closed the connection."""
     connection.settimeout(LIMIT_SECONDS)
     size = 0
     try:

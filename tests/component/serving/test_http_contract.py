@@ -26,9 +26,9 @@ CHUNKED = b"5\r\n" + BODY[:5] + b"\r\n" + f"{len(BODY) - 5:x}\r\n".encode() + BO
 
 
 def exchange(endpoint: LocalEndpoint, *parts: bytes, finish: bool = False) -> bytes:
-    """Send the parts and return everything that is answered up to the end of the connection.
+    """Send the parts. Return everything that is received until the connection ends.
 
-    With ``finish`` the server finds the parts and the end of the sending side together.
+    With ``finish``, the server gets the parts together with the end of the sending side.
     """
     address = urlsplit(endpoint.status().url)
     with socket.create_connection((str(address.hostname), address.port), timeout=LIMIT_SECONDS) as connection:

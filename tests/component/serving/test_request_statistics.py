@@ -1,4 +1,4 @@
-"""Measured requests: counted and uncounted ones, and the counts that survive each kind of end."""
+"""Measured requests: which ones are counted, and which counts remain after each kind of end."""
 
 from __future__ import annotations
 

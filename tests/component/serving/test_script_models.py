@@ -1,4 +1,4 @@
-"""Models of other frameworks than TensorFlow, against the library that their containers run: sagemaker-inference."""
+"""Models of other frameworks than TensorFlow, compared with sagemaker-inference, the library in their containers."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def fresh_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def theirs(folder: Path, body: bytes, content_type: str, accept: str) -> tuple[int, bytes, str]:
-    """Status, body and content type as the container's own library gives them."""
+    """Return status, body and content type of the container's own library."""
     from sagemaker_inference.transformer import Transformer
 
     sys.modules.pop("inference", None)

@@ -1,6 +1,6 @@
-"""A company's account: whatever lacks its boundary, path, tags, key or network is refused, to people and to roles.
+"""A company's account denies people and roles everything without its boundary, path, tags, key or network.
 
-Its packages are in an index of its own, which asks for a credential, and its images in a registry of its own.
+Its packages are in an index with a credential, and its images in its own registry.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A hostile commit on the simulated AWS: in each stage, and in each job, it tries every way to the live model."""
+"""A hostile commit on the simulated AWS: each stage and each job tries every way to change the live model."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ STEPS = ("preprocess", "pre-training-tests", "train", "post-training-tests")
 
 
 def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
-    """All that an attacker may know of the project."""
+    """Return everything that an attacker may know about the project."""
     stacks = aws.client("cloudformation")
     described = stacks.describe_stacks(StackName=PIPELINE)["Stacks"][0]["Outputs"]
     outputs = {description["OutputKey"]: description["OutputValue"] for description in described}

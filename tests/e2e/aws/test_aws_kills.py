@@ -1,4 +1,4 @@
-"""Commands that are killed right after a call has reached the simulated AWS: the same command goes on."""
+"""Commands that are killed right after a call has reached the simulated AWS: the same command continues."""
 
 from __future__ import annotations
 

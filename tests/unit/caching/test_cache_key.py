@@ -1,4 +1,4 @@
-"""The cache key tells the truth: every dependency of a stage's output is in it, and nothing else."""
+"""The cache key is complete: it has every dependency of a stage's output, and nothing else."""
 
 from __future__ import annotations
 

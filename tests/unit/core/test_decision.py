@@ -1,4 +1,4 @@
-"""A decision is data: it survives being written down, and nothing is read out of a comment."""
+"""A decision is data: it can be stored and read again, and nothing is parsed from a comment."""
 
 from __future__ import annotations
 

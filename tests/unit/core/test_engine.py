@@ -1,4 +1,4 @@
-"""The engine against a workbench in memory: executed stages, reused stages, and the order of records."""
+"""The engine with an executor in memory: executed stages, reused stages, and the order of records."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LINE = (
 
 
 class Memory:
-    """A workbench that records its stages instead of running them; ``sources`` are their inputs."""
+    """An executor that records its stages instead of running them. ``sources``: their inputs."""
 
     def __init__(self) -> None:
         self.sources = {"clean": "1", "fit": "1", "deploy": "1", "approval": "1"}

@@ -1,4 +1,4 @@
-"""The run that `approve` means without an id."""
+"""The run about which `approve` decides without an id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints name a command that works for the running installation, and for no other."""
+"""Hints name a command for the installation that runs, and for no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stacks in every state that one can be found in, on the simulated CloudFormation."""
+"""Stacks in every state that a command may find, on the simulated CloudFormation."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def stacks(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Stacks:
 
 @pytest.fixture
 def taken(aws: Aws) -> None:
-    """A bucket called as the broken template wants its own to be."""
+    """Create a bucket with the name that the broken template uses."""
     aws.client("s3").create_bucket(Bucket="taken")
 
 
@@ -189,7 +189,7 @@ def test_a_stack_whose_creation_has_failed_is_deleted_and_every_other_one_stays(
 
 
 def test_an_operation_that_began_earlier_is_no_reason(stacks: Stacks) -> None:
-    """An update that CloudFormation refuses at once leaves no event."""
+    """An update that CloudFormation refuses at once has no event."""
     made(stacks, TOPIC % "a")
     change_set = stacks.prepare(wanted(LATE), stacks.find(NAME))
     assert change_set

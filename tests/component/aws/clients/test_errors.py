@@ -1,4 +1,4 @@
-"""Refusals of AWS and botocore, as a user reads them."""
+"""The errors of AWS and botocore, as a user reads them."""
 
 from __future__ import annotations
 

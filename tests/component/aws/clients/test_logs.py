@@ -1,4 +1,4 @@
-"""Logs in CloudWatch, read from a client in memory that answers as CloudWatch does: page by page."""
+"""Logs in CloudWatch, read from a client in memory that returns pages as CloudWatch does."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 class CloudWatch:
-    """Two events a page; the token of the last page comes back when nothing is new.
+    """Returns two events a page. The last page's token returns if nothing is new.
 
-    ``is_sparse``: backwards, every other page is empty, and each further one has one event.
+    ``is_sparse``: backwards, every other page is empty, and each further page has one event.
     """
 
     def __init__(self, **streams: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The adapter of CodePipeline where its views are late, and where the pipeline is changed under a run."""
+"""CodePipeline's client if its API is late, and if the pipeline is changed during a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of the real AWS, read by the adapter: a second judge beside the simulated one."""
+"""Recorded responses of the real AWS, read by the clients: a second check besides the simulated AWS."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def recorded(service: str) -> dict[str, Any]:
 
 
 class Recorded:
-    """A client that gives each operation's recorded answers in their order, the last one for good."""
+    """A client that returns each operation's recorded responses in order, and the last one forever."""
 
     def __init__(self, **answers: list[Any]) -> None:
         self.answers = answers

@@ -144,7 +144,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
 def test_a_file_that_breaks_off_again_and_again_is_reported_and_leaves_nothing(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
-    """boto3 has errors of its own for this, none of botocore's."""
+    """boto3 raises errors of its own here, not botocore's."""
     bucket.put("a", b"whole")
 
     def read(body: StreamingBody, amt: int | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""What follows from a company's key for machines, and where AWS says whether a secret exists. No AWS."""
+"""The effect of a company's key on instances, and where AWS reports that a secret exists. No AWS."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_machines_with_disks_of_their_own_take_no_key_for_volumes(families: str,
 
 
 def test_a_parameter_on_a_later_page_is_there() -> None:
-    """Parameter Store filters page by page: the first one may be empty."""
+    """Parameter Store filters each page, so the first one may be empty."""
     name = {"Key": "Name", "Option": "Equals", "Values": ["/shop/a"]}
     ssm = boto3.client("ssm", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
     account: Any = SimpleNamespace(client=lambda service: Client(ssm, ""))

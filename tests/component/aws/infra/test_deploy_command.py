@@ -1,4 +1,4 @@
-"""deploy-infra and download-data from a person's side: output, questions, refusals."""
+"""deploy-infra and download-data as a person sees them: output, questions, errors."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_the_owner_is_the_caller_by_a_name_that_stays(arn: str, name: str) -> No
 
 @pytest.mark.parametrize(("owner", "is_ours"), [("ann", True), ("ben", False), ("", False)])
 def test_stacks_of_ones_own_and_of_no_project_are_no_neighbours(owner: str, is_ours: bool) -> None:
-    """A stack that mlops did not create is refused, or kept, wherever it is met."""
+    """A stack that mlops did not create is refused or kept in all cases."""
     names = ResourceNames("tiny", "dev")
     assert require_owner(stacks(owner, is_ours), names, resolve({}, {}, {}), account()) == "ann"
 

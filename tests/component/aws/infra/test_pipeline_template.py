@@ -77,7 +77,7 @@ def test_further_stages_get_their_actions_and_their_keys() -> None:
 
 
 def test_a_stage_that_shares_a_folder_with_a_decision_is_refused() -> None:
-    """CodePipeline cuts the names of artifacts: its step could write what the deployment is made from."""
+    """CodePipeline shortens artifact names: the stage's step could write the deployment's input."""
     with pytest.raises(ConfigurationError, match="stages rollback and rollback begin with the same"):
         render(TEXT, (*STAGES, Stage("rollback", Kind.GATE, "tests/test_x.py", ("train",))))
 

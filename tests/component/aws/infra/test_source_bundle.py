@@ -1,4 +1,4 @@
-"""The files that are sent to AWS, and above all the others."""
+"""The files that are sent to AWS, and those that are not."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def git(project: Project, *arguments: str) -> None:
 
 
 def tracked(project: Project) -> Project:
-    """Everything in git, secrets and all."""
+    """Let git track everything, including secrets."""
     git(project, "init", "-q")
     git(project, "add", "--force", ".")
     return project
@@ -208,7 +208,7 @@ def test_a_key_in_a_file_of_any_name_is_not_sent(project: Project) -> None:
 
 @pytest.fixture
 def shared(project: Project) -> Project:
-    """The project with a package of the repository; its training imports it."""
+    """Return the project and a package of its repository that its training imports."""
     for name, text in {
         "src/shop/__init__.py": "",
         "src/shop/rates.csv": "1\n",
@@ -264,7 +264,7 @@ def test_scripts_in_a_folder_of_another_name_are_sent_as_those_in_training(proje
 
 @pytest.fixture
 def below(shared: Project, tmp_path: Path) -> Project:
-    """The project in a folder of a repository, with its package above it; neither is tracked yet."""
+    """Return a project in a folder of a repository, with its package above it. Git tracks neither yet."""
     repository = tmp_path.resolve() / "repository"
     (repository / "models").mkdir(parents=True)
     shared.root.rename(repository / "models" / "tiny")

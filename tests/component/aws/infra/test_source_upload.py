@@ -1,4 +1,4 @@
-"""How the project's state reaches the pipeline: through CodeCommit's API, and as a zip in the bucket."""
+"""How the project's state gets into the pipeline: through CodeCommit's API, and as a zip in the bucket."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_file_beyond_codecommits_limit_is_named_before_anything_is_sent(codeco
 
 
 class LosesAnAnswer:
-    """A client that sends the first commit and loses the answer; botocore then asks again."""
+    """A client that sends the first commit and loses the response, so that botocore repeats the request."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -1,4 +1,4 @@
-"""A decision's summary reaches CodePipeline beside its comment, and comes back."""
+"""A decision's details are sent to CodePipeline with its comment, and are read again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approvals against a pipeline and a registry in memory: permission, moment, effect."""
+"""Approvals with a pipeline and a registry in memory: permission, time, effect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/tiny-dev/1"
 
 
 class Ground:
-    """One run that waits for a decision, and the calls to its collaborators, in order."""
+    """One run that waits for a decision, and the calls to the other objects, in order."""
 
     def __init__(self) -> None:
         self.run = new_run("r1", {})

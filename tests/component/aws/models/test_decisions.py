@@ -1,4 +1,4 @@
-"""The decisions that count: their model, reason and origin; and forged ones."""
+"""Which decisions are valid: their model, reason and origin; and forged decisions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LIMITS = {"metrics.split": "test", "floor of long roc_auc": "0.95"}
 
 
 class Ground:
-    """The content of the bucket, CodePipeline's records, and the status of packages: each of the three in a dict."""
+    """The bucket's content, CodePipeline's records, and the status of packages, each in a dict."""
 
     def __init__(self) -> None:
         self.objects: dict[str, Any] = {}
@@ -115,7 +115,7 @@ class Ground:
 
 
 class Asked:
-    """The approval's step of a run, with what it does to the model registry."""
+    """The approval's step of a run, with its effect on the model registry."""
 
     def __init__(self, serverless: bool, subnets: tuple[str, ...], image: str) -> None:
         self.calls: list[str] = []
@@ -153,7 +153,7 @@ def test_an_approval_holds_for_the_model_that_it_names(ground: Ground) -> None:
 
 
 def test_a_record_that_somebody_has_written_makes_no_other_model_approved(ground: Ground) -> None:
-    """As if the run that was approved had asked about another model."""
+    """The record claims that the approved run had asked about another model."""
     ground.approved("r-old")
     ground.ask("r-old", EVIL)
     ground.packages["package of r-old"] = APPROVED
@@ -240,7 +240,7 @@ def test_a_model_that_was_rejected_meanwhile_does_not_come_back(ground: Ground, 
 
 
 def test_a_decision_has_the_limits_that_were_shown_and_what_it_accepts(ground: Ground) -> None:
-    """Asked under a floor of 0.95, approved under 0.5: with both before the approver's eyes."""
+    """Requested under a minimum of 0.95, approved under 0.5; the approver saw both."""
     gate, lower = ground.ask("r1", shortfalls=(BELOW,)), {**LIMITS, "floor of long roc_auc": "0.5"}
     accepted = AcceptedLimits(lower, (f"{BELOW}, at the time of the request",))
     ground.say(
@@ -316,7 +316,7 @@ def test_however_long_the_comment_is_the_model_is_named() -> None:
 
 
 def test_an_approval_outlives_codepipelines_memory_of_it(ground: Ground) -> None:
-    """After a year an execution is not listed any more; the step after the approval has recorded the decision."""
+    """After a year CodePipeline lists no execution; the step after the approval has recorded the decision."""
     gate = ground.approved("r1")
     decision = ground.decisions.for_run(_run_of(gate))
     assert decision is not None

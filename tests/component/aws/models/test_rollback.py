@@ -1,4 +1,4 @@
-"""A rollback on AWS that was killed: the same command, or the next run, completes that rollback and no other."""
+"""A killed rollback on AWS: the same command, or the next run, completes this rollback and no other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ START, REJECT, FOLLOW = "start from run of v2", "reject v3: rollback to v2: too 
 
 
 class Ground:
-    """Version 3 is deployed. Notes each call in order, and stops where it is told to."""
+    """Version 3 is deployed. Records each call in order, and stops at the requested one."""
 
     def __init__(self, folder: Path) -> None:
         self.calls: list[str] = []

@@ -42,7 +42,7 @@ LINE = (
 
 
 def actions(count: int, last: str = "InProgress", **fields: Any) -> list[ActionRun]:
-    """The first ``count`` actions of the line, a second each; all but the last have succeeded."""
+    """Return the first ``count`` actions of the pipeline, one second each. All except the last have succeeded."""
     action_runs = [
         ActionRun(stage, name, "Succeeded", 10.0 + n, 11.0 + n) for n, (stage, name) in enumerate(LINE[:count])
     ]
@@ -54,7 +54,7 @@ def execution(status: str = "InProgress", **fields: Any) -> Execution:
 
 
 def recorded(**statuses: Status) -> Run:
-    """A run as its steps have recorded it."""
+    """Return a run as its steps have recorded it."""
     run = new_run(ID, {"train.epochs": "2"})
     for name, status in statuses.items():
         stage = run.stage(name.replace("_", "-"))

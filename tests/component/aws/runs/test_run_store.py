@@ -1,4 +1,4 @@
-"""The records of steps, against the simulated S3."""
+"""The records of steps on the simulated S3."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_what_no_deciding_step_has_recorded_is_not_verified(versioned: Bucket) -
 
 
 def test_which_models_were_live_is_not_the_word_of_a_commit(versioned: Bucket) -> None:
-    """A run that claims to have copied a deployment would otherwise name the model to go back to."""
+    """Otherwise a run that claims a copied deployment could choose the rollback's target."""
     decisions, steps = S3RunStore(versioned, decides=True), S3RunStore(versioned)
     decisions.save(told("r1", Status.DONE, train="good", deploy="good"))
     steps.save(told("r1", Status.FAILED, deploy="evil"))
@@ -202,7 +202,7 @@ def test_who_was_asked_about_a_model_is_found_by_the_model(bucket: Bucket) -> No
 
 
 def test_reports_are_read_as_they_were_verified_whoever_writes_there_later(versioned: Bucket, tmp_path: Path) -> None:
-    """Those of a live model are compared with each later one's."""
+    """The reports of a live model are compared with those of each later model."""
 
     def put(text: str) -> str:
         archive = tmp_path / "output.tar.gz"

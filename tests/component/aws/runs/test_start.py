@@ -1,4 +1,4 @@
-"""The effects of `mlops run` on the pipeline, against one in memory."""
+"""The effects of `mlops run` on a pipeline in memory."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Ground:
         return StageRun("approval") if self.approved else None
 
     def stands(self, status: Status, at: str = "", stage: Status = Status.FAILED, **overrides: str) -> Ground:
-        """There is a run already, whose stages before ``at`` are done."""
+        """Create a run whose stages before ``at`` are done."""
         named = {f"train.{name}": value for name, value in overrides.items()}
         self.latest, self.run = Execution("old", "-", 1.0, "c1"), new_run("old", named)
         self.given = {**self.given, "overrides": encode(named)}
@@ -256,7 +256,7 @@ def test_from_a_stage_that_nothing_leads_to(ground: Ground) -> None:
 
 
 def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_record(ground: Ground) -> None:
-    """The step that takes them runs the repository's code, so it is not left to choose."""
+    """The step that copies them runs the repository's code, so it must not choose the run."""
     ground.stands(Status.FAILED, "train")
     ground.exported = {"MLOPS_RECORD": "v7"}
     assert ground.starts(from_stage="train") == ("new", True)
@@ -269,7 +269,7 @@ def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_
 
 @pytest.mark.parametrize("stage", ["approval", "deploy", "post-training-tests"])
 def test_a_model_is_copied_only_from_a_run_whose_approval_step_has_verified_it(ground: Ground, stage: str) -> None:
-    """Before that step, the record of a run is the word of its own commit, and of the last writer."""
+    """Before that step, any commit's steps may have written the run's record."""
     ground.stands(Status.DONE).is_verified = False
     with pytest.raises(MlopsError, match=f"No run has finished the stages before {stage}"):
         ground.starts(from_stage=stage)

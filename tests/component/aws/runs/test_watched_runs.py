@@ -1,4 +1,4 @@
-"""Watching a run that is queued behind an older one: the reason is told, instead of waiting with it."""
+"""Following a run that is queued behind an older one: the command reports the reason and does not wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OLDER, NEWER = "older-run", "newer-run"
 
 
 class QueuedPipeline:
-    """CodePipeline with a finished training of the newer run, at the approval behind the older one."""
+    """CodePipeline with a newer run whose training has finished, queued behind an older one at the approval."""
 
     def __init__(self) -> None:
         self.tokens = {OLDER: "token"}
@@ -96,7 +96,7 @@ def test_a_run_of_ones_own_overtakes_the_one_that_waits(queries: RunQueries, pip
 def test_behind_a_run_that_goes_on_one_waits_until_it_has_left(
     queries: RunQueries, pipeline: QueuedPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no token: its approval step is at work, or it was decided about a moment ago."""
+    """The older run has no token: its approval step runs, or it was decided a moment ago."""
     pipeline.tokens.clear()
 
     def leave(_: float) -> None:

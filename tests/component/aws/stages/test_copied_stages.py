@@ -1,4 +1,4 @@
-"""A run that copies stages of another one: a model only from a run with a verified approval step."""
+"""A run that copies stages of another run copies a model only if that run's approval step has verified it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def finished(run_id: str, model: str) -> Run:
 
 
 def step(bucket: Bucket, start: str) -> tuple[Run, S3RunStore]:
-    """Run the first step of a run that copies all before ``start``, as it is copied itself."""
+    """Run the first step of a run that copies all stages before ``start``."""
     store = S3RunStore(bucket)
     action_inputs = SimpleNamespace(write_for=lambda stage, run: None)
     executor: Any = SimpleNamespace(run_store=store, save=store.save, action_inputs=action_inputs)
@@ -34,7 +34,7 @@ def step(bucket: Bucket, start: str) -> tuple[Run, S3RunStore]:
 
 @pytest.mark.parametrize("start", ["approval", "deploy", "post-training-tests"])
 def test_the_word_of_a_commit_that_no_approval_step_has_verified_is_not_copied(versioned: Bucket, start: str) -> None:
-    """Its steps write freely, and name the version of the file."""
+    """The run's steps write the record freely, and name its version."""
     hostile = S3RunStore(versioned)
     hostile.save(finished("r1", "evil"))
     with pytest.raises(MlopsError, match=f"No run has finished the stages before {start}"):

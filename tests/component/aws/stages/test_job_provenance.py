@@ -1,4 +1,4 @@
-"""An output that another run has exchanged reaches no approval, with any records of this run."""
+"""An output that another run has replaced never reaches an approval, whatever this run's records say."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CODE = {"ours": b"our code", "same": b"our code, packed with another train.py", 
 
 
 class Ground:
-    """A run of two jobs: the documents that were carried out, SageMaker's records, and the versions in the bucket."""
+    """A run of two jobs: the executed documents, SageMaker's records, and the object versions in the bucket."""
 
     def __init__(self) -> None:
         self.run = new_run("r1", {})
@@ -73,7 +73,7 @@ class Ground:
         return archive.startswith(b"our code")
 
     def writes(self, job: str, *names: str) -> str:
-        """A processing job writes these files and says so; gives their digest."""
+        """Let a processing job write these files and report them. Return its digest."""
         rows = "".join(f"{name}\0{digest_bytes(name.encode())}\n" for name in names).encode()
         digest = digest_bytes(rows)
         self.contents[f"artifacts/preprocess/k/{job}-digests/{digest}"] = rows
@@ -84,7 +84,7 @@ class Ground:
         return digest
 
     def reuses(self, job: str) -> None:
-        """The run has no job of its own for its preprocessing, and says that this one's output is what it needs."""
+        """Let the run have no preprocessing job of its own, and reuse this job's output."""
         record = self.run.preparation
         record.status, record.artifact = Status.REUSED, f"artifacts/preprocess/k/{job}/"
         record.output = self.jobs[job]["ExitMessage"].strip() if job in self.jobs else "0" * 64
@@ -163,7 +163,7 @@ def test_an_object_with_a_second_version_was_changed(ground: Ground, key: str) -
 def test_a_file_that_its_job_has_not_written_is_refused_whenever_it_was_added(
     ground: Ground, moment: float, is_copied: bool
 ) -> None:
-    """The time of an object tells nothing: an upload in parts has that of its beginning."""
+    """An object's time proves nothing: a multipart upload has the time of its beginning."""
     ground.versions.append("artifacts/preprocess/k/preprocess-1/train/more.csv")
     ground.modified = moment
     with pytest.raises(StageFailed, match=r"differs from its job's list of files: tiny-dev/.*/train/more.csv"):
@@ -276,7 +276,7 @@ def test_the_output_of_a_job_that_did_the_same_is_reused(ground: Ground, code: s
     ],
 )
 def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, value: Any) -> None:
-    """The cache key in the record is another run's word."""
+    """The cache key in the record may have been written by another run."""
     ground.writes("evil", *FILES)
     job = ground.jobs["evil"]
     if part == "code":
@@ -313,7 +313,7 @@ def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, v
 def test_an_output_of_another_dataset_than_the_runs_is_refused(
     ground: Ground, folder: str, tables: list[tuple[float, str]], passes: bool, is_reused: bool
 ) -> None:
-    """The digest in the evidence is that of the data which the job has read."""
+    """The digest in the evidence is that of the data that the job has read."""
     if is_reused:
         ground.writes("earlier", *FILES)
         ground.reuses("earlier")

@@ -150,7 +150,7 @@ while True:
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_a_script_in_a_processing_job_that_is_stopped_gets_the_signal(tmp_path: Path, code: int) -> None:
-    """SageMaker sends it to the container's first process alone."""
+    """SageMaker sends it only to the container's first process."""
     (tmp_path / "script.py").write_text(STOPPED_SOFTLY)
     (tmp_path / DIGESTS).write_text(Path(output_digests.__file__).read_text())
     with tarfile.open(tmp_path / "sourcedir.tar.gz", "w:gz") as archive:
