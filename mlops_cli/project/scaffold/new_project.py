@@ -20,9 +20,10 @@ from mlops_cli.project.scaffold.project_files import SAMPLE, Kind
 from mlops_cli.project.scripts_dir import DEFAULT, FILE, KEY, form_problem
 
 MOST_SHOWN = 5
+WORKFLOW, INSTALLED = "a workflow: local on a pull request, aws on main", "the mlops that the workflow installs"
 MEANINGS = {
     ".env.example": "every setting, with its default",
-    ".github": "a workflow: local on a pull request, aws on main; and the mlops that it installs",
+    ".github": f"{WORKFLOW}; and {INSTALLED}",
     ".gitignore": "keeps .env and .mlops/ out of git",
     "data.csv": "a sample table, made up",
     "templates": "CloudFormation templates of the aws target",
@@ -45,9 +46,12 @@ class NewProject:
         missing = {self._entry(path) for path in self.missing}
         entries = sorted({self._entry(path) for path in self.files})
         meanings = {**MEANINGS, self.kind.scripts_dir: SCRIPTS[self.kind.marker == FILE]}
+        # The workflow of a project below the repository's folder is in that folder.
+        outside = {entry: WORKFLOW for entry in entries if _top(entry) == ".."}
+        meanings |= {**outside, ".github": INSTALLED} if outside else {}
         return Plan(
             tuple(
-                Change(Action.ADD, entry, meanings.get(entry, MEANINGS[".github"]))
+                Change(Action.ADD, entry, meanings[entry])
                 if entry in missing
                 else Change(Action.KEEP, entry, "is there already, and stays as it is")
                 for entry in entries
@@ -147,7 +151,7 @@ def _check_kind(folder: Path, kind: Kind, scripts: Mapping[str, bytes]) -> None:
     if foreign := sorted(name for name in names if name not in ours):
         raise ConfigurationError(
             f"{folder} already contains other files: {_shown(foreign)}. Say which framework the new use case is of.",
-            f"mlops init {shlex.quote(str(folder))} --framework {project_files.starters()[1]}",
+            _command(folder, replace(kind, framework=project_files.starters()[1])),
         )
 
 
@@ -176,7 +180,8 @@ def _command(folder: Path, kind: Kind) -> str:
     """Return the command that creates a project of this kind, without the scripts' folder."""
     framework = f" --framework {kind.framework}" if kind.framework else ""
     minimal = " --minimal" if kind.minimal and not framework else ""
-    return f"mlops init {shlex.quote(str(folder))}{framework}{minimal}"
+    extras = f"{' --aws' if kind.aws else ''}{' --github' if kind.github else ''}"
+    return f"mlops init {shlex.quote(str(folder))}{framework}{minimal}{extras}"
 
 
 def _check_way(folder: Path, path: str) -> None:

@@ -93,6 +93,7 @@ def test_an_empty_folder_and_a_fresh_repository_are_taken(cli: Cli) -> None:
     [
         ("training/train.py", ["--minimal"], "training already contains other files: training/train.py."),
         ("src/shop.py", [], "here already contains other files: src. Say which framework the new use case is of."),
+        ("src/shop.py", ["--github", "--aws"], "hint: mlops init here --framework sklearn --aws --github"),
         ("training", ["--minimal"], "training must be a folder"),
         (".env.example/x", ["--minimal"], ".env.example must be a file"),
     ],

@@ -68,6 +68,9 @@ def test_it_has_no_fault_that_actionlint_knows(actionlint: str, tmp_path: Path) 
 
 def test_of_a_project_in_a_subfolder_it_stands_where_github_reads_it(actionlint: str, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    lines = re.sub(r" +", " ", Cli(tmp_path)("init", "models/x", "--minimal", "--github", "--dry-run")).splitlines()
+    assert "add .github the mlops that the workflow installs" in lines
+    assert "add ../../.github/workflows/mlops-x.yml a workflow: local on a pull request, aws on main" in lines
     for name, framework in (("churn", "sklearn"), ("price", "xgboost")):
         created = Cli(tmp_path).json("init", f"models/{name}", "--framework", framework, "--github")
         assert f"../../.github/workflows/mlops-{name}.yml" in created["files"]
