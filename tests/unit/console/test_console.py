@@ -325,6 +325,17 @@ def test_the_last_line_never_says_that_all_is_well_beside_a_worse_model(
     assert ("WORSE than the live one" in line) == (current < live)
 
 
+@pytest.mark.parametrize(("columns", "hidden"), [(200, ""), (60, "f1, threshold, positives")])
+def test_metrics_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch, columns: int, hidden: str) -> None:
+    shown = without_styles(
+        on_terminal(lambda console: show_evidence(console, evidence(full_rows(0.95))), monkeypatch, columns)
+    )
+    text = " ".join(shown.split())
+    assert ("not shown" in text) is bool(hidden)
+    assert hidden in text
+    assert not hidden or f"not shown, for lack of width: {hidden}; the report has all" in text
+
+
 def test_a_narrow_terminal_shows_the_run_and_each_stage_with_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run("1fd98537", 0.0, Status.DONE, [StageRun(stage.name) for stage in STAGES])
     run.stages[0].status, run.stages[0].reason = Status.REUSED, "unchanged since run 34d94ba3"
