@@ -248,7 +248,7 @@ def test_only_config_reads_the_environment() -> None:
         "mlops_cli/project/settings/exports.py",
         "mlops_cli/project/settings/terminal.py",
         "mlops_cli/project/settings/script_secrets.py",
-        "mlops_cli/data/sources/kaggle.py",  # hands the kaggle package's own variables to its client
+        "mlops_cli/data/sources/kaggle_client.py",  # hands the kaggle package's own variables to its client
     }
     # Processes of their own.
     names = ("index_url", "containers/launcher", "containers/secrets_runner")

@@ -21,7 +21,7 @@ from mlops_cli.data.compression.compressed import (
     translate_archive_errors,
 )
 from mlops_cli.data.limits import CHUNK
-from mlops_cli.data.sources.local_path import JSON_LINES, PARQUET
+from mlops_cli.data.sources.path_files import JSON_LINES, PARQUET
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.plain_text import one_line

@@ -45,8 +45,8 @@ class KaggleSource(Source):
         return f"kaggle {self.reference}"
 
     def fetch(self, scratch: Path, report: Report) -> FetchedSource:
-        from mlops_cli.data.sources.kaggle import download
-        from mlops_cli.data.sources.received import verify_download
+        from mlops_cli.data.sources.download_digest import verify_download
+        from mlops_cli.data.sources.kaggle_client import download
 
         request = self.request
         origin = kaggle_origin(self.reference, self.name)
@@ -64,7 +64,7 @@ class KaggleSource(Source):
     def state(origin: Origin, known_urls: Iterable[str], seconds: float) -> State:  # noqa: ARG004
         if "files" not in origin:
             return State.UNKNOWN
-        from mlops_cli.data.sources.kaggle import list_files
+        from mlops_cli.data.sources.kaggle_client import list_files
 
         return State.SAME if list_files(origin["competition"], seconds) == origin["files"] else State.CHANGED
 
@@ -72,7 +72,7 @@ class KaggleSource(Source):
 def kaggle_origin(competition: str, shown: str = "kaggle") -> dict[str, Any]:
     """Return the competition's files by name, size and time; without files if Kaggle does not list them."""
     from mlops_cli.data.sources.http.client import CONNECT_SECONDS
-    from mlops_cli.data.sources.kaggle import list_files
+    from mlops_cli.data.sources.kaggle_client import list_files
 
     origin = {"kind": "kaggle", "shown": shown, "competition": competition}
     with contextlib.suppress(MlopsError):  # the download itself reports the problem

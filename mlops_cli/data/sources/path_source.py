@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.sources.local_path import expanded, path_files, verify
+from mlops_cli.data.sources.path_files import expanded, path_files, verify
 from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.hashing import digest_file

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlops_cli.core.progress import Report
 from mlops_cli.data.scripts import DataScript, ScriptRunner, is_script
-from mlops_cli.data.sources.local_path import expanded
+from mlops_cli.data.sources.path_files import expanded
 from mlops_cli.data.sources.source import FetchedSource, Origin, Source, State
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.files.atomic import remove_tree

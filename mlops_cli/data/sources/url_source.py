@@ -31,8 +31,8 @@ class UrlSource(Source):
 
     def fetch(self, scratch: Path, report: Report) -> FetchedSource:
         from mlops_cli.data.compression.archives import is_archive
+        from mlops_cli.data.sources.download_digest import verify_download
         from mlops_cli.data.sources.http.download import Download
-        from mlops_cli.data.sources.received import verify_download
 
         request, remote = self.request, Remote.from_url(self.name)
         download = Download(remote, scratch, report, request.most_bytes)

@@ -10,7 +10,7 @@ from mlops_cli.core.progress import no_report
 from mlops_cli.data.compression.archives import TAR, unpack
 from mlops_cli.data.compression.compressed import CsvSource, gzip_table, plain_table
 from mlops_cli.data.files import FileCollector, plain_files
-from mlops_cli.data.sources.local_path import JSON_LINES, PARQUET, TABLE_ENDINGS, folder_tables
+from mlops_cli.data.sources.path_files import JSON_LINES, PARQUET, TABLE_ENDINGS, folder_tables
 from mlops_cli.errors import MlopsError
 
 ALL_TABLES = (*TABLE_ENDINGS, *PARQUET, *JSON_LINES)

@@ -106,7 +106,7 @@ def test_a_server_name_that_does_not_resolve(kaggle, request_for, tmp_path, capf
 def test_a_server_that_does_not_answer(kaggle, request_for, tmp_path, capfd, monkeypatch):
     from kagglesdk import kaggle_env
 
-    monkeypatch.setattr("mlops_cli.data.sources.kaggle.READ_SECONDS", 0.2)
+    monkeypatch.setattr("mlops_cli.data.sources.kaggle_client.READ_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent_server:
         endpoint = f"http://127.0.0.1:{silent_server.getsockname()[1]}"
         monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.PROD, endpoint)

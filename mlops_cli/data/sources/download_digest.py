@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops_cli.data.sources.local_path import verify
+from mlops_cli.data.sources.path_files import verify
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
 
