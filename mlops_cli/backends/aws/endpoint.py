@@ -45,13 +45,16 @@ class AwsServedEndpoint(ServedEndpoint):
         project = self._deployed.project
         create_state_dir(project)
         endpoint = self.status()
-        with endpoint_proxy(self._deployed.services.endpoint.invoke, endpoint.live_digest) as url:
-            variables = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": endpoint.deployed_digest}
+        with endpoint_proxy(self._deployed.services.endpoint.invoke, endpoint.live_digest) as proxy:
+            variables = {"MLOPS_ENDPOINT_URL": proxy.url, "MLOPS_MODEL_DIGEST": endpoint.deployed_digest}
             children = JobProcesses(project.state / "children")
             stage = ENDPOINT_GATE
             use_case = self._deployed.use_case
             variables |= required_secrets(use_case.passed.secrets, project.dotenv)
-            return run_gate(stage, project.training, variables, use_case.passed, children, use_case.time_limits)
+            report = run_gate(stage, project.training, variables, use_case.passed, children, use_case.time_limits)
+        if report.failed and proxy.caller_error:
+            raise proxy.caller_error
+        return report
 
     def request_statistics(self, days: int) -> RequestStatistics:
         deployed, services = self._deployed, self._deployed.services

@@ -66,6 +66,13 @@ LIMITS = frozenset(
     {"LimitExceeded", "LimitExceededException", "ResourceLimitExceeded", "ServiceQuotaExceededException"}
     | {"AccountLimitExceededException", "TooManyBuckets", "RepositoryLimitExceededException"}
 )
+# Of a request that has not reached AWS.
+NOT_SENT = frozenset(
+    {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError"}
+    | {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
+    | {"UnauthorizedSSOTokenError", "SSOTokenLoadError"}
+)
+OF_THE_CALLER = EXPIRED | INVALID | DENIED | SKEWED | THROTTLED | NOT_SENT
 NOT_SIGNED_UP = frozenset({"OptInRequired", "SubscriptionRequiredException"})
 
 # Errors of file transfers are not botocore's; compared by name, since only transfers load their modules.
@@ -109,6 +116,11 @@ class AwsError(MlopsError):
         super().__init__(message, hint, exit_code)
         self.code = code
         self.aws_message = aws_message
+
+    @property
+    def is_about_caller(self) -> bool:
+        """Return True if the refusal is about the caller's credentials, rate or network, and not about the resource."""
+        return self.code in OF_THE_CALLER
 
     @property
     def is_not_found(self) -> bool:

@@ -18,6 +18,8 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 
 # A key in the detail of a failed gate: version and digest of the model that its own stage has restored.
 ROLLED_BACK_TO = "returned"
+# Another one: the gate's requests did not reach the model, so that its failure is no reason for a rollback.
+UNTESTED = "untested"
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,8 @@ def rollback_message(version: str, digest: str) -> str:
 
 def needs_rollback(run: Run) -> bool:
     """True if the run has deployed a model that then failed its gate. A rollback is not rolled back itself."""
-    failed = run.endpoint_gate.status is Status.FAILED
+    gate = run.endpoint_gate
+    failed = gate.status is Status.FAILED and not gate.detail.get(UNTESTED)
     return failed and run.deployment.status is Status.DONE and not run.is_rollback
 
 

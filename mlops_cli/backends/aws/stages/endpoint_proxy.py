@@ -8,8 +8,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.errors import MlopsError
 from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES
@@ -17,22 +19,32 @@ from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES
 Ask = Callable[[bytes, str], tuple[InvocationResponse, str]]
 
 
+@dataclass
+class EndpointProxy:
+    """``caller_error``: the first error about the caller: a gate that fails with it says nothing about the model."""
+
+    url: str = ""
+    caller_error: AwsError | None = None
+
+
 @contextmanager
-def endpoint_proxy(ask: Ask, digest: str) -> Iterator[str]:
+def endpoint_proxy(ask: Ask, digest: str) -> Iterator[EndpointProxy]:
     """Provide a URL that answers with the results of ``ask``, during the block."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(ask, digest))
+    proxy = EndpointProxy()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(ask, digest, proxy))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/invocations"
+        proxy.url = f"http://127.0.0.1:{server.server_port}/invocations"
+        yield proxy
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def _handler(ask: Ask, digest: str) -> type[BaseHTTPRequestHandler]:
+def _handler(ask: Ask, digest: str, proxy: EndpointProxy) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # A response is written in two parts. The second must not wait for the acknowledgement of the first.
@@ -43,6 +55,8 @@ def _handler(ask: Ask, digest: str) -> type[BaseHTTPRequestHandler]:
             try:
                 answer, content_type = ask(body, self.headers.get("Content-Type", "application/json"))
             except MlopsError as error:
+                if isinstance(error, AwsError) and error.is_about_caller:
+                    proxy.caller_error = proxy.caller_error or error
                 answer, content_type = InvocationResponse(502, error.message.encode(), 0.0), "text/plain"
             self.send_response(answer.status)
             self.send_header("Content-Type", content_type)

@@ -27,7 +27,7 @@ from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.backends.aws.stages.action_inputs import ActionInputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
 from mlops_cli.backends.aws.stages.auto_rollback import RollbackModel
-from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
+from mlops_cli.backends.aws.stages.endpoint_proxy import EndpointProxy, endpoint_proxy
 from mlops_cli.backends.aws.stages.jobs import job_code, job_outputs
 from mlops_cli.backends.aws.stages.jobs.job_builder import LOG_GROUPS, JobBuilder
 from mlops_cli.backends.aws.stages.jobs.job_provenance import JobProvenance
@@ -37,6 +37,7 @@ from mlops_cli.core.cache_inputs import FILE, THE_DATA, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.models.approval import accepts
+from mlops_cli.core.models.model_versions import UNTESTED
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.data.metadata import dataset_info_from, record_of
@@ -202,7 +203,8 @@ class AwsStageExecutor:
         training, children = self.project.training, JobProcesses(self.project.state / "children")
         notes, started = self.project.state / f"{stage.name}.reads", time.time_ns()
         notes.unlink(missing_ok=True)
-        with self._gate_variables(stage, run) as gate_variables:
+        with self._endpoint_proxy(stage) as proxy:
+            gate_variables = self._gate_variables(stage, run, proxy)
             variables = {**self._secrets(), **gate_variables, "MLOPS_READS": str(notes.resolve())}
             environment = gate_environment(training, variables, self.use_case.passed)
             detail = execute_gate(
@@ -220,18 +222,24 @@ class AwsStageExecutor:
             # The next step runs on another machine: only files of the project exist there, too.
             inside = {name: value for name, value in read.items() if not name.startswith(f"{FILE}/")}
             return StageResult(run.stage(stage.name).key, detail=detail, read=inside)
+        if error := proxy.caller_error:
+            raise StageFailed(error.message, error.hint, {**detail, UNTESTED: True})
         log = f"mlops logs {run.id} --stage {stage.name}"
         raise StageFailed(gate_failure(stage, detail, tail.texts, log), CONTINUE, detail)
 
     @contextmanager
-    def _gate_variables(self, stage: Stage, run: Run) -> Iterator[dict[str, str]]:
-        folders = {name: self._input_folder(source, run) for name, source in stage.folders.items()}
+    def _endpoint_proxy(self, stage: Stage) -> Iterator[EndpointProxy]:
+        """Provide the proxy in front of the endpoint; an empty one for a gate that does not test the endpoint."""
         if not stage.tests_endpoint:
-            yield folder_variables(folders)
+            yield EndpointProxy()
             return
-        with endpoint_proxy(self.endpoint.invoke, self.endpoint.deployed_model().digest) as url:
-            endpoint = {"MLOPS_ENDPOINT_URL": url, "MLOPS_MODEL_DIGEST": run.deployment.output}
-            yield {**endpoint, **folder_variables(folders)}
+        with endpoint_proxy(self.endpoint.invoke, self.endpoint.deployed_model().digest) as proxy:
+            yield proxy
+
+    def _gate_variables(self, stage: Stage, run: Run, proxy: EndpointProxy) -> dict[str, str]:
+        folders = {name: self._input_folder(source, run) for name, source in stage.folders.items()}
+        endpoint = {"MLOPS_ENDPOINT_URL": proxy.url, "MLOPS_MODEL_DIGEST": run.deployment.output}
+        return {**(endpoint if stage.tests_endpoint else {}), **folder_variables(folders)}
 
     def _input_folder(self, source: str, run: Run) -> Path:
         """Return a local copy of the dataset or of a stage's output."""

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import http.client
+import shutil
 import urllib.error
 import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
+from mlops_cli.backends.aws.clients.endpoint import DeployedModel
+from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
+from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.core.endpoint import InvocationResponse
+from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.models.model_versions import needs_rollback
+from mlops_cli.core.runs import Status, new_run
+from mlops_cli.core.stages import ENDPOINT_GATE
 from mlops_cli.errors import MlopsError
+from mlops_cli.project.paths import Project
+from mlops_cli.project.state_dir import create_state_dir
+from mlops_cli.project.usecase.reader import load_use_case
+from tests.conftest import USE_CASES
 
 
 def echo(body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
@@ -23,7 +37,7 @@ def ask(url: str, body: bytes = b"a,b") -> http.client.HTTPResponse:
 
 
 def test_an_answer_passes_with_the_digest_of_what_is_live() -> None:
-    with endpoint_proxy(echo, "abc") as url, ask(url) as answer:
+    with endpoint_proxy(echo, "abc") as proxy, ask(proxy.url) as answer:
         assert (answer.status, answer.read()) == (200, b"text/csv a,b")
         assert answer.headers["Content-Type"] == "text/csv"
         assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == "model-digest=abc"
@@ -31,8 +45,8 @@ def test_an_answer_passes_with_the_digest_of_what_is_live() -> None:
 
 def test_a_refusal_of_the_model_passes_as_such() -> None:
     refused = (InvocationResponse(400, b"no texts", 0.0), "application/json")
-    with endpoint_proxy(lambda *_: refused, "abc") as url, pytest.raises(urllib.error.HTTPError) as caught:
-        ask(url)
+    with endpoint_proxy(lambda *_: refused, "abc") as proxy, pytest.raises(urllib.error.HTTPError) as caught:
+        ask(proxy.url)
     with caught.value as answer:
         assert (answer.code, answer.read()) == (400, b"no texts")
 
@@ -41,15 +55,43 @@ def test_what_keeps_the_endpoint_from_answering_is_reported() -> None:
     def fails(body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
         raise MlopsError("There is no endpoint tiny-dev.")
 
-    with endpoint_proxy(fails, "") as url, pytest.raises(urllib.error.HTTPError) as caught:
-        ask(url)
+    with endpoint_proxy(fails, "") as proxy, pytest.raises(urllib.error.HTTPError) as caught:
+        ask(proxy.url)
     with caught.value as answer:
         assert (answer.code, answer.read()) == (502, b"There is no endpoint tiny-dev.")
 
 
+CALLERS = ["AccessDeniedException", "ThrottlingException"]
+
+
+@pytest.mark.parametrize("code", [*CALLERS, "InternalFailure"])
+def test_a_gate_is_no_word_about_the_model_if_aws_refused_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """A failed gate leads to a rollback, and the model that it has tested is rejected."""
+
+    def refuses(body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
+        raise AwsError("AWS refused it.", "", code)
+
+    shutil.copytree(USE_CASES / "tiny" / "training", tmp_path / "training")
+    project = Project(tmp_path)
+    create_state_dir(project)
+    executor = AwsStageExecutor.__new__(AwsStageExecutor)
+    executor.project, executor.use_case = project, load_use_case(project.use_case_file)
+    executor.endpoint = SimpleNamespace(invoke=refuses, deployed_model=lambda: DeployedModel("c"))  # type: ignore[assignment]
+    monkeypatch.setattr(AwsStageExecutor, "_secrets", lambda _: {})
+    with pytest.raises(StageFailed) as caught:
+        executor.execute(ENDPOINT_GATE, new_run("r1", {}), None)  # type: ignore[arg-type]
+    run = new_run("r1", {})
+    run.deployment.status, run.endpoint_gate.status = Status.DONE, Status.FAILED
+    run.endpoint_gate.detail = caught.value.detail
+    assert needs_rollback(run) is (code not in CALLERS)
+    assert (caught.value.message == "AWS refused it.") is (code in CALLERS)
+
+
 def test_a_connection_is_kept_for_the_next_request() -> None:
-    with endpoint_proxy(echo, "abc") as url:
-        connection = http.client.HTTPConnection(urlsplit(url).netloc)
+    with endpoint_proxy(echo, "abc") as proxy:
+        connection = http.client.HTTPConnection(urlsplit(proxy.url).netloc)
         for _ in range(3):
             connection.request("POST", "/invocations", b"x")
             assert connection.getresponse().read() == b"application/json x"
@@ -57,7 +99,7 @@ def test_a_connection_is_kept_for_the_next_request() -> None:
 
 
 def test_it_is_gone_afterwards() -> None:
-    with endpoint_proxy(echo, "abc") as url:
+    with endpoint_proxy(echo, "abc") as proxy:
         pass
     with pytest.raises(urllib.error.URLError):
-        ask(url)
+        ask(proxy.url)
