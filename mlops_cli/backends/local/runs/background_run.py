@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mlops_cli.core.runs import Run, StageRun
+from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.processes import interruption
@@ -46,13 +47,13 @@ def finish_background_run(work: Callable[[], object]) -> None:
         work()
         code = 0
     except MlopsError as error:
-        print(f"{error.message}\n{error.hint}", flush=True)  # noqa: T201
+        print(without_secrets(f"{error.message}\n{error.hint}"), flush=True)  # noqa: T201
         code = error.exit_code
     except KeyboardInterrupt:
         print("Stopped; no process of the run is running. Continue: mlops run", flush=True)  # noqa: T201
         code = interruption.exit_code()
     except BaseException:  # noqa: BLE001 (no other process reports it)
-        traceback.print_exc()
+        print(without_secrets(traceback.format_exc()), flush=True)  # noqa: T201
     finally:
         with suppress(OSError):  # the disk may be full, but this process must end
             sys.stdout.flush()

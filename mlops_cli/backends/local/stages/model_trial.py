@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlops_cli.backends.local.server_processes import process_environment
 from mlops_cli.core.engine import StageFailed
+from mlops_cli.core.jobs.script_job import describe_exit
 from mlops_cli.core.runs import CONTINUE
 from mlops_cli.files.atomic import open_unless_link, remove_tree
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
@@ -43,6 +44,8 @@ class ModelTrial:
             remove_tree(folder)
             request.unlink(missing_ok=True)
         if code != 0:
-            reason = next((line for line in reversed(lines) if line.strip()), f"its process ended with {code}")
+            ending = f"its process {describe_exit(code)}"
+            # A native crash writes no reason: the last line is about anything else.
+            reason = ending if code < 0 else next((line for line in reversed(lines) if line.strip()), ending)
             message = f"The trained model cannot be served: {reason.strip()}\nLog: {log}"
             raise StageFailed(message, CONTINUE, {"exit_code": code})
