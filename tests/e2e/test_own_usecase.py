@@ -148,8 +148,10 @@ def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_pa
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
 
 
-OTHER_MODELS = """from sklearn.ensemble import RandomForestClassifier
+OTHER_MODELS = """from functools import partial
+import numpy
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import FunctionTransformer
 """
 
 
@@ -166,9 +168,11 @@ def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_pa
     edit(cli, "training/train.py", "import LogisticRegression", "import LogisticRegression  # noqa: F401")
     edit(cli, "training/train.py", "import make_pipeline\n", "import make_pipeline\n" + OTHER_MODELS)
     edit(cli, "training/train.py", logistic, "KNeighborsClassifier()")
+    edit(cli, "training/train.py", "StandardScaler()", "FunctionTransformer(partial(numpy.clip, a_min=0, a_max=99))")
     _, err = cli.both("run", code=3)
-    assert "add them in inference.py: skops.io.load(..., trusted=['sklearn.metrics." in " ".join(err.split())
-    edit(cli, "training/train.py", " KNeighborsClassifier()", " RandomForestClassifier(5, random_state=1)")
+    trusted = "load_skops(..., trusted=['functools.partial', 'numpy.clip'])"
+    assert f"name them in inference.py: {trusted}" in " ".join(err.split())
+    edit(cli, "training/train.py", "FunctionTransformer(partial(numpy.clip, a_min=0, a_max=99))", "StandardScaler()")
     edit(cli, "training/usecase.toml", "{ months = 2, tickets = 6,", "{ tickets = 6,")
     _, err = cli.both("run", code=3)
     answer = "it does not answer [endpoint].examples of usecase.toml: KeyError: 'months' (code/inference.py, line "

@@ -68,4 +68,4 @@ def test_a_module_of_the_repository_above_the_project_is_found_there(tmp_path: P
 
 def test_types_that_skops_does_not_know_are_named_with_the_argument_that_trusts_them(project: Project) -> None:
     output = "UntrustedTypesFoundException: Untrusted types found in the file: ['a.B', 'c.D']. (code/inference.py)"
-    assert "add them in inference.py: skops.io.load(..., trusted=['a.B', 'c.D'])." in package_notes(output, project)
+    assert "name them in inference.py: load_skops(..., trusted=['a.B', 'c.D'])." in package_notes(output, project)

@@ -82,6 +82,28 @@ def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert aws.denials() == []
 
 
+def test_an_xgboost_project_on_aws(tmp_path: Path, aws: Aws) -> None:
+    Cli(tmp_path)("init", "trees", "--framework", "xgboost", "--aws")
+    cli = Cli(tmp_path / "trees", {**aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3"})
+    rows = [line for line in cli("quickstart", "--yes").splitlines() if line.startswith("months ")]
+    leaves, stays = (float(row.split()[-1]) for row in rows)
+    assert leaves > 0.5 > stays
+
+    sagemaker = aws.client("sagemaker")
+    (job,) = sagemaker.list_training_jobs()["TrainingJobSummaries"]
+    job = sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])
+    assert "/sagemaker-xgboost:3.2-0" in job["AlgorithmSpecification"]["TrainingImage"]
+    assert job["HyperParameters"]["rounds"] == "40"
+    (model,) = sagemaker.list_models()["Models"]
+    model = sagemaker.describe_model(ModelName=model["ModelName"])
+    package = sagemaker.describe_model_package(ModelPackageName=model["PrimaryContainer"]["ModelPackageName"])
+    assert package["CustomerMetadataProperties"]["framework"] == "xgboost"
+    (container,) = package["InferenceSpecification"]["Containers"]
+    assert "/sagemaker-xgboost:3.2-0" in container["Image"]
+    assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
+    assert aws.denials() == []
+
+
 def push(repository: Path, aws: Aws) -> None:
     """Commit everything, and push it to the repository me/shop of the simulated GitHub."""
     aws.control("github-push", repository="me/shop", files={"README.md": "before"})

@@ -24,8 +24,8 @@ def package_notes(output: str, project: Project) -> str:
     notes = [_missing_in_package(name, project) for name in _missing_modules(output)]
     for types in UNTRUSTED_TYPES.findall(output):
         notes.append(
-            "skops loads only types that it knows, or that are named. If you trust the libraries of these types, add "
-            f"them in inference.py: skops.io.load(..., trusted={types})."
+            "skops loads only types that it knows, or that are named. If you trust the libraries of these types, name "
+            f"them in inference.py: load_skops(..., trusted={types})."
         )
     return _lines(notes)
 

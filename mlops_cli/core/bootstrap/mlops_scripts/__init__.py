@@ -10,8 +10,9 @@ from mlops_scripts.classes import class_metrics, classes
 from mlops_scripts.endpoint import predict
 from mlops_scripts.metrics import label_metrics, number_metrics
 from mlops_scripts.outputs import add_files, labels, numbers, write_metrics, write_predictions
-from mlops_scripts.packing import pack_code, save_skops
+from mlops_scripts.packing import pack_code
 from mlops_scripts.row_metrics import row_metric
+from mlops_scripts.skops_files import load_skops, save_skops
 from mlops_scripts.table_metrics import table_metric
 from mlops_scripts.tables import read_rows, split_csv
 
@@ -21,6 +22,7 @@ __all__ = [
     "classes",
     "label_metrics",
     "labels",
+    "load_skops",
     "number_metrics",
     "numbers",
     "pack_code",

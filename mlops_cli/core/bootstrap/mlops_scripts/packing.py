@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
-import re
 import shutil
 import sys
-import zipfile
 from pathlib import Path
-from typing import Any
 
 LIBRARY = Path(__file__).parent
 
@@ -32,25 +28,3 @@ def pack_code(*names: str) -> Path:
     if any(LIBRARY.name in path.read_text(encoding="utf-8", errors="replace") for path in folder.rglob("*.py")):
         shutil.copytree(LIBRARY, folder / LIBRARY.name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
-
-
-def save_skops(model: Any, name: str = "model.skops") -> Path:
-    """Write a scikit-learn model to SM_MODEL_DIR as data, not as a pickle. Equal models give equal files.
-
-    skops records times and memory addresses, which differ between processes; this function removes them.
-    """
-    import skops.io
-
-    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as dumped:
-        files = {entry: dumped.read(entry) for entry in dumped.namelist()}
-    schema = files.pop("schema.json").decode()
-    address = re.compile(r'(?<="__id__": )\d+|\d+(?=\.npy)')
-    numbers: dict[str, str] = {}
-    schema = address.sub(lambda match: numbers.setdefault(match[0], str(len(numbers))), schema)
-    path = Path(os.environ["SM_MODEL_DIR"], name)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("schema.json"), schema)
-        renamed = {address.sub(lambda match: numbers[match[0]], entry): content for entry, content in files.items()}
-        for entry, content in sorted(renamed.items()):
-            archive.writestr(zipfile.ZipInfo(entry), content)
-    return path

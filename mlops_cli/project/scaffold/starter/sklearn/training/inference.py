@@ -7,23 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import skops.io
+from mlops_scripts import load_skops
 
 FEATURES, TARGET = ["months", "tickets", "price"], "left"
-# skops loads these types of numpy and scikit-learn only if they are named: encoded columns, trees, calibration.
-TRUSTED = [
-    "numpy.dtype",
-    "sklearn.calibration._CalibratedClassifier",
-    "sklearn.calibration._SigmoidCalibration",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-    "sklearn.utils._bunch.Bunch",
-]
 
 
 def model_fn(model_dir: str) -> Any:
     """Load the model: skops keeps it as data, so that loading it runs no code of the file's."""
-    return skops.io.load(Path(model_dir, "model.skops"), trusted=TRUSTED)
+    return load_skops(Path(model_dir, "model.skops"))
 
 
 def input_fn(body: str | bytes, content_type: str) -> list[list[float]]:
