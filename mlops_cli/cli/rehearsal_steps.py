@@ -78,7 +78,7 @@ def go_through(
     settings = simulated_settings(aws, rehearsed_settings(context.settings), context.use_case)
     request = rehearsed_data(context.project, context.use_case, sources)
     secrets, endpoint = context.use_case.passed.secrets, context.settings.endpoint_name(context.use_case.name)
-    aws.limit_caller(caller_policy(settings, context.use_case.name, endpoint, bool(secrets), REGION))
+    aws.limit_caller(caller_policy(settings, context.use_case, endpoint, REGION))
     values = present_secrets(secrets, context.project.dotenv)
     meet_only(variables, aws.folder)
     try:

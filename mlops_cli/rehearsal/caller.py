@@ -13,15 +13,14 @@ from mlops_cli.backends.aws.doctor.required_permissions import (
     required_permissions,
 )
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.project.usecase.use_case import UseCase
 
 ACCOUNT = "123456789012"
 
 
-def caller_policy(
-    settings: Mapping[str, str], use_case: str, endpoint: str, has_secrets: bool, region: str
-) -> dict[str, Any]:
+def caller_policy(settings: Mapping[str, str], use_case: UseCase, endpoint: str, region: str) -> dict[str, Any]:
     """Return the policy for a project with these settings in the simulated account. A named bucket exists there."""
-    names = ResourceNames(use_case, settings["STAGE"])
+    names = ResourceNames(use_case.name, settings["STAGE"])
     return policy(
         required_permissions(
             ArnContext(
@@ -37,7 +36,8 @@ def caller_policy(
                 connection="",
                 sends_mail=bool(settings["NOTIFICATION_EMAIL"]),
                 company={name: settings[name] for name in company_account.PARAMETERS},
-                has_secrets=has_secrets,
+                has_secrets=bool(use_case.passed.secrets),
+                images=use_case.own_images,
             )
         )
     )

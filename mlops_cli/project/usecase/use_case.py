@@ -52,6 +52,11 @@ class UseCase:
         return json.dumps({"instances": list(self.examples)}) if self.examples else ""
 
     @property
+    def own_images(self) -> tuple[str, ...]:
+        """The images of the project's own in ECR."""
+        return tuple(image for image in (self.training_image, self.serving_image) if image)
+
+    @property
     def addresses(self) -> list[str]:
         """The data sources in usecase.toml, to distinguish them from other sources."""
         return [self.source, self.quickstart]

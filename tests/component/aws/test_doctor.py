@@ -79,6 +79,24 @@ def test_who_may_do_all_that_is_needed_is_told_so_and_nothing_fails(ground: Grou
     assert denied == [], "doctor itself needs nothing that is not on the list"
 
 
+def test_the_required_permissions_look_up_the_images_of_ones_own(ground: Ground) -> None:
+    own = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ours/{}:7"
+    use_case = ground.root / "training" / "usecase.toml"
+    images = f'[model]\ntraining_image = "{own.format("training")}"\nserving_image = "{own.format("serving")}"\n\n'
+    use_case.write_text(use_case.read_text().replace("[metrics", f"{images}[metrics", 1))
+    needed = [need for need in wanted(ground) if need.actions == ("ecr:DescribeImages",)]
+    assert [need.resource.rpartition(":")[2] for need in needed] == [
+        "repository/ours/training",
+        "repository/ours/serving",
+    ]
+    findings = shown(allowed(ground, "kim", wanted(ground)), 1, "permissions", "images")
+    assert [(finding["state"], finding["message"]) for finding in findings if finding["name"] == "images"] == [
+        ("failure", f"[model] {key}_image: there is no image {own.format(key)}.") for key in ("training", "serving")
+    ]
+    assert [finding["state"] for finding in findings if finding["name"] == "permissions"] == ["ok"]
+    assert [person for person in ground.aws.control("people") if not person["allowed"]] == []
+
+
 def test_a_permission_that_is_missing_is_named_with_what_would_be_refused(ground: Ground) -> None:
     remaining = [need for need in wanted(ground) if "iam:CreateRole" not in need.actions]
     findings = shown(allowed(ground, "bob", remaining), 1, "permissions")

@@ -129,9 +129,13 @@ def test_only_what_would_be_sent_is_copied(project: Project, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("has_secrets", [False, True])
-def test_the_caller_may_do_on_the_projects_own_endpoint_what_the_doctor_checks(has_secrets: bool) -> None:
+def test_the_caller_may_do_on_the_projects_own_endpoint_what_the_doctor_checks(
+    use_case: UseCase, has_secrets: bool
+) -> None:
+    passed = replace(use_case.passed, secrets={"TOKEN": ""} if has_secrets else {})
+    use_case = replace(use_case, name="tiny", passed=passed)
     settings = rehearsed_settings(resolve({"STAGE": "prod"}, {}, {}))
-    statements = caller_policy(settings, "tiny", "endpoint-of-tiny", has_secrets, "us-east-1")["Statement"]
+    statements = caller_policy(settings, use_case, "endpoint-of-tiny", "us-east-1")["Statement"]
     actions = {action for statement in statements for action in statement["Action"]}
     assert ({"ssm:DescribeParameters", "secretsmanager:DescribeSecret"} <= actions) is has_secrets
     resources = " ".join(statement["Resource"] for statement in statements)

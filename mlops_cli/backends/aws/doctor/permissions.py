@@ -69,6 +69,7 @@ def arn_context(subject: CheckContext) -> ArnContext:
         sends_mail=bool(settings["NOTIFICATION_EMAIL"]),
         company={name: settings[name] for name in company_account.PARAMETERS},
         has_secrets=bool(subject.use_case.passed.secrets),
+        images=subject.use_case.own_images,
     )
 
 

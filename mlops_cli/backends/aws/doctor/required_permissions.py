@@ -41,6 +41,7 @@ class ArnContext:
     sends_mail: bool
     company: Mapping[str, str] = field(default_factory=dict)
     has_secrets: bool = False
+    images: tuple[str, ...] = ()  # of [model] in usecase.toml
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
@@ -294,11 +295,11 @@ def _company(context: ArnContext) -> Iterator[RequiredPermission]:
 
 
 def own_repositories(context: ArnContext) -> Iterator[str]:
-    """Yield the ends of the ARNs of repositories in a company's registry."""
+    """Yield the ends of the ARNs of the repositories in ECR that settings and usecase.toml name."""
     if registry := context.company.get("IMAGE_REGISTRY"):
         yield image_registry.repository(f"{registry}/{SOME}")
-    if name := image_registry.repository(context.company.get("BUILD_IMAGE", "")):
-        yield name
+    addresses = (context.company.get("BUILD_IMAGE", ""), *context.images)
+    yield from dict.fromkeys(name for name in map(image_registry.repository, addresses) if name)
 
 
 def _prices(context: ArnContext) -> Iterator[RequiredPermission]:  # noqa: ARG001 (prices have no resource)
