@@ -37,8 +37,12 @@ def read_code_folders(table: dict[str, Any], root: Path, scripts: Path, problems
             problems.add(
                 f"code.path.{name}", f"has {name!r}, expected a folder, relative to the project's", "code.path"
             )
-        elif folder == root or folder in root.parents or folder.is_relative_to(scripts):
-            problems.add(f"code.path.{name}", f"has {name!r}, expected a folder beside {scripts.name}/", "code.path")
+        elif folder == root or folder in root.parents:
+            reason = f"has {name!r}, which contains the whole project: every file in it would count for every script"
+            problems.add(f"code.path.{name}", f"{reason}; move its modules into a folder, such as src/", "code.path")
+        elif folder.is_relative_to(scripts):
+            reason = f"has {name!r}, which scripts import from anyway; expected a folder beside {scripts.name}/"
+            problems.add(f"code.path.{name}", reason, "code.path")
     return folders
 
 

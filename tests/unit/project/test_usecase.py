@@ -77,6 +77,8 @@ ONE_CAUSE = (
     ("[metrics]", '[secrets]\nnames = "A"\naws = {A = "/a"}\n[metrics]', "secrets.names must be a list of names, such"),
     ("[metrics]", "[aws.train]\nspot = 3\nmax_wait_minutes = 90\n[metrics]", "aws.train.spot must be true or false."),
     ("[metrics]", "[data.scripts]\na = 3\n[metrics]", "[data.scripts.a] must be a table."),
+    ("[metrics]", '[code]\npath = ["."]\n[metrics]', "move its modules into a folder, such as src/"),
+    ("[metrics]", '[code]\npath = [".."]\n[metrics]', "has '..', which contains the whole project"),
     ("[metrics]", "[hyperparameters.train]\nrate = nan\n[metrics]", "train.rate is nan, expected a finite number."),
 )
 
