@@ -1,9 +1,9 @@
 """SageMaker in the simulated AWS: jobs run the real scripts, endpoints serve the real model.
 
 Controls: ``sagemaker-pace`` (seconds, grace, baking, invocation; 0: every invocation times out),
-``sagemaker-fail-next`` (reason), ``sagemaker-quota`` (quota, limit), ``sagemaker-interrupt`` (job: a spot job loses its
-instances), ``sagemaker-age`` (endpoint, days: it was created so long ago), ``sagemaker-fire`` (endpoint: an alarm goes
-off while its next update bakes). Other services have ``alarm`` (alarm, state; "" releases it) and ``states-scale``
+``sagemaker-fail-next`` (reason), ``sagemaker-quota`` (quota, limit), ``sagemaker-interrupt`` (job: a training job loses
+its instances), ``sagemaker-age`` (endpoint, days: it was created so long ago), ``sagemaker-fire`` (endpoint: an alarm
+goes off while its next update bakes). Other services have ``alarm`` (alarm, state; "" releases it) and ``states-scale``
 (scale).
 
 Not simulated: images (the test's own Python is every image, and must meet requirements.txt), instances (another

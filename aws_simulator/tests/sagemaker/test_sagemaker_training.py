@@ -147,8 +147,7 @@ def test_a_job_over_its_time_limit_is_stopped(jobs: Jobs) -> None:
     assert untarred(jobs.get("out/slow/output/model.tar.gz")) == {"half.txt": b"half a model"}
 
 
-def test_an_interrupted_spot_job_goes_on_from_its_checkpoints(aws: Aws, jobs: Jobs) -> None:
-    script = """
+WITH_CHECKPOINTS = """
 import os, time
 from pathlib import Path
 import argparse
@@ -164,13 +163,16 @@ else:
     note.write_text("7")
     time.sleep(60)
 """
+
+
+def test_an_interrupted_spot_job_goes_on_from_its_checkpoints(aws: Aws, jobs: Jobs) -> None:
     spot = {
         "EnableManagedSpotTraining": True,
         "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/out/checkpoints/spot"},
         "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 1200},
         "hyperparameters": {"checkpoints": "/opt/ml/checkpoints"},
     }
-    jobs.sagemaker.create_training_job(**jobs.training("spot", script, **spot))
+    jobs.sagemaker.create_training_job(**jobs.training("spot", WITH_CHECKPOINTS, **spot))
     eventually(lambda: jobs.keys("out/checkpoints/spot/") == ["sub/epoch.txt"])
     aws.control("sagemaker-interrupt", job="spot")
     job = jobs.trained("spot")
@@ -182,6 +184,25 @@ else:
         *("Starting", "Downloading", "Training", "Uploading", "Completed"),
     ]
     assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"]
+
+
+@pytest.mark.parametrize("retries", [1, 0])
+def test_a_job_that_loses_its_instances_is_retried_as_often_as_it_says(aws: Aws, jobs: Jobs, retries: int) -> None:
+    request = {
+        "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/out/checkpoints/lost"},
+        "hyperparameters": {"checkpoints": "/opt/ml/checkpoints"},
+        **({"RetryStrategy": {"MaximumRetryAttempts": retries}} if retries else {}),
+    }
+    jobs.sagemaker.create_training_job(**jobs.training("lost", WITH_CHECKPOINTS, **request))
+    eventually(lambda: jobs.keys("out/checkpoints/lost/") == ["sub/epoch.txt"])
+    aws.control("sagemaker-interrupt", job="lost")
+    job = jobs.trained("lost")
+    states = [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
+    again = ["Starting", "Downloading", "Training", "Uploading", "Completed"] if retries else ["Failed"]
+    assert states == ["Starting", "Downloading", "Training", *again], job
+    assert job.get("FailureReason", "").startswith("" if retries else "InternalServerError")
+    if retries:
+        assert untarred(jobs.get("out/lost/output/model.tar.gz")) == {"epoch.txt": b"7"}
 
 
 def test_a_spot_job_needs_a_time_to_wait(jobs: Jobs) -> None:
@@ -314,6 +335,9 @@ def test_names_are_unique_lists_are_paged_and_what_is_over_can_be_deleted(jobs: 
 def test_what_fails_next_can_be_chosen_and_states_can_be_slowed(aws: Aws, jobs: Jobs) -> None:
     aws.control("sagemaker-fail-next", reason="CapacityError: Unable to provision requested ML compute capacity")
     assert jobs.train("unserved", "pass")["FailureReason"].startswith("CapacityError")
+    aws.control("sagemaker-fail-next", reason="InternalServerError: We encountered an internal error.")
+    retried = jobs.train("retried", "pass", RetryStrategy={"MaximumRetryAttempts": 1})
+    assert (retried["TrainingJobStatus"], retried["RetryStrategy"]) == ("Completed", {"MaximumRetryAttempts": 1})
     aws.control("sagemaker-pace", seconds=0.3)
     jobs.sagemaker.create_training_job(**jobs.training("leisurely", "pass"))
     assert jobs.sagemaker.describe_training_job(TrainingJobName="leisurely")["SecondaryStatus"] == "Starting"

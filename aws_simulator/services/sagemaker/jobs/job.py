@@ -103,10 +103,15 @@ class Job:
     def begin(self, image: str) -> None:
         """Do the first steps of any job: assume the role, and check that it may pull the image."""
         self.pace.wait(self.stopping)
-        if reason := self.pace.failure():
-            raise Failure(reason)
+        while reason := self.pace.failure():
+            if not self.is_retried(reason):
+                raise Failure(reason)
         self.role = assume(self.request["RoleArn"], SERVICE, "SageMaker")
         images.pull(self.simulator, image, self.role)
+
+    def is_retried(self, reason: str) -> bool:
+        """Return True if SageMaker itself starts the job again after this failure."""
+        return False
 
     def end(self, status: str) -> None:
         with self.lock:

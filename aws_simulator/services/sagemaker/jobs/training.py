@@ -118,9 +118,11 @@ class TrainingJobs(Base):
         return job
 
     def interrupt_training_job(self, arguments: dict[str, Any]) -> None:
-        """The control ``sagemaker-interrupt``: take the instances of the spot training job ``job`` away."""
+        """The control ``sagemaker-interrupt``: take the instances of the training job ``job`` away.
+
+        A spot job is interrupted; for any other it is an internal error of SageMaker.
+        """
         job = next(job for job in self.training_jobs.values() if job.name == arguments["job"])
-        assert job.request.get("EnableManagedSpotTraining"), "only a managed spot job can be interrupted"
         assert job.secondary == "Training", f"the job is {job.secondary}, not Training"
         job.interrupted.set()
 

@@ -16,6 +16,7 @@ from aws_simulator.services.sagemaker.storage import Failure
 
 DAY = 24 * 3600
 CHECKPOINT_SECONDS = 0.2
+INTERNAL_ERROR = "InternalServerError: We encountered an internal error.  Please try again."
 SPOT_PRICE = 0.3  # the price of a spot instance as a share of the on-demand price: any number below 1
 
 MESSAGES = {
@@ -40,6 +41,7 @@ class TrainingJob(Job):
         super().__init__(*arguments)
         self.transitions: list[dict[str, Any]] = []
         self.training_seconds = 0.0
+        self.retries = 0
         self.enter("Starting")
 
     @property
@@ -69,8 +71,11 @@ class TrainingJob(Job):
         self.begin(self.request["AlgorithmSpecification"]["TrainingImage"])
         began = time.monotonic()
         while (ending := self._attempt()) is Ending.INTERRUPTED:
-            self.enter("Interrupted")
             self.interrupted.clear()
+            if self.request.get("EnableManagedSpotTraining"):
+                self.enter("Interrupted")
+            elif not self.is_retried(INTERNAL_ERROR):
+                raise Failure(INTERNAL_ERROR)
             if time.monotonic() - began > self.request["StoppingCondition"].get("MaxWaitTimeInSeconds", DAY):
                 self._end_early("MaxWaitTimeExceeded")
                 return
@@ -80,6 +85,14 @@ class TrainingJob(Job):
             self._end_early("MaxRuntimeExceeded")
         else:
             self._upload("Stopped" if ending is Ending.STOPPED else "Completed")
+
+    def is_retried(self, reason: str) -> bool:
+        """RetryStrategy: "The number of times to retry the job when the job fails due to an InternalServerError." """
+        most = self.request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+        if not reason.startswith("InternalServerError") or self.retries >= most:
+            return False
+        self.retries += 1
+        return True
 
     def _attempt(self) -> Ending:
         """Run all instances once, beginning with the downloads. Raise Failure."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -15,17 +16,21 @@ from mlops_cli.backends.aws.runs.status import (
     DECISION,
     ENDPOINT,
     GATE_RESULT,
+    JOB,
     ROLLBACK,
     latest_attempt,
 )
 from mlops_cli.core.jobs.script_job import progress_in
-from mlops_cli.core.runs import Run, StageRun, Status
+from mlops_cli.core.runs import HINT, Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage, stage_named
 from mlops_cli.plain_text import clipped
 
 TAIL_LINES = 8
 # More lines than are shown, because progress lines are removed.
 READ_LINES = 40
+# A failure of SageMaker itself: nothing in the project can be fixed. SageMaker retries a training after the first kind.
+OF_SAGEMAKER = re.compile(r" failed: (InternalServerError|CapacityError)\b")
+AGAIN = "Repeat the stage with a new job: mlops run. If it fails again, choose another instance_type in usecase.toml"
 
 
 class FailureExplainer:
@@ -45,8 +50,9 @@ class FailureExplainer:
         if is_recorded or not failed or failed[-1].name == DECISION:
             return run
         reason = self._reason(stage_named(at.name), at, failed[-1], run.id)
-        stages = [replace(stage, reason=reason) if stage is at else stage for stage in run.stages]
-        return replace(run, stages=stages)
+        again = {HINT: AGAIN} if failed[-1].name == JOB and OF_SAGEMAKER.search(reason) else {}
+        explained = replace(at, reason=reason, detail={**at.detail, **again})
+        return replace(run, stages=[explained if stage is at else stage for stage in run.stages])
 
     def _reason(self, stage: Stage, at: StageRun, action: ActionRun, run_id: str) -> str:
         log = f"Log: mlops logs {run_id} --stage {stage.name}"

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
+from mlops_cli.backends.aws.runs.failure_reason import AGAIN, FailureExplainer
+from mlops_cli.backends.aws.runs.queries import raise_for_status
 from mlops_cli.backends.aws.runs.status import APPROVAL_TIMEOUT_SECONDS, build_run
+from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.models.decision import arn_name
-from mlops_cli.core.runs import Run, Status, new_run
+from mlops_cli.core.runs import CONTINUE, Run, Status, new_run
+from mlops_cli.core.stages import position
 
 ID = "0b5e8a52-0000-4000-8000-000000000001"
 ANNA = "arn:aws:iam::000000000000:user/anna"
@@ -207,3 +211,27 @@ def test_a_reused_job_need_not_be_waited_for_but_a_decision_and_a_deployment_mus
 )
 def test_who_it_was(arn: str, name: str) -> None:
     assert arn_name(arn) == name
+
+
+@pytest.mark.parametrize(
+    ("stage", "failure", "hint"),
+    [
+        ("preprocess", "InternalServerError: We encountered an internal error.", AGAIN),
+        ("train", "CapacityError: Unable to provision requested ML compute capacity.", AGAIN),
+        ("train", "AlgorithmError: ValueError: no rows", CONTINUE),
+    ],
+)
+def test_after_a_failure_of_sagemaker_itself_the_stage_is_to_be_repeated(
+    monkeypatch: pytest.MonkeyPatch, stage: str, failure: str, hint: str
+) -> None:
+    monkeypatch.setattr(FailureExplainer, "_tail", lambda *_: [])
+    monkeypatch.setattr(FailureExplainer, "_failure", lambda *_: failure)
+    run = new_run("r", {})
+    for record in run.stages[: position(stage)]:
+        record.status = D
+    run.status = run.stage(stage).status = F
+    failed = ActionRun(stage, "job", "Failed", 1.0, 2.0)
+    explained = FailureExplainer(None, lambda _: "").explain(run, None, [failed])  # type: ignore[arg-type]
+    with pytest.raises(StageFailed, match=failure) as caught:
+        raise_for_status(explained)
+    assert caught.value.hint == hint

@@ -179,6 +179,7 @@ def test_the_machine_is_as_asked_for() -> None:
     assert request["ResourceConfig"] == {"InstanceType": "ml.g5.2xlarge", "InstanceCount": 2, "VolumeSizeInGB": 50}
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400}
     assert request["EnableManagedSpotTraining"] is False
+    assert request["RetryStrategy"] == {"MaximumRetryAttempts": 2}
     cluster = processing(machine=machine)["ProcessingResources"]["ClusterConfig"]
     assert cluster["InstanceType"] == "ml.g5.2xlarge"
 

@@ -51,6 +51,9 @@ NAME_LENGTH = 63
 LAUNCHER = "mlops_launcher.py"
 # Packed beside a script that gets secrets. It reads the secrets.
 RUNNER = "mlops_secrets.py"
+# How often SageMaker trains again after an error of its own, such as a lost instance: from the last checkpoint, and all
+# attempts within the one time limit of the job. A processing job has no such setting.
+RETRIES = 2
 # Values that no shell changes, and names that the toolkit turns into --name.
 PLAIN_VALUE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 PLAIN_NAME = re.compile(r"(?!sagemaker_)[A-Za-z_][\w-]*", re.ASCII)
@@ -179,6 +182,7 @@ def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter],
         "OutputDataConfig": {"S3OutputPath": spec.output},
         "ResourceConfig": _cluster(spec.machine),
         "StoppingCondition": _stopping_condition(spec.machine),
+        "RetryStrategy": {"MaximumRetryAttempts": RETRIES},
         "Environment": {**_variables(spec), CHECKPOINT_VARIABLE: CHECKPOINTS},
         "CheckpointConfig": {"S3Uri": spec.checkpoints, "LocalPath": CHECKPOINTS},
         "EnableManagedSpotTraining": spec.machine.spot,
