@@ -39,12 +39,16 @@ PIPELINE_TYPE = "AWS::CodePipeline::Pipeline "
 
 @dataclass(frozen=True)
 class StackPlan:
-    """One stack's part of a plan. ``stack``: its present state."""
+    """One stack's part of a plan. ``stack`` is its present state.
+
+    ``is_unlisted``: CloudFormation cannot list its resources before there is a bucket.
+    """
 
     spec: StackSpec
     stack: Stack | None
     change_set: ChangeSet | None
     changes: tuple[Change, ...]
+    is_unlisted: bool = False
 
     @property
     def never_created(self) -> bool:
@@ -172,28 +176,30 @@ class InfraDeployer:
     def _step(
         self, name: str, template: str, values: dict[str, str], stack: Stack | None, bucket: Bucket | None = None
     ) -> StackPlan:
-        url = self._template_url(name, template, bucket) if len(template.encode()) > INLINE_BYTES else ""
+        is_long = len(template.encode()) > INLINE_BYTES
+        url = self._template_url(name, template, bucket) if is_long and bucket else ""
         owner = owner_of(stack, owner_name(self._settings, self._account))
         company_tags = tags_of(self._settings["RESOURCE_TAGS"])
         spec = StackSpec(name, template, values, {**company_tags, **self._names.tags, OWNER_TAG: owner}, url)
-        if stack and stack.status in NEVER_CREATED:
-            failed = Change(
-                Action.REMOVE, f"stack {name}", f"its creation failed: {self._stacks.failure_reason(stack)}"
-            )
-            return StackPlan(spec, stack, None, (failed, *self._stacks.preview(spec)))
+        failed = self._failed_creation(stack) if stack else ()
+        if is_long and bucket is None:
+            return StackPlan(spec, stack, None, (*failed, _unlisted(name)), is_unlisted=True)
+        if failed:
+            return StackPlan(spec, stack, None, (*failed, *self._stacks.preview(spec)))
         change_set = self._stacks.prepare(spec, stack)
         if change_set and change_set not in self._pending:
             self._pending.append(change_set)
         return StackPlan(spec, stack, change_set, change_set.changes if change_set else ())
 
-    def _template_url(self, name: str, text: str, bucket: Bucket | None) -> str:
-        """Return the address of a template that is too long for a request. Raise MlopsError without a bucket."""
-        if bucket is None:
-            raise MlopsError(
-                f"The template of the stack {name} has {len(text.encode()):,} bytes. CloudFormation takes more than "
-                f"{INLINE_BYTES:,} only from a bucket, and there is none yet.",
-                "Create the bucket first: mlops download-data. Then: mlops deploy-infra",
-            )
+    def _failed_creation(self, stack: Stack) -> tuple[Change, ...]:
+        """Return the removal of a stack whose creation failed; empty for any other."""
+        if stack.status not in NEVER_CREATED:
+            return ()
+        reason = f"its creation failed: {self._stacks.failure_reason(stack)}"
+        return (Change(Action.REMOVE, f"stack {stack.name}", reason),)
+
+    def _template_url(self, name: str, text: str, bucket: Bucket) -> str:
+        """Return the address in the bucket of a template that is too long for a request."""
         key = f"cli/{digest_bytes(text.encode())[:16]}/{name}.yaml"
         if not bucket.exists(key):
             bucket.put(key, text.encode(), "application/yaml")
@@ -291,6 +297,11 @@ def _shown(step: StackPlan) -> tuple[Change, ...]:
     return step.changes or (Change(Action.KEEP, f"stack {step.spec.name}", "no changes"),)
 
 
+def _unlisted(name: str) -> Change:
+    """Return the line of a new stack whose template is too long for a request: AWS reads it from the bucket."""
+    return Change(Action.ADD, f"stack {name}", "AWS lists its resources as soon as the bucket has its template")
+
+
 def _first_repository(kind: str, stack: Stack | None) -> list[Change]:
     """Return a note on a new repository: AWS closed CodeCommit to new customers for more than a year."""
     reason = "AWS creates it. If AWS refuses, it removes the pipeline's stack; SOURCE=s3 needs no repository"
@@ -320,7 +331,8 @@ def _uploaded(bucket: Bucket, key: str) -> ResourceEvent:
 
 
 def _require_same(shown: StackPlan, current: StackPlan) -> None:
-    if set(shown.changes) != set(current.changes):
+    new = {change for change in current.changes if shown.is_unlisted and change.action is Action.ADD}
+    if set(shown.changes) - {_unlisted(shown.spec.name)} != set(current.changes) - new:
         raise MlopsError(
             f"The stack {current.spec.name} has changed since the plan was made; nothing was applied.",
             "Show the plan again: mlops deploy-infra",

@@ -27,6 +27,8 @@ PARAMETERS = re.compile(r"^(?:Parameters|Outputs):\n(?: .*\n)+", re.MULTILINE)
 DESCRIPTION = re.compile(r"^( +)(?:Constraint)?Description: .*\n(?:\1 +.*\n)*", re.MULTILINE)
 # A list of actions, one on each line.
 ACTIONS = re.compile(r"^( +)Action:\n((?:\1  - [\w:-]+\n)+)", re.MULTILINE)
+# The name of a statement, before its other keys.
+STATEMENT_NAME = re.compile(r"^( *)- Sid: \w+\n\1  (?=\S)", re.MULTILINE)
 # Keys within one line, where a comma needs no space.
 FLOW_KEY = re.compile(r", ([A-Z]\w*): ")
 ARN = "- !Sub arn:${AWS::Partition}:s3:::${BucketName}"
@@ -61,7 +63,7 @@ def as_sent(text: str) -> str:
     short = "".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
     short = ACTIONS.sub(_in_one_line, CHECKERS_NOTES.sub("", INTERFACE.sub("", short)))
     short = PARAMETERS.sub(lambda parameters: DESCRIPTION.sub("", parameters[0]), short)
-    short = FLOW_KEY.sub(r",\1: ", short)
+    short = STATEMENT_NAME.sub(r"\1- ", FLOW_KEY.sub(r",\1: ", short))
     return compact(re.sub(r'"},\n *\{"name"', '"}, {"name"', short))
 
 

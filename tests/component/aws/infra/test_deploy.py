@@ -224,20 +224,26 @@ def test_nobody_uses_the_stacks_of_a_neighbour_or_those_without_an_owner(ground:
         ground.backend().approvals.check_waiting(new_run("r1", {}))
 
 
-def test_a_template_that_is_too_long_for_a_request_is_sent_from_the_bucket(ground: Ground) -> None:
+def lengthen(ground: Ground) -> None:
+    """Make the pipeline's template longer than a request may be."""
     value = "x" * 1000
     outputs = "".join(f"  Padding{number}:\n    Value: {value}\n" for number in range(INLINE_BYTES // len(value) + 1))
     ground.edit("pipeline.yaml", "\nOutputs:\n", f"\nOutputs:\n{outputs}")
+
+
+def test_a_template_that_is_too_long_for_a_request_is_sent_from_the_bucket(ground: Ground) -> None:
+    lengthen(ground)
     backend = ground.backend(SOURCE="s3")
-    with pytest.raises(MlopsError, match="only from a bucket, and there is none yet") as caught:
-        backend.infra.plan()
-    assert caught.value.hint.startswith("Create the bucket first: mlops download-data")
+    assert f"stack {PIPELINE}" in what(backend.infra.plan(), Action.ADD)
     backend.infra.discard_plan()
     assert ground.stacks() == {}
-    backend.deployed.infra_deployer.ensure_storage()
-    assert "AWS::CodePipeline::Pipeline Pipeline" in what(backend.infra.plan(), Action.ADD)
+    backend.infra.plan()
     backend.infra.deploy()
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+    assert any(key.endswith(f"/{PIPELINE}.yaml") for key in ours(ground))
+    assert backend.infra.plan().active == ()
+    ground.edit("pipeline.yaml", "    PipelineType: V2", "    PipelineType: V2\n      RestartExecutionOnUpdate: true")
+    assert "AWS::CodePipeline::Pipeline Pipeline" in what(backend.infra.plan(), Action.CHANGE)
 
 
 def test_a_connection_needs_its_two_settings(ground: Ground) -> None:
@@ -292,6 +298,22 @@ def test_after_a_failed_creation_the_next_attempt_starts_again(ground: Ground) -
     assert [change.resource for change in removed] == [f"stack {PIPELINE}"]
     assert "its creation failed: Repository (AWS::CodeCommit::Repository): " in removed[0].reason
     assert "AWS::CodePipeline::Pipeline" in what(plan, Action.ADD)
+    backend.infra.deploy()
+    assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
+
+
+def test_a_long_template_replaces_a_stack_whose_creation_failed(ground: Ground) -> None:
+    never_whole(ground)
+    lengthen(ground)
+    s3, bucket = ground.aws.client("s3"), bucket_of(ground)
+    for version in s3.list_object_versions(Bucket=bucket)["Versions"]:
+        s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+    ground.aws.client("cloudformation").delete_stack(StackName=STORAGE)
+    wait_for(lambda: STORAGE not in ground.stacks())
+    backend = ground.backend(SOURCE="codecommit")
+    plan = backend.infra.plan()
+    assert what(plan, Action.REMOVE) == [f"stack {PIPELINE}"]
+    assert f"stack {PIPELINE}" in what(plan, Action.ADD)
     backend.infra.deploy()
     assert ground.stacks()[PIPELINE] == "CREATE_COMPLETE"
 
