@@ -100,13 +100,14 @@ class Simulator:
 
     def _register_plugins(self) -> None:
         """Register the repairs of ministack and every plug-in in services/. Both use this class."""
-        from aws_simulator import repairs
+        from aws_simulator import answers, repairs
 
         repairs.register(self)
         for module in pkgutil.iter_modules(services.__path__, f"{services.__name__}."):
             plugin = importlib.import_module(module.name)
             if hasattr(plugin, "register"):
                 plugin.register(self)
+        answers.install(self)
 
     def add_service(self, service: Service) -> None:
         """Let the service answer botocore's requests, instead of ministack's own service if there is one."""

@@ -15,9 +15,11 @@ from aws_simulator.repairs import (
     log_keys,
     names,
     roles,
+    rules,
     schemas,
     simulation,
     stack_events,
+    topic_keys,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ def register(simulator: Simulator) -> None:
     conditions.install()
     log_arns.install()
     log_keys.install()
+    topic_keys.install()
+    rules.install()
     changesets.install()
     stack_events.install()
     simulation.install()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -9,11 +10,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from ministack import app
 
-from aws_simulator import shapes
+from aws_simulator import answers, shapes
 from aws_simulator.accounts import eventually, role, settled, stack, user
 from aws_simulator.fixture import ROOT, Aws, start, stop
 from aws_simulator.processes import bearers
@@ -83,6 +87,26 @@ def test_properties_become_a_request() -> None:
 def test_an_operation_that_the_simulator_lacks_is_refused_loudly(aws: Aws) -> None:
     with pytest.raises(ClientError, match="UnknownOperationException"):
         aws.client("codecommit").list_pull_requests(repositoryName="x")
+
+
+def test_an_answer_of_ministack_that_aws_would_not_give_is_noticed() -> None:
+    """The check is put around a service that answers with a member that no model has."""
+
+    async def wrong(*_: object) -> tuple[int, dict[str, str], bytes]:
+        return 200, {}, b'{"Parameters": [{"Name": "/a", "Colour": "red"}]}'
+
+    noticed: list[str] = []
+    simulator: Any = SimpleNamespace(drifted=noticed.append)
+    before = dict(app.SERVICE_HANDLERS)
+    try:
+        app.SERVICE_HANDLERS["ssm"] = wrong
+        answers.install(simulator)
+        target = {"x-amz-target": "AmazonSSM.DescribeParameters"}
+        asyncio.run(app.SERVICE_HANDLERS["ssm"]("POST", "/", target, b"{}", {}))
+    finally:
+        app.SERVICE_HANDLERS.update(before)
+    (drift,) = noticed
+    assert drift.startswith("ssm:DescribeParameters answered Value at 'Parameters.1.member.Colour'")
 
 
 def test_a_stack_keeps_its_role_until_it_is_gone(aws: Aws) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from aws_simulator.accounts import eventually, grant, role, settled
 from aws_simulator.fixture import Aws
 from aws_simulator.tests.codepipeline.lines import ALLOWED, Line, action, denied, gate, prepared, source
@@ -124,3 +126,24 @@ def test_an_approval_whose_topic_may_not_be_told_fails(aws: Aws) -> None:
     line = Line(aws, {"Source": [source()], "ask": [gate(configuration={"NotificationArn": topic})]})
     assert line.ended(line.first) == "Failed"
     assert denied(aws, "line") == {("sns:Publish", topic)}
+
+
+@pytest.mark.parametrize("lacking", ["", "the key's policy", "the role's permission"])
+def test_an_approval_is_told_to_an_encrypted_topic_by_a_role_that_may_use_the_key(aws: Aws, lacking: str) -> None:
+    prepared(aws)
+    owner = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "kms:*"}
+    of_one = {**owner, "Principal": {"AWS": "arn:aws:iam::123456789012:user/owner"}}
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [{**(of_one if lacking == "the key's policy" else owner), "Resource": "*"}],
+    }
+    key = aws.client("kms").create_key(Policy=json.dumps(policy))["KeyMetadata"]["Arn"]
+    topic = aws.client("sns").create_topic(Name="t", Attributes={"KmsMasterKeyId": key})["TopicArn"]
+    kms = [] if lacking == "the role's permission" else ["kms:GenerateDataKey", "kms:Decrypt"]
+    grant(aws, "line", {"Action": ["s3:*", "sns:Publish", *kms], "Resource": "*"})
+    line = Line(aws, {"Source": [source()], "ask": [gate(configuration={"NotificationArn": topic})]})
+    if lacking:
+        assert line.ended(line.first) == "Failed"
+        assert denied(aws, "line") == {("kms:GenerateDataKey", key)}
+    else:
+        assert line.token("ask", line.first)

@@ -259,3 +259,45 @@ def test_a_log_group_needs_a_key_whose_policy_lets_cloudwatch_logs_use_it(aws: A
     assert "is not allowed to be used with Arn" in reasons(aws, "refused")[0]
     kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(key_policy()))
     assert stack(aws, "allowed", encrypted) == "CREATE_COMPLETE"
+
+
+@pytest.mark.parametrize("service", ["cloudwatch.amazonaws.com", "events.amazonaws.com"])
+def test_a_service_publishes_to_an_encrypted_topic_if_the_policy_of_the_key_names_it(aws: Aws, service: str) -> None:
+    may = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": "*"}
+    queue = aws.client("sqs").create_queue(
+        QueueName="q", Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [may]})}
+    )["QueueUrl"]
+    allows = {"Effect": "Allow", "Principal": {"Service": service}, "Action": ["kms:GenerateDataKey*", "kms:Decrypt"]}
+    for number, statements in enumerate(([], [{**allows, "Resource": "*"}])):
+        policy = {**key_policy(), "Statement": [*key_policy()["Statement"], *statements]}
+        key = aws.client("kms").create_key(Policy=json.dumps(policy))["KeyMetadata"]["Arn"]
+        topic = aws.client("sns").create_topic(Name=f"t{number}", Attributes={"KmsMasterKeyId": key})["TopicArn"]
+        aws.client("sns").subscribe(
+            TopicArn=topic, Protocol="sqs", Endpoint="arn:aws:sqs:us-east-1:123456789012:q", Attributes=RAW
+        )
+        send(aws, service, topic)
+        received = aws.client("sqs").receive_message(QueueUrl=queue).get("Messages", [])
+        assert len(received) == number, "it is dropped without a permission"
+
+
+RAW = {"RawMessageDelivery": "true"}
+
+
+def send(aws: Aws, service: str, topic: str) -> None:
+    """Let the service publish to the topic."""
+    if service.startswith("cloudwatch"):
+        alarms = aws.client("cloudwatch")
+        one = {"Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1}
+        alarms.put_metric_alarm(
+            AlarmName=topic[-2:],
+            AlarmActions=[topic],
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+            **one,  # type: ignore[arg-type]
+        )
+        alarms.set_alarm_state(AlarmName=topic[-2:], StateValue="ALARM", StateReason="test")
+        return
+    events = aws.client("events")
+    events.put_rule(Name=topic[-2:], EventPattern=json.dumps({"source": [f"ours.{topic[-2:]}"]}))
+    events.put_targets(Rule=topic[-2:], Targets=[{"Id": "1", "Arn": topic}])
+    events.put_events(Entries=[{"Source": f"ours.{topic[-2:]}", "DetailType": "d", "Detail": "{}"}])

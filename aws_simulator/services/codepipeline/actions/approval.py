@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-from aws_simulator.permissions.roles import root
 from aws_simulator.services.codepipeline.actions.job import Job
 from aws_simulator.services.codepipeline.records import IN_PROGRESS
 
@@ -18,18 +17,9 @@ def run(job: Job) -> None:
     if topic := job.configuration.get("NotificationArn"):
         name = action.execution.pipeline.name
         subject = f"APPROVAL NEEDED: AWS CodePipeline {name} for action {action.name}"[:100]
-        _require_key(job, topic)
         job.client("sns").publish(TopicArn=topic, Subject=subject, Message=json.dumps(_message(job)))
     action.token = action.id
     job.until(lambda: action.status != IN_PROGRESS)
-
-
-def _require_key(job: Job, topic: str) -> None:
-    """Raise ServiceError unless the role may use the topic's KMS key, which it needs to publish."""
-    attributes = job.simulator.client("sns", root()).get_topic_attributes(TopicArn=topic)["Attributes"]
-    key = attributes.get("KmsMasterKeyId", "")
-    for action in ("kms:GenerateDataKey", "kms:Decrypt") if key.startswith("arn:") else ():
-        job.role.require(action, key)
 
 
 def _message(job: Job) -> dict[str, object]:
