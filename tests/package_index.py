@@ -35,13 +35,13 @@ def write_packages(folder: Path, packages: Mapping[str, str], code: str) -> None
 
 
 @contextmanager
-def private_index(folder: Path, credential: str) -> Iterator[str]:
-    """Serve the folder to everybody who has the credential, USER:PASSWORD. Return the address."""
-    wanted = f"Basic {base64.b64encode(credential.encode()).decode()}"
+def private_index(folder: Path, *credentials: str) -> Iterator[str]:
+    """Serve the folder to everybody with one of the credentials, USER:PASSWORD; yield the address."""
+    accepted = [f"Basic {base64.b64encode(credential.encode()).decode()}" for credential in credentials]
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.headers.get("Authorization") == wanted:
+            if self.headers.get("Authorization") in accepted:
                 super().do_GET()
                 return
             self.send_response(401)

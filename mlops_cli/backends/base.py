@@ -60,7 +60,7 @@ class Infrastructure(ABC):
         return []
 
     def warnings(self) -> list[str]:
-        """Return, in words, the dangers of the settings. They are shown before anything is deployed."""
+        """Return, in words, the dangers of the settings. They are shown before anything is deployed or paid."""
         return []
 
     def unsent_inputs(self) -> list[str]:

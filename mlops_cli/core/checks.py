@@ -34,6 +34,10 @@ class Finding:
     reason: str = ""
     fix: str = ""
 
+    @property
+    def in_one_line(self) -> str:
+        return " ".join(part for part in (self.message, self.reason, f"Fix: {self.fix}" if self.fix else "") if part)
+
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "state": self.state.value}
 

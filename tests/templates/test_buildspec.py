@@ -22,7 +22,7 @@ DECISIONS: dict[str, Any] = yaml.safe_load(PROJECTS["DecisionProject"]["Source"]
 
 
 def given(resolved: Resolved, action: dict[str, Any]) -> set[str]:
-    """The variables that a command step is given by its project and its action."""
+    """The variables that a step is given by its project and its action."""
     projects = resolved.of_type("AWS::CodeBuild::Project").values()
     (project,) = (
         project["Environment"]["EnvironmentVariables"]

@@ -82,7 +82,7 @@ def test_each_stage_is_a_command_and_what_has_to_be_waited_for_after_it() -> Non
 
 
 def builds() -> list[tuple[str, dict[str, Any]]]:
-    """Each command step by what it is told to do: its stage, or what follows from the last gate."""
+    """Each step by what it is told to do: its stage, or what follows from the last gate."""
     stages = [(stage["Name"], action) for stage in pipeline()["Stages"][1:] for action in stage["Actions"]]
     steps = [(stage, item) for stage, item in stages if item["ActionTypeId"]["Provider"] == "CodeBuild"]
     return [(stage if step["Name"] == "command" else step["Name"], step) for stage, step in steps]

@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
-PAGES = sorted([ROOT / "README.md", ROOT / ".env.example", *(ROOT / "docs").rglob("*.md")])
+TEMPLATES = sorted((ROOT / "templates").glob("*.y*ml"))
+PAGES = sorted([ROOT / "README.md", ROOT / ".env.example", *(ROOT / "docs").rglob("*.md"), *TEMPLATES])
 STARTER = PACKAGE / "project" / "scaffold" / "starter"
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if STARTER not in path.parents)
 
@@ -30,7 +31,7 @@ NAMES = frozenset(
     found given made one ones place places said seen taken thing things told wanted what who whose
     """.split()  # noqa: SIM905
 )
-# What the pages, and so the help and the settings in them, called things that the glossary names otherwise.
+# What the pages, templates and help called things that the glossary names otherwise.
 PHRASES = re.compile(
     r"\b(build steps?|command steps?|(a|the) flag beats|the environment beats|environment of (the )?scripts"
     r"|service time|whoever)\b",

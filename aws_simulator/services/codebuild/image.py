@@ -22,7 +22,7 @@ import pip
 from packaging.utils import canonicalize_name
 
 from aws_simulator.packages import applicable, entries, with_dependencies
-from aws_simulator.services.codebuild import installer, s3_copy
+from aws_simulator.services.codebuild import aws_command, installer
 
 MAKING = threading.Lock()
 BUILD = "build"
@@ -107,6 +107,6 @@ def make(folder: Path, linked: Path) -> Path:
     library = folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     (library / "image.pth").write_text(f"{linked}\n")
     command = folder / "bin" / "aws"
-    command.write_text(f"#!{folder / 'bin' / 'python'}\n{Path(s3_copy.__file__).read_text()}")
+    command.write_text(f"#!{folder / 'bin' / 'python'}\n{Path(aws_command.__file__).read_text()}")
     command.chmod(0o755)
     return folder / "bin"

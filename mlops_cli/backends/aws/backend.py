@@ -15,6 +15,7 @@ from mlops_cli.project.usecase.use_case import UseCase
 
 if TYPE_CHECKING:
     from mlops_cli.backends.aws.data import AwsData
+    from mlops_cli.backends.aws.doctor import CheckContext
     from mlops_cli.backends.aws.endpoint import AwsServedEndpoint
     from mlops_cli.backends.aws.infrastructure import AwsInfrastructure
     from mlops_cli.backends.aws.models.pipeline_approvals import PipelineApprovals
@@ -37,7 +38,12 @@ class AwsBackend(Backend):
     def infra(self) -> AwsInfrastructure:
         from mlops_cli.backends.aws.infrastructure import AwsInfrastructure
 
-        return AwsInfrastructure(self.deployed)
+        return AwsInfrastructure(self.deployed, self._company_warnings)
+
+    def _company_warnings(self) -> list[str]:
+        from mlops_cli.backends.aws.doctor.company import company_warnings
+
+        return company_warnings(self._check_context())
 
     @cached_property
     def data(self) -> AwsData:
@@ -87,16 +93,19 @@ class AwsBackend(Backend):
         return AwsServedEndpoint(self.deployed)
 
     def run_checks(self) -> Iterator[Finding]:
-        from mlops_cli.backends.aws.doctor import CheckContext, run_doctor
+        from mlops_cli.backends.aws.doctor import run_doctor
+
+        return run_doctor(self._check_context())
+
+    def _check_context(self) -> CheckContext:
+        from mlops_cli.backends.aws.doctor import CheckContext
 
         deployed = self.deployed
-        return run_doctor(
-            CheckContext(
-                deployed.project,
-                deployed.use_case,
-                deployed.settings,
-                deployed.account,
-                deployed.names,
-                self.data.dataset,
-            )
+        return CheckContext(
+            deployed.project,
+            deployed.use_case,
+            deployed.settings,
+            deployed.account,
+            deployed.names,
+            self.data.dataset,
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_cli.backends.aws.stages.jobs.package_index import NO_INDEX, PackageIndex
+from mlops_cli.core.jobs import codeartifact
 from mlops_cli.core.jobs.secret_addresses import is_parameter, location
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings.values import Settings
@@ -31,8 +32,9 @@ PARAMETERS = {
     "IMAGE_REGISTRY": "ImageRegistry",
     "BUILD_IMAGE": "BuildImage",
 }
-# CodeBuild's type of the variable with the package index's credential, by "is it in Parameter Store".
-SECRET_TYPE, SECRET_TYPES = "PackageIndexAccessType", ("SECRETS_MANAGER", "PARAMETER_STORE")
+# CodeBuild's type of the variable with the index's credential; CODEARTIFACT has none, a step gets a token.
+ACCESS_TYPE = "PackageIndexAccessType"
+REPOSITORY = "PackageRepositoryArn"
 NETWORK = ("VPC_ID", "SUBNET_IDS", "SECURITY_GROUP_IDS")
 # Instances of these families have local disks that the hardware encrypts: SageMaker refuses a key for them. They have
 # the letter d after the generation, or are accelerated and storage families of some generations.
@@ -137,8 +139,21 @@ def parameters(settings: Settings) -> dict[str, str]:
             "PACKAGE_INDEX_SECRET is set, but PACKAGE_INDEX_URL is empty.",
             "Set both, or none.",
         )
+    url, address = settings["PACKAGE_INDEX_URL"], settings["PACKAGE_INDEX_SECRET"]
+    if (domain := codeartifact.domain_of(url)) and address != domain:
+        raise ConfigurationError(
+            "PACKAGE_INDEX_URL is a repository of CodeArtifact, whose credential is a token of its domain.",
+            f"Set PACKAGE_INDEX_SECRET={domain}",
+        )
     values = {parameter: settings[name] for name, parameter in PARAMETERS.items()}
-    return {**values, SECRET_TYPE: SECRET_TYPES[is_parameter(settings["PACKAGE_INDEX_SECRET"])]}
+    repository = codeartifact.repository_arn(address, url) if codeartifact.is_domain(address) else ""
+    return {**values, ACCESS_TYPE: _access_type(address), REPOSITORY: repository}
+
+
+def _access_type(address: str) -> str:
+    if codeartifact.is_domain(address):
+        return "CODEARTIFACT"
+    return "PARAMETER_STORE" if is_parameter(address) else "SECRETS_MANAGER"
 
 
 def storage_parameters(settings: Settings) -> dict[str, str]:
@@ -152,9 +167,11 @@ def used_by(stack_parameters: Mapping[str, str]) -> list[str]:
         "PermissionsBoundary": "policy",
         "KmsKeyArn": "KMS key",
         "VpcId": "VPC",
+        "PackageIndexUrl": "package index",
         "ImageRegistry": "registry",
         "BuildRepository": "repository of the build image",
     }
     secret = stack_parameters.get("PackageIndexAccess")
     named = [f"{noun} {stack_parameters[name]}" for name, noun in nouns.items() if stack_parameters.get(name)]
-    return [*named, *([f"secret in {location(secret)}"] if secret else [])]
+    index = f"CodeArtifact domain {secret}" if secret and codeartifact.is_domain(secret) else ""
+    return [*named, *([index or f"secret in {location(secret)}"] if secret else [])]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mlops_cli.backends.aws.cleanup.steps import Cleanup
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
 from mlops_cli.backends.aws.clients.pricing import Prices
@@ -28,8 +30,9 @@ from mlops_cli.core.progress import Watch, no_watch
 
 
 class AwsInfrastructure(Infrastructure):
-    def __init__(self, deployed: DeployedProject) -> None:
+    def __init__(self, deployed: DeployedProject, company_warnings: Callable[[], list[str]]) -> None:
         self._deployed = deployed
+        self._company_warnings = company_warnings
 
     def account_label(self) -> str:
         return str(self._deployed.account.identity)
@@ -37,6 +40,9 @@ class AwsInfrastructure(Infrastructure):
     def undeployed_settings(self) -> list[str]:
         deployed = self._deployed
         return differences(deployed.use_case, deployed.settings, deployed.pipeline_stack)
+
+    def warnings(self) -> list[str]:
+        return self._company_warnings()
 
     def unsent_inputs(self) -> list[str]:
         project, shared = self._deployed.project, self._deployed.use_case.passed.code

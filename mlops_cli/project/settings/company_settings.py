@@ -9,7 +9,8 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
-from mlops_cli.core.jobs.secret_addresses import EXPECTED, MANAGED_ARN, PARAMETER
+from mlops_cli.core.jobs.codeartifact import DOMAIN_ARN
+from mlops_cli.core.jobs.secret_addresses import MANAGED_ARN, PARAMETER
 
 ACCOUNT = "[a-z0-9-]*:[0-9]{12}"
 # Without user and password, because a setting is not secret: it is printed and stored in the stacks.
@@ -80,9 +81,11 @@ COMPANY_SETTINGS: tuple[tuple[str, str, str, str, str], ...] = (
     (
         "PACKAGE_INDEX_SECRET",
         "",
-        "the path in Parameter Store, or the ARN of the secret, with USER:PASSWORD for PACKAGE_INDEX_URL; empty: none",
-        f"{PARAMETER}|{MANAGED_ARN}",
-        EXPECTED,
+        "the path in Parameter Store, or the ARN of the secret, with USER:PASSWORD for PACKAGE_INDEX_URL; for "
+        "CodeArtifact the ARN of its domain; empty: none",
+        f"{PARAMETER}|{MANAGED_ARN}|{DOMAIN_ARN}",
+        "a path of Parameter Store, such as /team/index, the whole ARN of a secret in Secrets Manager, or the ARN of a "
+        "CodeArtifact domain; never the secret itself",
     ),
     (
         "IMAGE_REGISTRY",

@@ -13,6 +13,7 @@ import pytest
 from aws_simulator.accounts import eventually, user
 from aws_simulator.services.company import key_policy
 from aws_simulator.tests.sagemaker.endpoint_account import Models
+from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.doctor.permissions import arn_context
 from mlops_cli.backends.aws.doctor.required_permissions import RequiredPermission, policy, required_permissions
 from mlops_cli.backends.aws.doctor.requirements import requirements as requirements_check
@@ -310,6 +311,16 @@ def test_policies_of_a_bucket_and_a_key_that_refuse_the_project_are_named(ground
     assert (company[1], "PipelineRole does for the topic's mails" in company[0]) == (State.FAILURE, True)
     assert (checkpoints[1], "lets a training store checkpoints" in checkpoints[0]) == (State.WARNING, True)
     assert "except arn:aws:s3:::company/tiny-dev/checkpoints/* from it" in checkpoints[2]
+    out = ground.cli(BUCKET_NAME="company", KMS_KEY_ARN=key)("deploy-infra", "--dry-run")
+    warnings = [line for line in out.splitlines() if line.startswith("warning: ")]
+    assert [message in line for message, line in zip((company[0], checkpoints[0]), warnings, strict=True)] == [True] * 2
+    assert warnings[1].endswith(f"Fix: {checkpoints[2]}"), "deploy-infra shows what doctor would"
+
+
+def test_a_project_without_a_company_asks_aws_nothing_for_it(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = ground.backend()
+    monkeypatch.setattr(Account, "client", lambda *_: pytest.fail("no request is needed"))
+    assert backend.infra.warnings() == []
 
 
 def test_a_container_that_has_no_credential_for_the_index_is_named_before_a_run(ground: Ground) -> None:

@@ -72,6 +72,7 @@ ROLES = {"PERMISSIONS_BOUNDARY": BOUNDARY, "ROLE_PATH": "/teams/ml/"}
 TAGS = {"RESOURCE_TAGS": "cost-center=42,team=machine learning"}
 TRAINING, SERVING = "tensorflow-training:2.21-cpu-py312", "tensorflow-inference:2.20-cpu-py312"
 USER, PASSWORD = "build@company", "p/ss:w%rd 7"
+DOMAIN, TOKEN = f"arn:aws:codeartifact:{REGION}:{ACCOUNT}:domain/company", "eyJ2ZXIiOjEsImlzdSI6.company-token_7"
 
 
 class Company:
@@ -95,8 +96,9 @@ class Company:
         limit = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}, *REFUSED]}
         aws.client("iam").create_policy(PolicyName="limit", Path="/teams/", PolicyDocument=json.dumps(limit))
         names = ResourceNames("tiny", "dev")
+        settings = {**self.everything, "PACKAGE_INDEX_SECRET": DOMAIN}
         context = ArnContext(
-            "aws", REGION, ACCOUNT, names, "tiny-dev", BUCKET, False, "s3", "", "", False, self.everything, True
+            "aws", REGION, ACCOUNT, names, "tiny-dev", BUCKET, False, "s3", "", "", False, settings, True
         )
         self._keys = user(aws, "ann", *policy(required_permissions(context))["Statement"], *REFUSED)
 
@@ -167,7 +169,7 @@ def index(company: Company, project: Path, tmp_path: Path) -> Iterator[dict[str,
     use_packages(project, tmp_path / "index")
     # Containers with nothing but these: no package of this machine is there.
     company.aws.control("images", **{"tensorflow-training": ["numpy", "boto3"]})
-    with private_index(tmp_path / "index", f"{USER}:{PASSWORD}") as url:
+    with private_index(tmp_path / "index", f"{USER}:{PASSWORD}", f"aws:{TOKEN}") as url:
         yield {"PACKAGE_INDEX_URL": url, "PACKAGE_INDEX_SECRET": "/company/packages"}
 
 
@@ -178,7 +180,7 @@ def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> 
     assert "the images in your registry by GB" in cloud.json("deploy-infra", "--dry-run")["costs"]["by_use"]
     findings = cloud.json("doctor", code=1)["findings"]
     states = [finding["state"] for finding in findings if finding["name"] == "company"]
-    assert states == ["ok", "ok", "ok", "failure", "failure", "failure"]
+    assert states == [*["ok"] * 6, "failure", "failure", "failure"]
     assert any("Parameter Store, /company/packages" in finding["message"] for finding in findings)
     (pull,) = (finding["fix"] for finding in findings if finding["fix"].startswith("docker pull"))
     assert pull.endswith(f" && docker push {company.registry}/{TRAINING}")
@@ -186,7 +188,7 @@ def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> 
         company.push(image)
     aws.control("store-secrets", **{"/company/packages": f"{USER}:{PASSWORD}"})
     findings = cloud.json("doctor")["findings"]
-    assert [finding["state"] for finding in findings if finding["name"] == "company"] == ["ok"] * 6
+    assert [finding["state"] for finding in findings if finding["name"] == "company"] == ["ok"] * 9
     cloud("deploy-infra", "--yes")
     cloud("download-data", "--source", "tiny.csv")
     cloud.approved()
@@ -196,10 +198,11 @@ def test_the_lifecycle_in_a_company(company: Company, index: dict[str, str]) -> 
     check_jobs(company)
     check_endpoint(company)
     check_builds_and_bucket(company)
+    check_token(company, index)
     check_logs(aws)
 
     plan = json.dumps(cloud.json("cleanup", "--yes")["plan"])
-    kept = (company.key, company.network["VPC_ID"], BOUNDARY, "/company/packages", company.registry)
+    kept = (company.key, company.network["VPC_ID"], BOUNDARY, DOMAIN, company.registry)
     for resource in kept:
         assert resource in plan
     left = everything(aws)
@@ -263,8 +266,24 @@ def check_builds_and_bucket(company: Company) -> None:
     assert {s3.head_object(Bucket=BUCKET, Key=key)["SSEKMSKeyId"] for key in keys} == {company.key}
 
 
+def check_token(company: Company, index: dict[str, str]) -> None:
+    """A run whose packages come from CodeArtifact: the roles get a token, and may no longer read the credential."""
+    cloud = company.cloud(**company.everything, **{**index, "PACKAGE_INDEX_SECRET": DOMAIN})
+    ((missing, *_),) = ([f["message"] for f in cloud.json("doctor", code=1)["findings"] if f["state"] == "failure"],)
+    assert missing == f"PACKAGE_INDEX_SECRET {DOMAIN}: Domain not found: company"
+    company.aws.control("codeartifact", domain="company", repositories=["pypi"], token=TOKEN)
+    assert f"warning: PACKAGE_INDEX_SECRET {DOMAIN}" not in cloud("deploy-infra", "--yes")
+    assert cloud.json("run", "--force")["status"] == "waiting"
+    assert company.aws.denials() == []
+    rights = set()
+    for kind in ("StageRole", "DecisionRole", "JobRole"):
+        role = next(r for r in company.aws.client("iam").list_roles()["Roles"] if f"-{kind}-" in r["RoleName"])
+        rights |= set(company.aws.client("iam").list_role_policies(RoleName=role["RoleName"])["PolicyNames"])
+    assert ("index-token" in rights, "index" in rights) == (True, False)
+
+
 def check_logs(aws: Aws) -> None:
-    """No log of a build or job, and no description of a job, has the credential."""
+    """No log of a build or job, and no description of a job, has the credential or the token."""
     logs, sagemaker = aws.client("logs"), aws.client("sagemaker")
     texts = []
     for group in logs.describe_log_groups()["logGroups"]:
@@ -275,4 +294,4 @@ def check_logs(aws: Aws) -> None:
     jobs = sagemaker.list_training_jobs()["TrainingJobSummaries"]
     texts += [str(sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"])) for job in jobs]
     assert len(texts) > len(jobs) > 0
-    assert [text for text in texts if PASSWORD in text or quote(PASSWORD, safe="") in text] == []
+    assert [text for text in texts if any(word in text for word in (PASSWORD, quote(PASSWORD, safe=""), TOKEN))] == []

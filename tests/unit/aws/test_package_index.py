@@ -22,12 +22,14 @@ from mlops_cli.backends.aws.stages.jobs.job_requests import (
     training_request,
 )
 from mlops_cli.backends.aws.stages.jobs.package_index import INSTALLER, RENAMED_REQUIREMENTS, PackageIndex
+from mlops_cli.core.jobs import codeartifact
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.project.settings.values import resolve
 from mlops_cli.project.usecase.instances import JobInstances
 
 URL, SECRET = "https://packages.example.org/simple/", "/company/packages"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:packages-AbC123"
+DOMAIN = "arn:aws:codeartifact:eu-west-1:123456789012:domain/packages"
 USER, PASSWORD = "build@company", "p/ss:w%rd 7"
 
 
@@ -50,12 +52,31 @@ def test_an_address_with_a_credential_or_without_tls_is_refused_with_the_reason(
     assert "t0ken" not in caught.value.message
 
 
-@pytest.mark.parametrize("secret", [SECRET, ARN])
-def test_an_address_and_where_its_credential_is_are_parameters(secret: str) -> None:
+@pytest.mark.parametrize(
+    ("secret", "kind"), [(SECRET, "PARAMETER_STORE"), (ARN, "SECRETS_MANAGER"), (DOMAIN, "CODEARTIFACT")]
+)
+def test_an_address_and_where_its_credential_is_are_parameters(secret: str, kind: str) -> None:
     settings = resolve({}, {"PACKAGE_INDEX_URL": URL, "PACKAGE_INDEX_SECRET": secret}, {}).validated()
     parameters = company_account.parameters(settings)
     assert (parameters["PackageIndexUrl"], parameters["PackageIndexAccess"]) == (URL, secret)
-    assert parameters["PackageIndexAccessType"] == ("PARAMETER_STORE" if secret == SECRET else "SECRETS_MANAGER")
+    assert parameters["PackageIndexAccessType"] == kind
+    every = "arn:aws:codeartifact:eu-west-1:123456789012:repository/packages/*"
+    assert parameters["PackageRepositoryArn"] == (every if kind == "CODEARTIFACT" else "")
+
+
+def test_a_repository_of_codeartifact_needs_a_token_of_its_own_domain() -> None:
+    url = "https://my-domain-111122223333.d.codeartifact.eu-central-1.amazonaws.com/pypi/team.ml/simple/"
+    domain = "arn:aws:codeartifact:eu-central-1:111122223333:domain/my-domain"
+    for secret in ("", SECRET, DOMAIN):
+        with pytest.raises(ConfigurationError, match="whose credential is a token of its domain") as caught:
+            company_account.parameters(resolve({}, {"PACKAGE_INDEX_URL": url, "PACKAGE_INDEX_SECRET": secret}, {}))
+        assert caught.value.hint == f"Set PACKAGE_INDEX_SECRET={domain}"
+    settings = resolve({}, {"PACKAGE_INDEX_URL": url, "PACKAGE_INDEX_SECRET": domain}, {}).validated()
+    repository = "arn:aws:codeartifact:eu-central-1:111122223333:repository/my-domain/team.ml"
+    assert company_account.parameters(settings)["PackageRepositoryArn"] == repository
+    assert codeartifact.domain_of(url.replace("eu-central-1.amazonaws.com", "cn-north-1.amazonaws.com.cn")).startswith(
+        "arn:aws-cn:codeartifact:cn-north-1:"
+    )
 
 
 def test_a_credential_itself_or_one_of_no_index_is_refused() -> None:
@@ -109,7 +130,12 @@ def installed(folder: Path, credential: str, address: str = SECRET) -> subproces
         "    def get_parameter(self, Name, WithDecryption):\n"
         f"        if Name != {SECRET!r}:\n            raise LookupError('ParameterNotFound')\n"
         f"        return {{'Parameter': {{'Value': {credential!r}}}}}\n"
-        "def client(service):\n    return Client()\n"
+        "    def get_authorization_token(self, domain, domainOwner, durationSeconds):\n"
+        "        assert (domain, domainOwner) == ('packages', '123456789012') and 900 <= durationSeconds <= 43200\n"
+        f"        return {{'authorizationToken': {credential.partition(':')[2]!r}}}\n"
+        "def client(service, region_name=''):\n"
+        "    assert (service, region_name) in (('ssm', ''), ('codeartifact', 'eu-west-1'))\n"
+        "    return Client()\n"
     )
     (folder / "pip.py").write_text(
         "import os, sys\nfrom urllib.parse import unquote\n"
@@ -123,8 +149,9 @@ def installed(folder: Path, credential: str, address: str = SECRET) -> subproces
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def test_the_installer_gives_pip_the_credential_and_shows_it_nowhere(tmp_path: Path) -> None:
-    done = installed(tmp_path, f"{USER}:{PASSWORD}")
+@pytest.mark.parametrize("address", [SECRET, DOMAIN])
+def test_the_installer_gives_pip_the_credential_and_shows_it_nowhere(tmp_path: Path, address: str) -> None:
+    done = installed(tmp_path, f"{USER}:{PASSWORD}", address)
     assert (done.returncode, done.stdout) == (0, "['install', '-q', '-r', 'list.txt']\n…\n")
     assert PASSWORD not in done.stderr
 
@@ -152,3 +179,19 @@ def test_a_build_prints_the_address_for_pip_or_the_reason(tmp_path: Path) -> Non
     refused = printed("s3cr3t-word")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "s3cr3t-word" not in refused.stderr
+
+
+@pytest.mark.parametrize(("code", "printed"), [(0, f"aws:{PASSWORD}"), (1, "")])
+def test_a_build_gets_its_token_from_the_aws_command(tmp_path: Path, code: int, printed: str) -> None:
+    (tmp_path / "aws").write_text(
+        f"#!/bin/sh\necho \"$*\" > {tmp_path}/asked\necho '{PASSWORD}'\necho AccessDeniedException >&2\nexit {code}\n"
+    )
+    (tmp_path / "aws").chmod(0o755)
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PIP_INDEX_URL": URL, "MLOPS_INDEX_SECRET": DOMAIN}
+    done = subprocess.run([sys.executable, index_url.__file__], env=variables, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, f"{index_url.with_credential(URL, printed)}\n" if printed else "")
+    asked = (tmp_path / "asked").read_text()
+    assert asked.startswith(
+        "codeartifact get-authorization-token --domain packages --domain-owner 123456789012 --region"
+    )
+    assert ("AccessDeniedException" in done.stderr, PASSWORD in done.stderr) == (code == 1, False)

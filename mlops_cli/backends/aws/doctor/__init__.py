@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlops_cli.backends.aws.doctor.company import company, consistency
+from mlops_cli.backends.aws.doctor.company import company_checks, consistency
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.credentials import CallerIdentity
 from mlops_cli.backends.aws.doctor.expiry import expiry
 from mlops_cli.backends.aws.doctor.leftovers import failed_stacks, orphaned_resources, owner, records
 from mlops_cli.backends.aws.doctor.own_images import model_images
 from mlops_cli.backends.aws.doctor.permissions import permissions
-from mlops_cli.backends.aws.doctor.policies.checks import bucket_policy, key_policy
 from mlops_cli.backends.aws.doctor.quotas import quotas
 from mlops_cli.backends.aws.doctor.requirements import gate_limits, requirements
 from mlops_cli.backends.aws.doctor.running_instances import RunningInstances, idle
@@ -48,10 +47,8 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
     yield from run_checks(
         [
             Check("permissions", lambda: permissions(subject)),
-            Check("company", lambda: company(subject)),
+            *company_checks(subject),
             Check("images", lambda: model_images(subject)),
-            Check("policy", lambda: key_policy(subject)),
-            Check("policy", lambda: bucket_policy(subject)),
             Check("settings", lambda: undeployed(subject)),
             Check("secrets", lambda: secrets(subject)),
             Check("quota", lambda: quotas(subject, fleet)),

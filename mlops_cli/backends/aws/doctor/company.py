@@ -1,4 +1,7 @@
-"""Check that the resources of a company's account exist: the boundary, the key, the VPC. Skip unset settings."""
+"""Check that the resources of a company's account exist: the boundary, the key, the VPC. Skip unset settings.
+
+`doctor` shows all findings. Commands that spend money first show the findings that would make them fail.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ import json
 from collections.abc import Callable, Iterator
 
 from mlops_cli.backends.aws.clients.secrets import missing_secrets
-from mlops_cli.backends.aws.company_account import check_hosting, parameters
+from mlops_cli.backends.aws.company_account import PARAMETERS, check_hosting, parameters
 from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.own_images import build_image, framework_images
-from mlops_cli.backends.aws.doctor.policies.checks import read_key_policy
+from mlops_cli.backends.aws.doctor.policies.checks import bucket_policy, key_policy, read_key_policy
+from mlops_cli.backends.aws.doctor.requirements import model_packages
 from mlops_cli.backends.aws.errors import DENIED, AwsError
-from mlops_cli.core.checks import Finding, State, ok
+from mlops_cli.core.checks import Check, Finding, State, ok, run_checks
+from mlops_cli.core.jobs import codeartifact
 from mlops_cli.core.jobs.secret_addresses import create_command, location
 from mlops_cli.errors import ConfigurationError
+from mlops_cli.project.settings.values import Settings
 
 NAME = "company"
 # Returns a problem and its fix: two empty texts without a problem, an empty fix for the general one.
@@ -40,9 +46,14 @@ def company(subject: CheckContext) -> Iterator[Finding]:
     """Check that every resource that these settings name exists. Do nothing if the settings are inconsistent."""
     if _contradiction(subject):
         return
-    for setting, check in CHECKS.items():
-        if subject.settings.values[setting].origin != "default" and subject.settings[setting]:
-            yield from _checked(setting, check, subject)
+    for setting in PARAMETERS:
+        value = subject.settings[setting]
+        if subject.settings.values[setting].origin == "default" or not value:
+            continue
+        if setting in NO_RESOURCE:
+            yield ok(NAME, f"{setting} {value}: {NO_RESOURCE[setting]}")
+        elif setting in CHECKS:
+            yield from _checked(setting, CHECKS[setting], subject)
 
 
 def _checked(setting: str, check: CompanyCheck, subject: CheckContext) -> Iterator[Finding]:
@@ -99,9 +110,24 @@ def _network(subject: CheckContext) -> tuple[str, str]:
 
 def _index_secret(subject: CheckContext) -> tuple[str, str]:
     address = subject.settings["PACKAGE_INDEX_SECRET"]
+    if codeartifact.is_domain(address):
+        return _package_repository(subject, address)
     if not list(missing_secrets(subject.account, {"": address})):
         return "", ""
     return f"the secret is not in {location(address)}. It must hold USER:PASSWORD.", create_command(address)
+
+
+def _package_repository(subject: CheckContext, domain: str) -> tuple[str, str]:
+    """Look for the domain and the repository; what is missing is AWS's error."""
+    _, _, _, region, owner, resource = domain.split(":")
+    named = {"domain": resource.partition("/")[2], "domainOwner": owner}
+    client = subject.account.client("codeartifact", region)
+    repository = codeartifact.repository_arn(domain, subject.settings["PACKAGE_INDEX_URL"]).rpartition("/")[2]
+    if repository == "*":
+        client.describe_domain(**named)
+    else:
+        client.describe_repository(**named, repository=repository)
+    return "", ""
 
 
 CHECKS: dict[str, CompanyCheck] = {
@@ -112,3 +138,33 @@ CHECKS: dict[str, CompanyCheck] = {
     "IMAGE_REGISTRY": framework_images,
     "BUILD_IMAGE": build_image,
 }
+# Settings that name nothing in AWS. The VPC's check is that of its subnets and security groups, too.
+NO_RESOURCE = {
+    "ROLE_PATH": "the permissions are checked with it",
+    "RESOURCE_TAGS": "the permissions are checked with them",
+    "PACKAGE_INDEX_URL": "not requested from here; builds and jobs must reach it",
+}
+
+
+def company_checks(subject: CheckContext) -> list[Check]:
+    return [
+        Check("company", lambda: company(subject)),
+        Check("policy", lambda: key_policy(subject)),
+        Check("policy", lambda: bucket_policy(subject)),
+    ]
+
+
+def company_warnings(subject: CheckContext) -> list[str]:
+    """Return what in the company's account would, or may, make a command fail.
+
+    Nothing is asked of AWS for a project without such settings.
+    """
+    if not _has_company(subject.settings):
+        return []
+    checks = [*company_checks(subject), Check("requirements", lambda: model_packages(subject))]
+    return [finding.in_one_line for finding in run_checks(checks) if finding.state is not State.OK]
+
+
+def _has_company(settings: Settings) -> bool:
+    names = (*PARAMETERS, "BUCKET_NAME")
+    return any(settings.values[name].origin != "default" and settings[name] for name in names)

@@ -13,6 +13,7 @@ from typing import Any
 from mlops_cli.backends.aws.clients.logs import BUILD_LOGS, DECISIONS, ENDPOINT_LOGS, JOB_LOGS
 from mlops_cli.backends.aws.infra import image_registry
 from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.core.jobs import codeartifact
 
 SOME = "*"
 # The characters that follow the endpoint's name in other names. They are explicit, because another project's endpoint
@@ -288,6 +289,11 @@ def _company(context: ArnContext) -> Iterator[RequiredPermission]:
             yield RequiredPermission(arn, _actions("logs", "AssociateKmsKey DisassociateKmsKey"), "deploy-infra")
     if boundary := context.company.get("PERMISSIONS_BOUNDARY"):
         yield RequiredPermission(boundary, ("iam:GetPolicy",), "doctor")
+    index, url = context.company.get("PACKAGE_INDEX_SECRET", ""), context.company.get("PACKAGE_INDEX_URL", "")
+    if codeartifact.is_domain(index):
+        repository = codeartifact.repository_arn(index, url)
+        yield RequiredPermission(repository, ("codeartifact:DescribeRepository",), "doctor")
+        yield RequiredPermission(index, ("codeartifact:DescribeDomain",), "doctor")
     for name in own_repositories(context):
         yield RequiredPermission(f"arn:{context.partition}:ecr:{name}", ("ecr:DescribeImages",), "doctor")
     if context.company.get("VPC_ID"):
@@ -310,7 +316,8 @@ def _doctor(context: ArnContext) -> Iterator[RequiredPermission]:
     """Yield the permissions of `mlops doctor`: on all endpoints of the account, and on its own identity."""
     quotas = _actions("servicequotas", "ListServiceQuotas ListAWSDefaultServiceQuotas")
     yield RequiredPermission(SOME, (*quotas, "cloudwatch:GetMetricStatistics"), "doctor")
-    if context.has_secrets or context.company.get("PACKAGE_INDEX_SECRET"):
+    index = context.company.get("PACKAGE_INDEX_SECRET", "")
+    if context.has_secrets or (index and not codeartifact.is_domain(index)):
         looks = ("secretsmanager:DescribeSecret", "ssm:DescribeParameters")
         yield RequiredPermission(SOME, looks, "run, approve, rollback, reproduce, doctor")
     endpoints = _actions("sagemaker", "DescribeEndpoint ListTags")

@@ -49,13 +49,14 @@ def requirements(subject: CheckContext) -> Iterator[Finding]:
             "pip installs any file that the package index has under these names.",
             "For protection, add hashes to the lines of this file, of versions that fit the container",
         )
-    if subject.settings["PACKAGE_INDEX_SECRET"] and subject.use_case.framework.uses_handlers:
-        yield from _of_the_model(jobs, requirements_of(root / jobs))
+    yield from model_packages(subject)
 
 
-def _of_the_model(name: str, lines: list[str]) -> Iterator[Finding]:
+def model_packages(subject: CheckContext) -> Iterator[Finding]:
     """Yield a warning if the model's container installs packages: it cannot read the package index's credential."""
-    if lines:
+    name = f"{subject.project.scripts_dir}/{JOBS}"
+    needs_credential = subject.settings["PACKAGE_INDEX_SECRET"] and subject.use_case.framework.uses_handlers
+    if needs_credential and requirements_of(subject.project.root / name):
         yield Finding(
             "requirements",
             State.WARNING,

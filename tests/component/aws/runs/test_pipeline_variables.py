@@ -1,4 +1,4 @@
-"""The pipeline's variables for a command step."""
+"""The pipeline's variables for a step."""
 
 from __future__ import annotations
 

@@ -1,29 +1,33 @@
-"""The build image's `aws s3 cp`. It uses only the standard library: importing boto3 takes longer than the copy."""
+"""The build image's `aws`: `s3 cp`, and `codeartifact get-authorization-token`.
+
+It uses only the standard library: importing boto3 takes longer than a request.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import http.client
+import json
 import os
 import shutil
 import sys
 import time
 from pathlib import Path
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 QUIET = ("--only-show-errors", "--quiet", "--no-progress")
 
 
-def signed(method: str, host: str, path: str) -> dict[str, str]:
+def signed(method: str, host: str, path: str, service: str = "s3", query: str = "") -> dict[str, str]:
     """Return the headers of a request, signed in version 4."""
     timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    scope = [timestamp[:8], os.environ["AWS_REGION"], "s3", "aws4_request"]
+    scope = [timestamp[:8], os.environ["AWS_REGION"], service, "aws4_request"]
     headers = {"host": host, "x-amz-content-sha256": "UNSIGNED-PAYLOAD", "x-amz-date": timestamp}
     headers["x-amz-security-token"] = os.environ["AWS_SESSION_TOKEN"]
     names = ";".join(headers)
     lines = [f"{name}:{value}" for name, value in headers.items()]
-    canonical = "\n".join([method, path, "", *lines, "", names, headers["x-amz-content-sha256"]])
+    canonical = "\n".join([method, path, query, *lines, "", names, headers["x-amz-content-sha256"]])
     digest = hashlib.sha256(canonical.encode()).hexdigest()
     key = f"AWS4{os.environ['AWS_SECRET_ACCESS_KEY']}".encode()
     for part in [*scope, "\n".join(["AWS4-HMAC-SHA256", timestamp, "/".join(scope), digest])]:
@@ -56,8 +60,31 @@ def copy(source: str, target: str) -> None:
         shutil.copyfileobj(answer, file)
 
 
+def token(options: dict[str, str]) -> str:
+    """Return a token of CodeArtifact; exit with its words if it refuses."""
+    host, path = urlsplit(os.environ["AWS_ENDPOINT_URL"]).netloc, "/v1/authorization-token"
+    fields = {"domain": "domain", "domain-owner": "domain-owner", "duration": "duration-seconds"}
+    query = urlencode(sorted((name, options[f"--{option}"]) for name, option in fields.items()))
+    server = http.client.HTTPConnection(host, timeout=300)
+    server.request("POST", f"{path}?{query}", b"", signed("POST", host, path, "codeartifact", query))
+    answer = server.getresponse()
+    body = json.loads(answer.read())
+    if answer.status != 200:
+        sys.exit(f"An error occurred ({body['__type']}) when calling GetAuthorizationToken: {body['message']}")
+    return str(body["authorizationToken"])
+
+
+def main(arguments: list[str]) -> None:
+    if arguments[:2] == ["s3", "cp"] and len(arguments) == 4:
+        copy(*arguments[2:])
+    elif arguments[:2] == ["codeartifact", "get-authorization-token"]:
+        options = dict(zip(arguments[2::2], arguments[3::2], strict=True))
+        if (options["--query"], options["--output"]) != ("authorizationToken", "text"):
+            sys.exit("the simulated image prints --query authorizationToken as --output text only")
+        sys.stdout.write(token(options) + "\n")
+    else:
+        sys.exit(f"the simulated image knows `aws s3 cp SOURCE TARGET` and a token, not: {' '.join(arguments)}")
+
+
 if __name__ == "__main__":
-    arguments = [argument for argument in sys.argv[1:] if argument not in QUIET]
-    if arguments[:2] != ["s3", "cp"] or len(arguments) != 4:
-        sys.exit(f"the simulated image knows `aws s3 cp SOURCE TARGET` only, not: {' '.join(arguments)}")
-    copy(*arguments[2:])
+    main([argument for argument in sys.argv[1:] if argument not in QUIET])
