@@ -73,7 +73,7 @@ def test_a_setting_has_a_line_in_doctor_and_in_cleanup(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_setting_is_in_the_docs_the_lifecycle_test_and_the_report_of_a_rehearsal(name: str) -> None:
-    assert f"`{name}`" in (ROOT / "docs" / "aws.md").read_text()
+    assert f"`{name}`" in (ROOT / "docs" / "reference" / "aws.md").read_text()
     assert f"{name}=" in (ROOT / ".env.example").read_text()
     assert f'"{name}"' in (ROOT / "tests" / "e2e" / "aws" / "test_aws_company.py").read_text()
     settings = {**dict.fromkeys((*NAMES, "BUCKET_NAME"), ""), name: EXAMPLES[name]}
