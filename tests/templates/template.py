@@ -62,6 +62,12 @@ COMPANY = {
     "BuildImage": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror/builds:1",
     "BuildRepository": "eu-west-1:111122223333:repository/mirror/builds",
 }
+CODEARTIFACT = {
+    "PackageIndexUrl": "https://packages-111122223333.d.codeartifact.eu-west-1.amazonaws.com/pypi/team/simple/",
+    "PackageIndexAccess": "arn:aws:codeartifact:eu-west-1:111122223333:domain/packages",
+    "PackageIndexAccessType": "CODEARTIFACT",
+    "PackageRepositoryArn": "arn:aws:codeartifact:eu-west-1:111122223333:repository/packages/team",
+}
 CONNECTION = {
     "SourceType": "connection",
     "ConnectionArn": "arn:aws:codeconnections:eu-west-1:111122223333:connection/0f0f0f0f-0000-4000-8000-000000000000",
@@ -88,6 +94,7 @@ VARIANTS: dict[str, tuple[str, Mapping[str, str]]] = {
     "pipeline-s3-quiet": ("pipeline", {**PIPELINE, "SourceType": "s3", "NotificationEmail": ""}),
     "pipeline-connection": ("pipeline", {**PIPELINE, **CONNECTION}),
     "pipeline-company": ("pipeline", {**PIPELINE, **COMPANY}),
+    "pipeline-company-token": ("pipeline", {**PIPELINE, **COMPANY, **CODEARTIFACT}),
     "endpoint": ("endpoint", ENDPOINT),
     "endpoint-company": ("endpoint", {**ENDPOINT, **IN_COMPANY, "DataCapturePercent": "20"}),
     "endpoint-scaled": ("endpoint", {**ENDPOINT, "MaxInstances": "4", "DataCapturePercent": "20", "Sample": "0.1"}),
