@@ -42,6 +42,8 @@ PIPELINE = {
     "NotificationEmail": "someone@example.com",
     "PermissionsBoundary": "",
     "KmsKeyArn": "",
+    "PackageIndexAccess": "",
+    "PackageRepositoryArn": "",
     "SubnetIds": "",
     "SecurityGroupIds": "",
 }
