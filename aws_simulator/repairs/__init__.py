@@ -15,7 +15,6 @@ from aws_simulator.repairs import (
     log_keys,
     names,
     roles,
-    rules,
     schemas,
     simulation,
     stack_events,
@@ -38,7 +37,6 @@ def register(simulator: Simulator) -> None:
     log_arns.install()
     log_keys.install()
     topic_keys.install()
-    rules.install()
     changesets.install()
     stack_events.install()
     simulation.install()

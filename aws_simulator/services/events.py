@@ -1,4 +1,4 @@
-"""EventBridge: events of these services, and CodePipeline as a target, with the target's role."""
+"""EventBridge: events of these services, CodePipeline as a target with the target's role, and the list of rules."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ministack import app
 from ministack.services import eventbridge
 
 from aws_simulator.errors import ServiceError
@@ -20,6 +21,7 @@ Target = Callable[[str, Caller, Mapping[str, Any], Mapping[str, Any]], None]
 """(target ARN, the target's role, the rule, the event's payload)"""
 
 TARGETS: dict[str, Target] = {}
+LISTING = "AWSEvents.ListRules"
 
 
 def emit(source: str, detail_type: str, resources: Sequence[str], detail: Mapping[str, Any]) -> None:
@@ -46,6 +48,22 @@ def register(simulator: Simulator) -> None:
         simulator.background(_deliver, simulator, service, target, rule, payload)
 
     eventbridge._invoke_target = invoked
+    _list_as_aws()
+
+
+def _list_as_aws() -> None:
+    """List rules without ``CreatedBy``, which only DescribeRule answers."""
+    answer = app.SERVICE_HANDLERS["events"]
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+        status, answered, content = await answer(method, path, headers, body, query)
+        if headers.get("x-amz-target") == LISTING and status == 200:
+            listed = json.loads(content)
+            listed["Rules"] = [{key: rule[key] for key in rule if key != "CreatedBy"} for rule in listed["Rules"]]
+            content = json.dumps(listed).encode()
+        return status, answered, content
+
+    app.SERVICE_HANDLERS["events"] = handle
 
 
 def _deliver(
