@@ -124,6 +124,14 @@ def test_changed_handlers_replace_those_in_the_package(bench: TrialBench, name: 
     assert bench.member(bench.project.state / stage.artifact, f"code/{name}") == text
 
 
+def test_another_framework_serves_the_kept_model(bench: TrialBench) -> None:
+    model, use_case = bench.model, bench.project.training / "usecase.toml"
+    use_case.write_text(use_case.read_text().replace("[metrics]", '[model]\nframework = "sklearn"\n[metrics]'))
+    assert is_kept(bench, model)
+    stage = bench.store.last_finished("train")
+    assert stage is not None and stage.detail["framework"] == "sklearn"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -22,6 +22,9 @@ from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.project.paths import Project
 
+# [model] in usecase.toml: it chooses the runtime of the trial, and no training on one machine knows it.
+MODEL = "model."
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -99,7 +102,8 @@ class UntriedModels:
         folder = self.folder(stage)
         trained = _trained(folder / "output", record, record["output"])
         before = record["inputs"]
-        names = {name for name in before.keys() | inputs.keys() if before.get(name) != inputs.get(name)}
+        changed = {name for name in before.keys() | inputs.keys() if before.get(name) != inputs.get(name)}
+        names = {name for name in changed if not name.startswith(MODEL)}
         if trained is None or not names:
             return trained
         files = changed_files(names, before, inputs, stage, self.project, self.reads, folder / "reads")
