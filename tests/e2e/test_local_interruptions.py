@@ -212,16 +212,21 @@ def test_two_at_once(tiny: Cli) -> None:
 
 
 def test_detached_and_followed(tiny: Cli) -> None:
-    held = hold(tiny, "train")
+    """Without a stage the follower goes from the running stage to the next ones, until the run waits."""
+    held = hold(tiny, "pre-training-tests")
     out = tiny("run", "--detach")
     run_id = tiny.json("runs")[0]["id"]
     assert f"run {run_id} continues in the background" in out
-    wait_for(reached(tiny, "train").exists)
-    with tiny.start("logs", "--follow", "--stage", "train") as follower:
+    wait_for(reached(tiny, "pre-training-tests").exists)
+    with tiny.start("logs", "--follow") as follower:
+        assert follower.stdout is not None
+        wait_for(lambda: "test session starts" in follower.stdout.readline())
         held.unlink()
         lines, _ = follower.communicate(timeout=LIMIT_SECONDS)
-    assert "progress 1/1 epoch 1" in lines
-    wait_for(lambda: tiny.json("status")["run"]["status"] == "waiting")
+    gate, _, training = lines.partition("\ntrain:\n")
+    assert "test_there_are_rows PASSED" in gate
+    assert "progress 1/1 epoch 1" in training
+    assert tiny.json("status")["run"]["status"] == "waiting"
 
 
 def test_a_detached_run_is_watched_from_elsewhere(tiny: Cli) -> None:
