@@ -39,11 +39,16 @@ def tail(path: Path, ended: Callable[[], bool]) -> Iterator[str]:
         if ended():
             return
         time.sleep(POLL_SECONDS)
+    beginning = ""  # of a line whose end is not written yet
     with path.open(encoding="utf-8", errors="replace") as file:
         while True:
             last = ended()
-            while line := file.readline():
-                yield line.rstrip("\n")
+            while part := file.readline():
+                beginning += part
+                if beginning.endswith("\n"):
+                    yield beginning.rstrip("\n")
+                    beginning = ""
             if last:
+                yield from [beginning] if beginning else []
                 return
             time.sleep(POLL_SECONDS)
