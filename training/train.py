@@ -18,6 +18,7 @@ import shutil
 import sys
 import time
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ from fitting.dataset import EmptySplit, Split, open_split
 from fitting.distributed import DistributedContext, connect, is_sharded, read_hosts
 from fitting.local_workers import run_workers
 from fitting.trainer import Diverged, Predictions, Trainer, label_rates, log_loss
-from model.calibration import Calibration, calibrate, read_rates, representative_weights, uncalibrated
+from model.calibration import Calibration, calibrate, read_rates, representative, uncalibrated
 from model.features import Featurizer
 from model.network import OUTPUTS, Classifier, Network
 from model.vocabulary import ENOUGH_TEXTS, choose_words, count_words
@@ -43,17 +44,19 @@ from monitoring import text_statistics
 
 # Their durations are in metrics.json.
 PARTS = ("preparation", "training", "evaluation", "export")
-# The first rows, at most this number, are a random sample. Validation is predicted after each epoch, test once.
-EVALUATED_ROWS = {"validation": 200_000, "test": 2_000_000}
+# Validation is predicted after each epoch: the first rows, about this number, which are a random sample.
+VALIDATED_ROWS = 200_000
 
 
 class Evaluation(NamedTuple):
-    """Calibration, thresholds and metrics for the real rates of the labels. ``weights`` adapt the test rows."""
+    """Calibration, thresholds and metrics for the real rates of the labels."""
 
     calibration: Calibration
     thresholds: dict[str, float | None]
     metrics: dict[str, metrics.Metrics]
-    test_scores: np.ndarray
+    # The first test rows, their probabilities [rows, labels], and the weights that adapt them.
+    first: Predictions
+    scores: np.ndarray
     weights: np.ndarray
 
 
@@ -68,9 +71,10 @@ def train(
     times, labels, text = [time.monotonic()], usecase.labels(), usecase.text_column()
     share = (0, 1) if is_sharded(os.environ, "train") else (context.rank, context.world_size)
     training = open_split(folders["train"], text, labels, *share)
-    validation, test = (open_split(folders[name], text, labels).limited(most) for name, most in EVALUATED_ROWS.items())
-    texts = ENOUGH_TEXTS // context.world_size
-    words, counts = (context.gather(part) for part in count_words(training.texts(), texts))
+    validation, test = (open_split(folders[name], text, labels) for name in ("validation", "test"))
+    validation = validation.limited(VALIDATED_ROWS)
+    counted = ENOUGH_TEXTS // context.world_size
+    words, counts = (context.gather(part) for part in count_words(training.texts(), counted))
     vocabulary = choose_words(words, counts, hyperparameters.min_count, hyperparameters.words)
     featurizer = Featurizer(vocabulary)
     rows, *positives = context.sum(np.array([len(training), *training.label_counts()])).tolist()
@@ -86,25 +90,25 @@ def train(
     history, validated = fit(trainer, hyperparameters.epochs, validation, checkpoints, context)
     print(f"weights {network.digest}", flush=True)
     names_rows = rows <= predictions.MOST_TRAINED_ON
-    trained_on = context.gather(predictions.row_prefixes(training.texts())) if names_rows else None
+    trained_on = context.gather(predictions.row_prefixes(training.texts(), len(training))) if names_rows else None
     times.append(time.monotonic())
     if validated is None:
         return context.wait()
 
-    tested, test_texts = trainer.predict(test), test.first_texts(predictions.MOST_ROWS)
-    evaluation = evaluate(labels, read_rates(hyperparameters.base_rates, labels), validated, tested)
+    evaluation = evaluate(trainer, read_rates(hyperparameters.base_rates, labels), validated, validation, test)
     if trained_on is not None:
-        trained_on = np.concatenate([trained_on, predictions.row_prefixes(validation.texts())])
-    scores = evaluation.test_scores
-    predictions.write(folders["output"], test_texts, tested.labels, scores, evaluation.thresholds, trained_on)
+        trained_on = np.concatenate([trained_on, predictions.row_prefixes(validation.texts(), len(validation))])
+    texts, first = test.first_texts(predictions.MOST_ROWS), evaluation.first
+    columns = predictions.columns(evaluation.thresholds, first.labels, evaluation.scores)
+    predictions.write(folders["output"], texts, len(test), columns, trained_on)
     times.append(time.monotonic())
 
     served = Network(featurizer.words, rates, hyperparameters).copy_weights(network)  # independent of the strategy
     export(Classifier(featurizer, served, evaluation.calibration), folders["model"], labels)
-    outputs = (part[: len(test_texts)].tolist() for part in (scores, tested.word_counts, tested.unknown_shares))
+    outputs = (part.tolist() for part in (evaluation.scores, first.word_counts, first.unknown_shares))
     answers = [dict(zip(OUTPUTS, row, strict=True)) for row in zip(*outputs, strict=True)]
-    weights = evaluation.weights[: len(test_texts)].tolist()
-    text_statistics.export(folders["model"] / "code", folders["output"], test_texts.to_list(), answers, labels, weights)
+    weights = evaluation.weights.tolist()
+    text_statistics.export(folders["model"] / "code", folders["output"], texts.to_list(), answers, labels, weights)
     times.append(time.monotonic())
     report = {
         "metrics": evaluation.metrics,
@@ -129,8 +133,10 @@ def fit(
         if context.is_chief:
             predicted = trainer.predict(validation)
             scores = uncalibrated(predicted.labels.shape[1]).probabilities(predicted.logits)
-            aucs = [metrics.roc_auc(*column) for column in zip(predicted.labels.T, scores.T, strict=True)]
-            loss, auc = log_loss(predicted.labels, scores), metrics.mean(aucs)
+            measured = metrics.evaluate(
+                predicted.labels, scores, np.ones(len(scores)), dict.fromkeys(validation.labels)
+            )
+            loss, auc = log_loss(predicted.labels, scores), measured["macro"]["roc_auc"]
             history[-1] |= {"validation_loss": loss, "validation_roc_auc": auc}
             print(" ".join(f"{name} {value}" for name, value in history[-1].items()), flush=True)
         if epoch < epochs:
@@ -138,18 +144,29 @@ def fit(
     return history, predicted
 
 
-def evaluate(labels: list[str], rates: dict[str, float], validated: Predictions, tested: Predictions) -> Evaluation:
-    """Choose calibration and thresholds with the validation rows. Measure the validation and the test rows."""
-    truth, test_truth = validated.labels, tested.labels
-    weights, test_weights = (representative_weights(labels, each, rates) for each in (truth, test_truth))
-    calibration = calibrate(validated.logits, truth, weights)
-    scores, test_scores = (calibration.probabilities(each.logits) for each in (validated, tested))
-    thresholds = metrics.thresholds(labels, truth, scores, weights)
+def evaluate(
+    trainer: Trainer, rates: dict[str, float], validated: Predictions, validation: Split, test: Split
+) -> Evaluation:
+    """Choose calibration and thresholds with the validation rows. Measure these and the test rows, block by block."""
+    labels = [*test.labels]
+    reweight, reweight_test = (
+        representative(labels, *split.label_combinations(), rates) for split in (validation, test)
+    )
+    weights = reweight.of(validated.labels)
+    calibration = calibrate(validated.logits, validated.labels, weights)
+    scores = calibration.probabilities(validated.logits)
+    thresholds = metrics.thresholds(labels, validated.labels, scores, weights)
+    tally, blocks = metrics.Tally(thresholds), trainer.predict_blocks(test)
+    first = next(blocks)
+    for block in chain([first], blocks):
+        tally.add(block.labels, calibration.probabilities(block.logits), reweight_test.of(block.labels))
     measured = {
-        "validation": metrics.evaluate(labels, truth, scores, thresholds, weights),
-        "test": metrics.evaluate(labels, test_truth, test_scores, thresholds, test_weights),
+        "validation": metrics.evaluate(validated.labels, scores, weights, thresholds),
+        "test": tally.metrics(),
     }
-    return Evaluation(calibration, thresholds, measured, test_scores, test_weights)
+    first = Predictions(*(part[: predictions.MOST_ROWS] for part in first))
+    scores, weights = calibration.probabilities(first.logits), reweight_test.of(first.labels)
+    return Evaluation(calibration, thresholds, measured, first, scores, weights)
 
 
 def export(classifier: Classifier, folder: Path, labels: list[str]) -> None:

@@ -22,7 +22,7 @@ from fitting.checkpoints import Checkpoints, Notes
 from fitting.dataset import open_split
 from fitting.distributed import connect
 from fitting.trainer import Trainer, label_rates
-from model.calibration import calibrate, read_rates, representative_weights, uncalibrated
+from model.calibration import Weights, calibrate, read_rates, representative, uncalibrated
 from model.features import Featurizer
 from model.network import Network
 from model.vocabulary import ENOUGH_TEXTS, choose_words, count_words
@@ -49,10 +49,12 @@ def train(_rows: Split, _held_out: Split, seed: int, report: Report) -> None:
         trainer.epoch(epoch, [], Measuring(report, steps, lambda: probabilities(trainer, held_out)))
     report.trained(settings.epochs * len(rows))
     predicted, tested = trainer.predict(validation), trainer.predict(held_out)
-    calibration = calibrate(predicted.logits, predicted.labels, natural_weights(predicted.labels))
+    calibration = calibrate(predicted.logits, predicted.labels, natural_weights(validation).of(predicted.labels))
     scores = calibration.probabilities(tested.logits)
     report.scores("ours", scores)
-    report.content["calibration"] = calibration_errors(tested.labels, scores)
+    report.content["calibration"] = calibration_errors(
+        tested.labels, scores, natural_weights(held_out).of(tested.labels)
+    )
 
 
 class Measuring(Checkpoints):
@@ -70,20 +72,24 @@ def probabilities(trainer: Trainer, split: dataset.Split) -> np.ndarray:
     return uncalibrated(len(LABELS)).probabilities(trainer.predict(split).logits)
 
 
-def natural_weights(truth: np.ndarray) -> np.ndarray:
-    return representative_weights(LABELS, truth, read_rates(BASE_RATES, LABELS))
+def natural_weights(split: dataset.Split) -> Weights:
+    return representative(LABELS, *split.label_combinations(), read_rates(BASE_RATES, LABELS))
 
 
-def calibration_errors(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, list[float]]:
+def calibration_errors(truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> dict[str, list[float]]:
     """Return the labels' expected calibration errors, and those of toxic if its probabilities were true."""
-    weights, random = natural_weights(truth), np.random.default_rng(42)
+    random = np.random.default_rng(42)
     columns = zip(truth.T, probabilities.T, strict=True)
     toxic = probabilities[:, LABELS.index("toxic")]
     drawn = (random.random(len(toxic)) < toxic for _ in range(1000))
     return {
-        "labels": [metrics.calibration_error(of_label, column, weights) for of_label, column in columns],
-        "toxic, if true": [metrics.calibration_error(of_label, toxic, weights) for of_label in drawn],
+        "labels": [calibration_error(of_label, column, weights) for of_label, column in columns],
+        "toxic, if true": [calibration_error(of_label, toxic, weights) for of_label in drawn],
     }
+
+
+def calibration_error(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    return float(np.abs(metrics.calibration_gaps(truth, scores, weights)).sum() / weights.sum())
 
 
 if __name__ == "__main__":

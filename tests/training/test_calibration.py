@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation import metrics
-from model.calibration import PLAIN, calibrate, read_rates, representative_weights, uncalibrated
+from model.calibration import PLAIN, calibrate, read_rates, representative, uncalibrated
 
 LABELS = ["common", "rare"]
 
@@ -19,6 +19,10 @@ def drawn(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return truth, (random.normal(size=(rows, 2)) + 3 * truth - 2).astype(np.float32)
 
 
+def weights_of(truth: np.ndarray, rates: dict[str, float]) -> np.ndarray:
+    return representative(LABELS, *np.unique(truth, axis=0, return_counts=True), rates).of(truth)
+
+
 def enriched(truth: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """All rows with a positive, and few of the others."""
     kept = truth.any(axis=1) | (np.arange(len(truth)) % 10 == 0)
@@ -27,7 +31,7 @@ def enriched(truth: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def test_weights_give_every_label_its_stated_rate_and_depend_on_labels_alone() -> None:
     truth, _ = enriched(*drawn(20_000, 1))
-    weights = representative_weights(LABELS, truth, {"common": 0.1, "rare": 0.02})
+    weights = weights_of(truth, {"common": 0.1, "rare": 0.02})
     np.testing.assert_allclose(weights @ truth / len(truth), [0.1, 0.02], atol=1e-6)
     assert weights.mean() == pytest.approx(1)
     combinations = truth @ [1, 2]
@@ -37,7 +41,7 @@ def test_weights_give_every_label_its_stated_rate_and_depend_on_labels_alone() -
 @pytest.mark.parametrize("rates", [{}, {"rare": 0.5}], ids=["none stated", "a label without positives"])
 def test_without_anything_to_weigh_by_all_rows_count_the_same(rates: dict[str, float]) -> None:
     truth = np.array([[1, 0], [0, 0], [0, 0]], np.float32)
-    np.testing.assert_allclose(representative_weights(LABELS, truth, rates), np.ones(3))
+    np.testing.assert_allclose(weights_of(truth, rates), np.ones(3))
 
 
 def test_calibrated_on_enriched_rows_the_probabilities_hold_on_natural_ones() -> None:
@@ -45,10 +49,12 @@ def test_calibrated_on_enriched_rows_the_probabilities_hold_on_natural_ones() ->
     natural_truth, natural_logits = drawn(40_000, 3)
 
     def error(rates: dict[str, float]) -> float:
-        weights = representative_weights(LABELS, truth, rates)
+        weights = weights_of(truth, rates)
         calibration = calibrate(logits, truth, weights)
         probabilities = calibration.probabilities(natural_logits)
-        return metrics.calibration_error(natural_truth[:, 0], probabilities[:, 0], np.ones(len(probabilities)))
+        ones = np.ones(len(probabilities))
+        of_labels = metrics.evaluate(natural_truth, probabilities, ones, dict.fromkeys(LABELS))
+        return float(of_labels["common"]["calibration_error"])
 
     assert error({"common": 0.1, "rare": 0.02}) < 0.01
     assert error({}) > 0.03

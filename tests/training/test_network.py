@@ -189,6 +189,8 @@ def test_blocks_are_the_rows_in_order_wherever_the_parts_end(tmp_path: Path) -> 
         later = [text for block in split.blocks(size, 3) for text in block["text"]]
         assert later == texts[3 * size :]
     assert split.label_counts().tolist() == [52, 51]
+    combinations, counts = split.label_combinations()
+    assert (combinations.tolist(), counts.tolist()) == ([[0, 1], [1, 0]], [51, 52])
     assert len(split.limited(20)) == 30
     shuffled = split.shuffled(np.random.default_rng(1))
     assert sorted(text for block in shuffled.blocks() for text in block["text"]) == sorted(texts)

@@ -19,8 +19,10 @@ SCORES = np.array([[0.123456789, 0.9], [1e-12, 0.5], [1.0, 0.0]], np.float32)
 
 
 def write(folder: Path, *trained_on: np.ndarray, texts: pl.Series = TEXTS) -> None:
-    prefixes = predictions.row_prefixes(trained_on)
-    predictions.write(folder, texts, TRUTH, SCORES, {"toxic": 0.4, "threat": None}, prefixes)
+    prefixes = predictions.row_prefixes(trained_on, sum(map(len, trained_on)))
+    count = len(texts)
+    columns = predictions.columns({"toxic": 0.4, "threat": None}, TRUTH[:count], SCORES[:count])
+    predictions.write(folder, texts, len(TRUTH), columns, prefixes)
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
@@ -43,6 +45,16 @@ def test_what_was_learnt_is_known(tmp_path: Path) -> None:
     write(tmp_path, np.array([b"one", b"another"]), np.array([b"third"]))
     predictions = read_predictions((tmp_path / "predictions.json").read_bytes())
     assert predictions.is_training_row(predictions.rows).tolist() == [True, False, False]
+
+
+def test_of_many_training_rows_each_is_known(tmp_path: Path) -> None:
+    """They are written in pieces, the last one shorter."""
+    texts = [f"row {number}".encode() for number in range(2 * predictions.PIECE + 7)]
+    write(tmp_path, np.array(texts))
+    read = read_predictions((tmp_path / "predictions.json").read_bytes())
+    names = [blake2b(text, digest_size=8).hexdigest() for text in texts[::997]]
+    assert read.is_training_row(names).all()
+    assert not read.is_training_row(read.rows).any()
 
 
 def test_of_very_many_rows_the_first_are_kept(tmp_path: Path) -> None:

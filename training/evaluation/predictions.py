@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -28,56 +28,47 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mlops_scripts import outputs
+
 # The rows are in the order of a hash, so the first ones are a fair sample.
-MOST_ROWS = 20_000
+MOST_ROWS = outputs.MOST_ROWS
 # Four bytes for each row. With more training rows, the names are left out.
 MOST_TRAINED_ON = 20_000_000
+PIECE = 3 << 14  # a multiple of 3: of such pieces, the base64 texts one after the other are that of the whole
 
 
-def write(
-    folder: Path,
-    texts: pl.Series,
-    truth: np.ndarray,
-    scores: np.ndarray,
-    thresholds: dict[str, float | None],
-    trained_on: np.ndarray | None,
-) -> None:
-    """Write both files. ``truth`` and ``scores`` are [rows, labels], with the labels in the order of ``thresholds``.
+def columns(thresholds: Mapping[str, float | None], truth: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Return the columns. ``truth`` and ``scores`` are [rows, labels], in the order of ``thresholds``."""
+    items = enumerate(thresholds.items())
+    return {label: outputs.labels(truth[:, n], scores[:, n], threshold) for n, (label, threshold) in items}
 
-    ``texts``: those of the first rows. ``trained_on``: from ``row_prefixes``.
-    """
+
+def write(folder: Path, texts: pl.Series, rows: int, columns: Mapping[str, Any], trained_on: np.ndarray | None) -> None:
+    """Write both files. ``texts``: those of the first of ``rows``. ``trained_on``: from ``row_prefixes``."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        "split": "test",
-        "of": len(truth),
-        "rows": [_digest(text.encode()).hex() for text in texts],
-        "columns": {
-            label: _column(truth[: len(texts), index], scores[: len(texts), index], threshold)
-            for index, (label, threshold) in enumerate(thresholds.items())
-        },
-    }
-    if trained_on is not None:
-        content["trained_on"] = base64.b64encode(np.sort(trained_on).astype("<u4").tobytes()).decode()
-    _write_json(folder / "predictions.json", content)
-    _write_json(folder / "instances.json", texts.to_list())
+    names = [_digest(text.encode()).hex() for text in texts]
+    content = {"split": "test", "of": rows, "rows": names, "columns": columns}
+    with (folder / "predictions.json").open("w", encoding="utf-8") as file:
+        file.write(_json(content).removesuffix("}"))
+        if trained_on is not None:
+            file.write(',"trained_on":"')
+            prefixes = np.sort(trained_on).astype("<u4", copy=False)
+            for start in range(0, len(prefixes), PIECE):  # in pieces: of many rows, one text would be large
+                file.write(base64.b64encode(prefixes[start : start + PIECE].tobytes()).decode())
+            file.write('"')
+        file.write("}\n")
+    (folder / "instances.json").write_text(_json(texts.to_list()) + "\n", encoding="utf-8")
 
 
-def row_prefixes(batches: Iterable[np.ndarray]) -> np.ndarray:
-    """Return, from arrays of bytes, the first 4 bytes of each text's name as numbers."""
-    prefixes = [np.frombuffer(b"".join(_digest(text)[:4] for text in batch), ">u4") for batch in batches]
-    return np.concatenate([np.array([], np.int64), *prefixes])
-
-
-def _column(truth: np.ndarray, scores: np.ndarray, threshold: float | None) -> dict[str, Any]:
-    """Return a column. Five digits are more than the model's precision and halve the file."""
-    predicted = [float(f"{score:.5g}") for score in scores.tolist()]
-    return {"kind": "label", "truth": truth.astype(int).tolist(), "predicted": predicted, "threshold": threshold}
+def row_prefixes(batches: Iterable[np.ndarray], rows: int) -> np.ndarray:
+    """Return, from arrays of bytes with ``rows`` texts, the first 4 bytes of each text's name as numbers."""
+    numbers = (int.from_bytes(_digest(text)[:4], "big") for batch in batches for text in batch)
+    return np.fromiter(numbers, np.uint32, rows)
 
 
 def _digest(text: bytes) -> bytes:
     return blake2b(text, digest_size=8).digest()
 
 
-def _write_json(path: Path, content: object) -> None:
-    text = json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    path.write_text(text + "\n", encoding="utf-8")
+def _json(content: object) -> str:
+    return json.dumps(content, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

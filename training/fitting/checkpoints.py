@@ -1,4 +1,4 @@
-"""Checkpoints of a training: the weights, the optimizers' state, and notes on the progress."""
+"""Checkpoints of a training: the weights, the optimizer's state, and notes on the progress."""
 
 from __future__ import annotations
 

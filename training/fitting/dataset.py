@@ -80,10 +80,15 @@ class Split:
     def first_texts(self, rows: int) -> pl.Series:
         return next(self.blocks(rows))[self.text]
 
+    def label_combinations(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the combinations of labels [n, labels] that rows have, and the number of rows of each."""
+        rows = pl.scan_parquet([*self.paths]).group_by(self.labels).len().collect(engine="streaming").sort(self.labels)
+        return rows.select(self.labels).to_numpy(), rows["len"].to_numpy().astype(np.int64)
+
     def label_counts(self) -> np.ndarray:
         """Return the number of positive rows of each label."""
-        counts = pl.scan_parquet([*self.paths]).select(pl.col(self.labels).cast(pl.Int64).sum())
-        return np.array(counts.collect(engine="streaming").row(0), np.int64)
+        combinations, counts = self.label_combinations()
+        return np.asarray(counts @ combinations)
 
     def digest(self) -> bytes:
         """Return a digest of all rows."""

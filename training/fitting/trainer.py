@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,6 +108,8 @@ class Trainer:
             if time.monotonic() - saved >= self._hyperparameters.checkpoint_seconds:
                 self.save(history, checkpoints)
                 saved = time.monotonic()
+        if self._done == self._steps:
+            self._batches = None  # its rows are no longer needed, and the evaluation needs memory, too
         mean, self._loss, self._rows = self._loss / max(self._rows, 1.0), 0.0, 0.0
         return mean
 
@@ -117,7 +120,10 @@ class Trainer:
 
     def predict(self, split: Split) -> Predictions:
         """Return the predictions for all rows, in order."""
-        blocks = []
+        return Predictions(*map(np.concatenate, zip(*self.predict_blocks(split), strict=True)))
+
+    def predict_blocks(self, split: Split) -> Iterator[Predictions]:
+        """Yield the predictions for one block of rows after the other."""
         for block in split.blocks():
             batches = sort_batches(word_counts(block, split.text), PREDICT_ROWS)
             parts = [
@@ -125,8 +131,7 @@ class Trainer:
                 for ((features, labels),) in featurize(select(split, block, batches), self._labels, self._featurizer)
             ]
             order = np.argsort(np.concatenate(batches))
-            blocks.append(Predictions(*(np.concatenate(part)[order] for part in zip(*parts, strict=True))))
-        return Predictions(*map(np.concatenate, zip(*blocks, strict=True)))
+            yield Predictions(*(np.concatenate(part)[order] for part in zip(*parts, strict=True)))
 
     def _predict_features(self, features: Features) -> tuple[tf.Tensor, ...]:
         return self._network(features), features.word_counts, features.unknown_shares

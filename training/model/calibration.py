@@ -28,6 +28,17 @@ class Calibration(NamedTuple):
         return _sigmoid(self.scale * logits + self.shift)
 
 
+class Weights(NamedTuple):
+    """Weights of rows, 1 on average. They depend only on a row's labels."""
+
+    tilt: np.ndarray
+    shift: float
+
+    def of(self, truth: np.ndarray) -> np.ndarray:
+        """Return the weights of rows with these labels [rows, labels]."""
+        return np.asarray(np.exp(truth @ self.tilt + self.shift))
+
+
 def uncalibrated(labels: int) -> Calibration:
     """Return the calibration that leaves the network's probabilities unchanged."""
     return Calibration(*(np.full(labels, value) for value in PLAIN))
@@ -46,25 +57,25 @@ def read_rates(text: str, labels: list[str]) -> dict[str, float]:
     return rates
 
 
-def representative_weights(labels: list[str], truth: np.ndarray, rates: dict[str, float]) -> np.ndarray:
-    """Return weights of rows, 1 on average, with which every named label has its rate.
+def representative(labels: list[str], combinations: np.ndarray, counts: np.ndarray, rates: dict[str, float]) -> Weights:
+    """Return weights with which every named label has its rate. ``counts``: the rows of each combination of labels.
 
-    Of all such weights, these are the closest to equal weights (raking, here by Newton's method). They depend only on a
-    row's labels. A label that no row or every row has cannot be weighted and is ignored.
+    Of all such weights, these are the closest to equal weights (raking, here by Newton's method). A label that no row
+    or every row has cannot be weighted and is ignored.
     """
-    usable = [n for n, label in enumerate(labels) if label in rates and 0 < truth[:, n].sum() < len(truth)]
-    observed = truth[:, usable].astype(np.float64)
+    shares, observed = counts / counts.sum(), combinations.astype(np.float64)
+    usable = [n for n, label in enumerate(labels) if label in rates and 0 < counts @ combinations[:, n] < counts.sum()]
     target_rates = np.array([rates[labels[n]] for n in usable])
-    tilt = np.zeros(len(usable))
+    tilt = np.zeros(len(labels))
     for _ in range(STEPS):
-        weights = _tilted(observed, tilt)
-        gap = target_rates - weights @ observed
-        if not len(usable) or np.abs(gap).max() < 1e-9:
+        weighted, seen = shares * _tilted(tilt, observed, shares).of(observed), observed[:, usable]
+        gap = target_rates - weighted @ seen
+        if not usable or np.abs(gap).max() < 1e-9:
             break
-        spread = (observed * weights[:, None]).T @ observed - np.outer(weights @ observed, weights @ observed)
+        spread = (seen * weighted[:, None]).T @ seen - np.outer(weighted @ seen, weighted @ seen)
         step = np.linalg.solve(spread + 1e-9 * np.eye(len(usable)), gap)
-        tilt += step / max(1.0, np.abs(step).max())  # far from the solution, a full step would be too large
-    return np.asarray(_tilted(observed, tilt) * len(truth))
+        tilt[usable] += step / max(1.0, np.abs(step).max())  # far from the solution, a full step would be too large
+    return _tilted(tilt, observed, shares)
 
 
 def calibrate(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Calibration:
@@ -72,14 +83,12 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Cal
 
     ``weights`` are [rows], the other arguments [rows, labels].
     """
-    inputs = np.stack([logits, np.ones_like(logits)], axis=2)
-    fitted = [_fit(inputs[:, label], truth[:, label], weights) for label in range(truth.shape[1])]
-    return Calibration(*np.array(fitted).T)
+    return Calibration(*np.array([_fit(*columns, weights) for columns in zip(logits.T, truth.T, strict=True)]).T)
 
 
-def _fit(inputs: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _fit(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Fit a logistic regression by Newton's method."""
-    inputs, answer = inputs.astype(np.float64), PLAIN.copy()
+    inputs, answer = np.stack([logits, np.ones_like(logits)], axis=1).astype(np.float64), PLAIN.copy()
     for _ in range(STEPS):
         probabilities = _sigmoid(inputs @ answer)
         slope = inputs.T @ (weights * (truth - probabilities)) - TRUST * (answer - PLAIN)
@@ -91,10 +100,10 @@ def _fit(inputs: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarr
     return np.asarray(answer)
 
 
-def _tilted(truth: np.ndarray, tilt: np.ndarray) -> np.ndarray:
-    exponents = truth @ tilt
-    weights = np.exp(exponents - exponents.max(initial=-np.inf))
-    return np.asarray(weights / weights.sum())
+def _tilted(tilt: np.ndarray, combinations: np.ndarray, shares: np.ndarray) -> Weights:
+    exponents = combinations @ tilt
+    largest = exponents.max()
+    return Weights(tilt, float(-largest - np.log(shares @ np.exp(exponents - largest))))
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""N-grams of numbered items (characters, words), hashed with integers inside the TensorFlow graph.
+"""N-grams of numbered items (here characters), hashed with integers inside the TensorFlow graph.
 
 No n-gram becomes a string: its hash is computed from the hash of the n-gram without the last item.
 """

@@ -55,5 +55,6 @@ def export(
     for name in MODULES:
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(__file__).parents[1] / name, code / name)
-    shutil.copytree(LIBRARY, code / LIBRARY.name, ignore=shutil.ignore_patterns("__pycache__"))
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(LIBRARY, code / LIBRARY.name, ignore=ignored, dirs_exist_ok=True)
     observation.write_reference([code, output], measure(labels, texts, answers), weights)
