@@ -237,15 +237,19 @@ def test_predictions_are_in_the_order_of_the_rows(
     assert word_counts(next(split.blocks()), "text").tolist() == [3, 6, 4, 4]
 
 
-def test_the_loss_falls_and_what_no_longer_is_a_number_is_an_error(featurizer: Featurizer, tmp_path: Path) -> None:
+def test_smoothed_labels_are_learnt_and_what_no_longer_is_a_number_is_an_error(
+    featurizer: Featurizer, tmp_path: Path
+) -> None:
     split = write_split(tmp_path / "split", ["you are kind", "words at all"] * 64)
-    settings = replace(SMALL, epochs=7, learning_rate=0.05)
+    settings = replace(SMALL, epochs=7, learning_rate=0.05, label_smoothing=0.4)
     rates = np.array([0.5, 0.5])
     network = Network(featurizer.words, rates, settings)
     trainer = Trainer(network, featurizer, settings, split, rates, ALONE)
     nowhere = Checkpoints(None, [])
     losses = [trainer.epoch(epoch, [], nowhere) for epoch in range(1, 7)]
-    assert losses[-1] < 0.01 < losses[0]
+    assert losses[-1] < losses[0]
+    probabilities = tf.sigmoid(logits(featurizer, network, "you are kind", "words at all"))
+    np.testing.assert_allclose(probabilities, [[0.8, 0.2], [0.2, 0.8]], atol=0.05)  # moved by 0.4 towards 0.5
     network.bias.assign([float("nan")] * 2)
     with pytest.raises(Diverged, match="lower the learning rate"):
         trainer.epoch(7, [], nowhere)

@@ -24,6 +24,7 @@ class Hyperparameters:
     spatial_dropout: float
     dropout: float
     positive_weight_power: float
+    label_smoothing: float
     base_rates: str
     workers: int
     checkpoint_seconds: float

@@ -52,8 +52,9 @@ def write(folder: Path, texts: pl.Series, rows: int, columns: Mapping[str, Any],
         file.write(_json(content).removesuffix("}"))
         if trained_on is not None:
             file.write(',"trained_on":"')
-            prefixes = np.sort(trained_on).astype("<u4", copy=False)
-            for start in range(0, len(prefixes), PIECE):  # in pieces: of many rows, one text would be large
+            trained_on.sort()  # in place, and written in pieces: of many rows, a copy is large
+            prefixes = trained_on.astype("<u4", copy=False)
+            for start in range(0, len(prefixes), PIECE):
                 file.write(base64.b64encode(prefixes[start : start + PIECE].tobytes()).decode())
             file.write('"')
         file.write("}\n")

@@ -55,7 +55,7 @@ class Trainer:
         context: DistributedContext,
     ) -> None:
         self._network, self._featurizer, self._hyperparameters = network, featurizer, hyperparameters
-        self._context, self._labels = context, len(rates)
+        self._context, self._labels, self._rates = context, len(rates), tf.constant(rates, tf.float32)
         self._positive_weights = tf.constant(((1 - rates) / rates) ** hyperparameters.positive_weight_power, tf.float32)
         with context.strategy.scope():
             self.optimizer = LazyAdam(network.trainable_variables)
@@ -157,7 +157,8 @@ class Trainer:
             # A weight of w for positives makes a network overestimate its logit by log(w). Adding it here keeps the
             # network's own probabilities as they would be without weights.
             weighted = logits + tf.math.log(self._positive_weights)
-            losses = tf.nn.weighted_cross_entropy_with_logits(labels, weighted, self._positive_weights)
+            targets = labels + self._hyperparameters.label_smoothing * (self._rates - labels)
+            losses = tf.nn.weighted_cross_entropy_with_logits(targets, weighted, self._positive_weights)
             loss = tf.reduce_sum(losses)
         gradients = tape.gradient(loss, self._network.trainable_variables)
         unweighted = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))

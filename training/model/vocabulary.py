@@ -36,19 +36,24 @@ def count_words(batches: Iterable[tf.Tensor], texts: int) -> tuple[np.ndarray, n
         return fingerprint(split_words(clean(batch)).flat_values)
 
     read_batch = tf.function(read, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
-    fingerprints, counted = [], 0
+    parts, counted = [], 0
     for batch in batches:
-        fingerprints.append(read_batch(batch[: texts - counted]).numpy())
+        parts.append(np.unique(read_batch(batch[: texts - counted]).numpy(), return_counts=True))
         counted += len(batch)
         if counted >= texts:
             break
-    words, counts = np.unique(np.concatenate(fingerprints), return_counts=True)
-    return words, counts
+    words, counts = map(np.concatenate, zip(*parts, strict=True))
+    return _merged(words, counts)
 
 
 def choose_words(words: np.ndarray, counts: np.ndarray, min_count: int, most: int) -> Vocabulary:
     """Return the ``most`` most frequent words that occur at least ``min_count`` times. A word may occur twice in it."""
-    words, positions = np.unique(words, return_inverse=True)
-    counts = np.bincount(positions, counts, len(words)).astype(np.int64)
+    words, counts = _merged(words, counts)
     order = np.argsort(-counts, kind="stable")[:most]
     return Vocabulary(np.sort(words[order[counts[order] >= min_count]]))
+
+
+def _merged(words: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each word once, with the sum of its counts."""
+    words, positions = np.unique(words, return_inverse=True)
+    return words, np.bincount(positions, counts, len(words)).astype(np.int64)
