@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -146,7 +147,7 @@ def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -
         console.error(error.message, error.hint, code)
         return code
     at = f": {error.filename}" if error.filename else ""
-    console.error(f"{_problem(error)}{at}.", _hint(error), EXIT_ERROR)
+    console.error(f"{_problem(error)}{at}.", os_error_hint(error), EXIT_ERROR)
     return EXIT_ERROR
 
 
@@ -161,12 +162,23 @@ def _problem(error: OSError) -> str:
     return "The disk is full" if error.errno in FULL else error.strerror or str(error)
 
 
-def _hint(error: OSError) -> str:
+def os_error_hint(error: OSError) -> str:
     if error.errno in FULL:
         return "Free some disk space, then repeat the command: finished work is kept."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "Make the folder writable for you, then repeat the command."
+        return f"Make the {_missing_right(error)} for you, then repeat the command."
     return "Fix it, then repeat the command."
+
+
+def _missing_right(error: OSError) -> str:
+    """Return the file or folder in the error, and what this user may not do with it."""
+    path = error.filename if isinstance(error.filename, str) else ""
+    if not os.access(path, os.F_OK):
+        return "folder writable"
+    kind = "file" if Path(path).is_file() else "folder"
+    if not os.access(path, os.R_OK):
+        return f"{kind} readable"
+    return "folder writable" if os.access(path, os.W_OK) else f"{kind} writable"
 
 
 def get_context(ctx: typer.Context) -> tuple[AppContext, Console]:

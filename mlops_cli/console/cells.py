@@ -12,8 +12,8 @@ from rich.text import Text
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.plain_text import printable
 
-# The lowest width of the last column, whose text wraps.
-LEAST_LAST = 24
+# The lowest width of the last column, whose text wraps; and of the last column of a table without headers.
+LEAST_LAST, LEAST_WITHOUT_HEADERS = 24, 12
 
 
 class PlainTable(Table):
@@ -23,20 +23,26 @@ class PlainTable(Table):
         super().add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in cells), **options)
 
     def fitted(self, width: int) -> list[PlainTable]:
-        """Return the table. If cells would be cut, return a table for each row, with a line for each cell."""
-        if not self.show_header or self._least_width() <= width:
+        """Return the table. If cells would be cut, return a table for each row, with a line for each cell.
+
+        Without headers, the last cell of each row has a line of its own.
+        """
+        least_last = LEAST_LAST if self.show_header else LEAST_WITHOUT_HEADERS
+        if len(self.columns) < 3 - self.show_header or self._least_width(least_last) <= width:
             return [self]
         headers = [column.header for column in self.columns]
         rows = zip(*(column.cells for column in self.columns), strict=True)
+        if not self.show_header:
+            return [_indented(row) for row in rows]
         stacked = [_stacked(*_without_marks(headers, row)) for row in rows]
         for first in stacked[:1]:
             first.title, first.title_justify = self.title, self.title_justify
         return stacked
 
-    def _least_width(self) -> int:
+    def _least_width(self, least_last: int) -> int:
         """Return the width that all columns except the last need, plus a usable width for the last."""
         widths = [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in self.columns]
-        return sum(widths[:-1]) + min(widths[-1], LEAST_LAST) + 2 * (len(widths) - 1)
+        return sum(widths[:-1]) + min(widths[-1], least_last) + 2 * (len(widths) - 1)
 
 
 def table(*headers: str, title: str = "") -> PlainTable:
@@ -65,6 +71,21 @@ def _stacked(headers: Sequence[Any], row: Sequence[Any]) -> PlainTable:
         if str(cell):
             grid.add_row(Text(str(header), style="bold"), cell)
     grid.add_row("", "")
+    return grid
+
+
+def _indented(row: Sequence[Any]) -> PlainTable:
+    """Return all cells but the last in one line, and the last one indented below them."""
+    first = [cell for cell in row[:-1] if str(cell)]
+    grid = table("")
+    grid.show_header = False
+    if first:
+        grid.add_row(Text("  ").join(cell if isinstance(cell, Text) else styled(cell) for cell in first))
+    if str(row[-1]):
+        last = table("", "")
+        last.show_header = False
+        last.add_row("", row[-1])
+        grid.add_row(last)
     return grid
 
 

@@ -88,7 +88,7 @@ class FileCollector:
             out.flush()
             os.fsync(out.fileno())
         self._digests[key] = digest.hexdigest()
-        self._report("files", self.count, None, "files")
+        self._report("copy", self.count, None, "files")
 
     def finish(self, sources: str) -> None:
         if not self._digests:
@@ -111,4 +111,4 @@ def _check_name(name: PurePosixPath, source: str) -> None:
             "get the archive from a source you trust",
         )
     if not text.isprintable() or "\\" in text:
-        raise MlopsError(f"{source}: {text!r} is no name for a file on every system", "rename it")
+        raise MlopsError(f"{source}: {text!r} is not a valid file name on every system", "rename it")

@@ -10,7 +10,7 @@ from mlops_cli.core.progress import Report
 from mlops_cli.data.compression.compressed import CsvSource, translate_archive_errors
 from mlops_cli.data.tables.columns import NO_LABEL
 from mlops_cli.data.tables.csv_reader import formatted, header_line
-from mlops_cli.data.tables.record_readers import table_reader
+from mlops_cli.data.tables.record_readers import ParquetReader, table_reader
 from mlops_cli.data.tables.schema import MAX_PROBLEMS, SAVE_AS_UTF8, Checker, Problems, Record, Schema
 from mlops_cli.errors import MlopsError
 
@@ -37,7 +37,10 @@ class Writer:
             reader = table_reader(table, stream, self._schema, self.checker.findings)
             for block in reader.blocks():
                 self._add_rows(block.rows, block.records())
-                report("check", position(), table.size, "B")
+                if isinstance(reader, ParquetReader):
+                    report("check", reader.rows_read, reader.rows, "rows")
+                else:
+                    report("check", position(), table.size, "B")
             self.ignored += [name for name in reader.ignored if name not in self.ignored]
         if self.checker.rows + self.checker.findings.count == before:
             raise MlopsError(f"{table.source} has a header but no rows", "give a file with rows")

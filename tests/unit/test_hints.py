@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer.main
 
 from mlops_cli.cli import app, register_commands
+from mlops_cli.cli.app import os_error_hint
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "mlops_cli"
@@ -108,3 +112,23 @@ def test_the_test_finds_what_is_wrong() -> None:
     assert wrong_words(["run", "--source", "x", "--force"], root) == ["--source"]
     assert wrong_words(["--region", "eu-west-1", "run", "--nope,", "then"], root) == ["--nope"]
     assert wrong_words(["models", "show", "3", "--to"], root) == ["--to"]
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking", "right"),
+    [
+        ("a.csv", os.R_OK, "file readable"),
+        ("a.csv", os.W_OK, "file writable"),
+        ("a.csv", os.X_OK, "folder writable"),
+        (".", os.R_OK, "folder readable"),
+        ("missing", os.W_OK, "folder writable"),
+    ],
+)
+def test_a_denied_access_names_the_missing_right(
+    name: str, lacking: int, right: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.csv").touch()
+    exists = (tmp_path / name).exists()
+    monkeypatch.setattr(os, "access", lambda path, mode: exists and mode != lacking)
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / name))
+    assert os_error_hint(error) == f"Make the {right} for you, then repeat the command."

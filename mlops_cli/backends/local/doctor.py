@@ -62,7 +62,7 @@ def packages(framework: Framework) -> Iterator[Finding]:
     elif "tensorflow" in framework.modules:
         yield from _tensorflow()
     else:
-        yield ok("packages", f"those of {framework.title}, of the server and of the gates")
+        yield ok("packages", f"installed for {framework.title}, the server and the gates")
 
 
 def _tensorflow() -> Iterator[Finding]:

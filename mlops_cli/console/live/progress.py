@@ -85,4 +85,5 @@ def describe(done: int, total: int | None, unit: str, seconds: float) -> str:
 
 def size(number: float, unit: str) -> str:
     """Return a count with its unit; bytes in powers of 1,000."""
-    return figures.byte_size(number) if unit == "B" else f"{number:,.0f} {unit}"
+    count = f"{number:,.0f}"
+    return figures.byte_size(number) if unit == "B" else f"{count} {unit.removesuffix('s') if count == '1' else unit}"

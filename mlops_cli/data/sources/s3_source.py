@@ -93,5 +93,5 @@ def _relative(key: str, source: str) -> PurePosixPath:
     text = PurePosixPath(key).name if key == source else key.removeprefix(source).lstrip("/")
     path = PurePosixPath(text)
     if not is_inside(text) or not path.parts:
-        raise MlopsError(f"the key {key!r} is no name for a file", "copy the object to another key")
+        raise MlopsError(f"the key {key!r} is not a valid file name", "copy the object to another key")
     return path

@@ -88,7 +88,10 @@ class JsonLinesReader:
 
 
 class ParquetReader:
-    """The rows of a Parquet file, in batches. The line of a problem is the row's number."""
+    """The rows of a Parquet file, in batches. The line of a problem is the row's number.
+
+    ``rows``: their number in the file; ``rows_read``: the number of those that ``blocks`` has yielded.
+    """
 
     def __init__(self, source: str, path: Path, schema: Schema | None = None) -> None:
         """Without a schema the rows have all columns of the file."""
@@ -99,10 +102,12 @@ class ParquetReader:
                 "reading Parquet needs polars, which is not installed", packages_command("polars")
             ) from None
         self._source = source
+        self.rows_read = 0
         self._errors = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
         self._rows = pl.scan_parquet(path, glob=False)  # a name may contain [ or *
         try:
             columns = self._rows.collect_schema().names()
+            self.rows = int(self._rows.select(pl.len()).collect().item())
         except self._errors as error:
             raise self._damaged(error) from None
         self.names = list(schema.columns) if schema else columns
@@ -123,6 +128,7 @@ class ParquetReader:
                     part = batch.slice(start, BLOCK)
                     self._check_dates(part, first)
                     rows = [[_cell(value) for value in row] for row in part.iter_rows()]
+                    self.rows_read += len(rows)
                     yield _block(self._source, first, rows)
                     first += len(rows)
         except self._errors as error:

@@ -25,7 +25,7 @@ MEANINGS = {
     ".env.example": "every setting, with its default",
     ".github": f"{WORKFLOW}; and {INSTALLED}",
     ".gitignore": "keeps .env and .mlops/ out of git",
-    "data.csv": "a sample table, made up",
+    "data.csv": "a sample table with invented rows",
     "templates": "CloudFormation templates of the aws target",
     FILE: "the use case: data, metrics, limits",
 }

@@ -120,8 +120,8 @@ def test_every_way_of_packing_gives_the_same_files(get, tmp_path: Path, folder: 
         (member("pipe", tarfile.FIFOTYPE), "is a device"),
         (member("cats/1.png", size=3), "occurs twice"),
         (member("cats/1.png/below", size=3), "is below a file of the same name"),
-        (member("a\nb", size=3), "is no name for a file on every system"),
-        (member("a\\b", size=3), "is no name for a file on every system"),
+        (member("a\nb", size=3), "is not a valid file name on every system"),
+        (member("a\\b", size=3), "is not a valid file name on every system"),
         (member("zeros", size=80 << 20), "unpacks to more than 200 times its size"),
     ],
 )

@@ -92,6 +92,20 @@ def test_every_form_gives_the_same_table(get: Callable, name: str, content: byte
     assert dataset.ignored_columns == ([] if b"train.csv" in gzip_free(content) else ["more"])
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "last"),
+    [("rows.parquet", parquet(ROWS), (2, 2, "rows")), ("rows.jsonl", json_lines(ROWS), None)],
+)
+def test_the_check_reports_its_progress(
+    request_for: Callable, tmp_path: Path, name: str, content: bytes, last: tuple[int, int, str] | None
+) -> None:
+    reports: list[tuple[str, int, int | None, str]] = []
+    (tmp_path / name).write_bytes(content)
+    request = request_for(tmp_path / name, schema=SCHEMA)
+    download(request, tmp_path / "data", lambda *report: reports.append(report))
+    assert [report for report in reports if report[0] == "check"][-1][1:] == (last or (len(content), len(content), "B"))
+
+
 def gzip_free(content: bytes) -> bytes:
     return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
 

@@ -1,4 +1,4 @@
-"""Tables on narrow and wide terminals, and the words of progress."""
+"""Tables on narrow and wide terminals, and the texts of progress."""
 
 from __future__ import annotations
 
@@ -218,6 +218,7 @@ def test_progress_says_rate_and_time_left() -> None:
     assert describe(50, 200, "rows", 10.0) == "50 rows of 200 rows, 5 rows/s, 30.0 s left"
     assert describe(50, None, "rows", 10.0) == "50 rows, 5 rows/s"
     assert describe(0, 200, "rows", 10.0) == "0 rows of 200 rows"
+    assert describe(1, None, "files", 0.1) == "1 file"
     assert [size(number, "B") for number in (7, 1_500, 2_000_000, 3e12)] == ["7 B", "1.5 kB", "2.0 MB", "3,000.0 GB"]
 
 
@@ -302,6 +303,24 @@ def test_every_prediction_is_whole_at_any_width(columns: int, monkeypatch: pytes
         assert label in shown
         assert shown.count(f"{score:.3f}") == 2
     assert all(cell_len(line) <= columns for line in without_styles(shown).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (40, ["remove  .mlops/data/dataset.json", "  the downloaded dataset", "keep  training/, .env", "  yours"]),
+        (80, ["remove  .mlops/data/dataset.json  the downloaded dataset", f"keep    training/, .env{' ' * 11}yours"]),
+    ],
+)
+def test_a_plan_breaks_no_word_on_a_narrow_terminal(
+    columns: int, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = (
+        Change(Action.REMOVE, ".mlops/data/dataset.json", "the downloaded dataset"),
+        Change(Action.KEEP, "training/, .env", "yours"),
+    )
+    text = on_terminal(lambda console: console.show(plan_table(Plan(changes))), monkeypatch, columns)
+    assert [line.rstrip() for line in without_styles(text).splitlines() if line.strip()] == shown
 
 
 @pytest.mark.parametrize(("columns", "width"), [("60", 60), ("0", 110), ("-5", 110), ("wide", 110), ("", 110)])

@@ -81,6 +81,6 @@ def skew(ahead: float) -> Finding:
         "clock",
         State.FAILURE if refused else State.WARNING,
         f"{text}.",
-        f"AWS refuses requests whose signature is more than {REFUSED_SECONDS // 60} minutes beside its own time.",
+        f"AWS refuses requests whose signature is more than {REFUSED_SECONDS // 60} minutes off its own time.",
         SET_CLOCK,
     )

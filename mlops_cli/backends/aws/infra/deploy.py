@@ -127,8 +127,8 @@ class InfraDeployer:
         pipeline = Pipeline(self._account.client("codepipeline"), step.stack.outputs["PipelineName"])
         if execution := pipeline.under_way():
             raise MlopsError(
-                f"The pipeline would change while run {execution.id} is under way, and CodePipeline would then neither "
-                "go on with it nor take a decision about it. Nothing was changed.",
+                f"The pipeline would change during run {execution.id}: CodePipeline could then neither continue the "
+                "run nor accept a decision about it. Nothing was changed.",
                 f"Let it end, decide about it (mlops approve) or stop it (mlops stop {execution.id}), then: "
                 "mlops deploy-infra",
             )

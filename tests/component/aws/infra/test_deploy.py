@@ -1,4 +1,4 @@
-"""deploy-infra and download-data on the simulated AWS: planned, and carried out as shown, from any state."""
+"""deploy-infra and download-data on the simulated AWS: planned, and executed as shown, from any state."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
     pipelines = ground.aws.client("codepipeline")
     run = pipelines.start_pipeline_execution(name=PIPELINE)["pipelineExecutionId"]
     changed.infra.plan()
-    with pytest.raises(MlopsError, match=f"would change while run {run} is under way") as caught:
+    with pytest.raises(MlopsError, match=f"would change during run {run}: CodePipeline") as caught:
         changed.infra.deploy()
     changed.infra.discard_plan()
     assert f"mlops stop {run}" in caught.value.hint
@@ -184,7 +184,7 @@ def test_the_source_stays_what_it_is_unless_asked(ground: Ground) -> None:
 
 
 def uses_of(backend: AwsBackend) -> list[Callable[[], object]]:
-    """Everything that changes, uses or pays for the stacks of a project."""
+    """Return everything that changes, uses or costs money in a project's stacks."""
     run, view = new_run("0" * 36, {}), cast("RunView", None)
     request = data_request(backend.deployed.use_case, ["tiny.csv"])
     return [
@@ -281,7 +281,7 @@ def test_a_gate_that_is_longer_than_a_build_on_aws_is_reported_first(ground: Gro
 
 
 def never_whole(ground: Ground) -> None:
-    """A pipeline stack that was rolled back after a failed creation."""
+    """Return a pipeline stack that was rolled back after a failed creation."""
     right, wrong = "          Key: !Sub ${KeyPrefix}source/source.zip", "          Key: nowhere.zip"
     ground.edit("pipeline.yaml", right, wrong)
     with pytest.raises(MlopsError, match=r"Repository \(AWS::CodeCommit::Repository\) is CREATE_FAILED, says AWS: "):
@@ -484,7 +484,7 @@ def test_killed_at_any_moment_the_command_is_repeated_and_completes(ground: Grou
 
 
 def kill_after(cli: Cli, call: str, number: int, *arguments: str) -> None:
-    """The command dies right after its n-th call of this kind has reached AWS."""
+    """Kill the command right after its n-th call of this kind has reached AWS."""
     code = f"""
 import os, signal, sys
 from botocore.client import BaseClient
