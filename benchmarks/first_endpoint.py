@@ -1,10 +1,10 @@
-"""How long it takes from nothing but Python to a tested endpoint, and how much disk it needs.
+"""Measure the time and the disk space from nothing but Python to a tested endpoint.
 
     python -m benchmarks.first_endpoint --framework sklearn
 
 In an empty folder: a virtual environment with mlops and the framework's extra, `init`, `quickstart`, `test-endpoint`,
-`cleanup`. pip takes packages from its cache or the network, as it is set up. Prints a Markdown table; ends with 1 over
-``--most-seconds`` or ``--most-mb``, if given. `cleanup` is not in the sum.
+`cleanup`. pip uses its cache or the network, as configured. Prints a Markdown table. Exits with 1 above
+``--most-seconds`` or ``--most-mb``, if given. The sum does not include `cleanup`.
 """
 
 from __future__ import annotations

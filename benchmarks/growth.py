@@ -1,11 +1,10 @@
-"""How time and memory grow with the rows and the workers: preprocess.py as a whole, train.py in its first minute.
+"""Measure how time and memory grow with rows and workers: all of preprocess.py, the first minute of train.py.
 
     python -m benchmarks.growth --rows 100000 1000000 10000000 --workers 1 --seconds 20
 
-The rows are those of the preprocessing benchmark. A training is watched from its start until it has made steps for
---seconds and is then ended, unless it is over before; what all epochs would take is worked out from its speed, without
-the evaluation. Memory is the peak of each process (Linux). Ten million rows need 12 GB of disk (in TMPDIR). Prints
-Markdown.
+The rows are those of the preprocessing benchmark. A training is measured from its start until it has made steps for
+--seconds, and is then ended. The time of all epochs is extrapolated from its speed, without the evaluation. Memory is
+the peak of each process (Linux). Ten million rows need 12 GB of disk space (in TMPDIR). Prints Markdown.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Start-up, six no-op stages and the unchanged re-run, beside the AWS SAM CLI, DVC, Kedro, Metaflow and no tool at all.
+"""Start-up, six no-op stages and the unchanged re-run, compared with AWS SAM CLI, DVC, Kedro, Metaflow and no tool.
 
     python -m benchmarks.orchestration [REPEATS]
 
-Each contender's six stages write one small file each. mlops runs six jobs in its own engine (the stage list, which
-is data, is replaced by six of them), with its store, keys and logs. *No tool* runs the same six scripts, one after the
-other: what six processes of Python take. Environments are made on first use.
+In every tool the six stages write one small file each. mlops runs six jobs in its own engine (the list of stages is
+data and is replaced by six jobs), with its run store, cache keys and logs. *No tool* runs the same six scripts one
+after the other: the time of six Python processes. Environments are created on first use.
 """
 
 from __future__ import annotations

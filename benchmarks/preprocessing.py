@@ -1,11 +1,11 @@
-"""How fast preprocess.py is and how much memory it takes, beside pandas row by row, as the seed had it.
+"""Measure the time and memory of preprocess.py, compared with pandas row by row, as in the seed.
 
     python -m benchmarks.preprocessing --rows 20000 1000000 10000000 --repeats 3
 
-Prints a Markdown table. The rows are the built-in sample's; beyond a million its rows come again, with another number
-at their end each time, so that they are other texts. pandas goes up to a million: it keeps all in memory. Each
-figure is of a whole process, started anew: the median of the repeats, the two contestants taking turns; the peak memory
-is the largest of them.
+Prints a Markdown table. The rows come from the built-in sample. Above a million, its rows are repeated with another
+number at their end, so that all texts differ. pandas is measured up to a million rows, because it keeps all of them in
+memory. Each figure is the median of whole, new processes, with the two contestants alternating; the peak memory is the
+largest of them.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Measure the quality and the training time of the model, beside those of alternatives.
+"""Measure the quality and the training time of the model, and of alternatives.
 
     python -m benchmarks.quality --seeds 2 --source JIGSAW
 
-All train on the same rows (preprocess.py's train/) and are scored on the same held-out ones (its test/, which nothing
-is tuned on): on those of train.csv, which have natural rates (natural), and on those of extra.csv, which has more
-positives (enriched), both as the mean of the labels' ROC AUC. Without --source the rows are the built-in sample's, all
-at natural rates. Prints Markdown tables.
+All train on the same rows (preprocess.py's train/) and are scored on the same held-out rows (its test/, on which
+nothing is tuned). The rows of train.csv have natural rates (natural), those of extra.csv have more positives
+(enriched); for both, the score is the mean of the labels' ROC AUC. Without --source the rows come from the built-in
+sample, all at natural rates. Prints Markdown tables.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How long a report takes and how large it is, by the number of test rows and labels.
+"""Measure the time of a report and its size, by the number of test rows and labels.
 
     python -m benchmarks.report --repeats 5
 
-Prints a Markdown table. Each figure is the median of whole processes that read what a training wrote, compare two
-models (1,000 resamples) and write the page; predictions and comments are made up. Besides the seconds on the clock,
-those of the processor, which say more where others work on the same machine.
+Prints a Markdown table. Each figure is the median of whole processes that read the files of a training, compare two
+models (1,000 resamples) and write the page. Predictions and comments are generated. Besides the elapsed seconds, the
+table has the processor seconds, which are more reliable on a busy machine.
 """
 
 from __future__ import annotations

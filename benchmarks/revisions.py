@@ -1,11 +1,11 @@
-"""Compare the training of two or more commits: quality on the same held-out rows, and time, in the same run.
+"""Compare the training of two or more commits in one run: quality on the same held-out rows, and time.
 
     python -m benchmarks.revisions 698c50e HEAD --seeds 3 --source JIGSAW
 
-All commits train on the rows that the preprocess.py of this folder writes; `.` is this folder as it is. Each seed is
-that of the training and of another draw of the held-out rows: a fifth of all, so that neither a lucky seed nor lucky
-rows decide. The sets are those of `quality`. For each seed the commits take turns. Prints Markdown tables: the means
-over the seeds, each seed's mean ROC AUC, and the seconds of preprocess.py and of train.py as whole processes (mean).
+All commits train on the rows that this folder's preprocess.py writes; `.` is this folder itself. A seed determines the
+training and the draw of the held-out rows, a fifth of all rows, so that no single seed or draw decides. The sets are
+those of `quality`. For each seed the commits alternate. Prints Markdown tables: the means over the seeds, each seed's
+mean ROC AUC, and the mean seconds of preprocess.py and train.py as whole processes.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The same model behind our endpoint and behind others: throughput, latency, memory, time to the first answer.
+"""The same model behind our endpoint and others: throughput, latency, memory, time to the first response.
 
     python -m benchmarks.serving --repeats 2 --model MODEL.tar.gz --source JIGSAW
     python -m benchmarks.serving --bilstm
 
-Each server is started anew for each repeat, all in turn; the load comes from this process over connections that stay
-open, one text in each request. Memory is what the server's processes have to themselves plus their part of what they
-share (PSS, Linux). Environments are made on first use. Prints Markdown tables.
+Each server is started again for each repeat, all in turn. This process sends the load over connections that stay open,
+with one text in each request. Memory is the private memory of a server's processes plus their share of the shared
+memory (PSS, Linux). Environments are created on first use. Prints Markdown tables.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How fast the model is trained, and where its time goes, beside the seed's network and a stock Keras BiLSTM.
+"""Measure the speed of the training and of its parts, compared with the seed's network and a stock Keras BiLSTM.
 
     python -m benchmarks.training --repeats 2 --source JIGSAW
 
-The same rows and held-out rows as in `quality`. Twelve times on its way each is measured by the held-out rows: the mean
-of the labels' ROC AUC. What measuring takes is not counted, preparation (reading, vocabulary) is. Prints two Markdown
-tables.
+The rows and held-out rows are those of `quality`. Each training is measured twelve times on the held-out rows: the mean
+of the labels' ROC AUC. The time of measuring does not count; preparation (reading, vocabulary) counts. Prints two
+Markdown tables.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A stock model to serve: raw strings to a bidirectional LSTM of 100 units by Keras' own layers, not trained.
+"""A stock model to serve: raw strings to a bidirectional LSTM of 100 units with Keras' own layers, not trained.
 
     python bilstm.py FOLDER < TEXTS.json
 
-What its weights are makes no difference to how long it takes.
+The values of its weights do not affect its speed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pipelines, their stages, executions and actions. Whoever changes them must hold the service's lock."""
+"""Pipelines, their stages, executions and actions. They are changed only while the service's lock is held."""
 
 from __future__ import annotations
 

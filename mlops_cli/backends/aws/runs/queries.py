@@ -128,7 +128,7 @@ class RunQueries:
     ) -> Run:
         """Show a run until it ends or waits for approval. Our own run (``ours``) does not queue behind a forgotten one.
 
-        Only for our own run, an existing approval is forwarded and an older run is stopped: whoever only follows a run
+        Only for our own run, an existing approval is forwarded and an older run is stopped; following another run
         decides nothing. Raise MlopsError if a followed run is queued behind one that waits for a decision, because that
         may take days. Raise MlopsError on Ctrl-C: the run continues, and ``resume_command`` (by default `mlops status`)
         follows it again.
