@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mlops_cli.core.jobs.script_environment import PassedVariables
 from mlops_cli.core.jobs.time_limits import LONGEST, TimeLimits
 from mlops_cli.errors import ConfigurationError
 from mlops_cli.files.toml_text import parse_toml
@@ -91,7 +92,6 @@ def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Pro
     endpoint = known_table(document, "endpoint", problems)
     time_limits = _time_limits(known_table(document, "time_limits", problems), problems)
     model = known_table(document, "model", problems)
-    passed = read_passed(known_table(document, "environment", problems), problems)
     hyperparameters = known_table(document, "hyperparameters", problems)
     return UseCase(
         name=_name(document, problems),
@@ -118,11 +118,17 @@ def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Pro
         training_image=_image(model, "training_image", problems),
         serving_image=_image(model, "serving_image", problems),
         scripts_dir=scripts_dir,
-        passed=replace(
-            passed,
-            code=read_code_folders(code, root, root / scripts_dir if scripts_dir else path.parent, problems),
-            secrets=read_secrets(known_table(document, "secrets", problems), passed, problems),
-        ),
+        passed=_passed(document, root, root / scripts_dir if scripts_dir else path.parent, problems),
+    )
+
+
+def _passed(document: dict[str, Any], root: Path, scripts: Path, problems: Problems) -> PassedVariables:
+    """Return the variables, secrets and folders of code that scripts get."""
+    passed = read_passed(known_table(document, "environment", problems), problems)
+    return replace(
+        passed,
+        code=read_code_folders(known_table(document, "code", problems), root, scripts, problems),
+        secrets=read_secrets(known_table(document, "secrets", problems), passed, problems),
     )
 
 

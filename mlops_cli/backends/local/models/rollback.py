@@ -69,19 +69,22 @@ def start_rollback(
         limits=reason.limits,
     )
     gate.reason = f"approved {run.decision.by}"
-    replaced_digest = away_from.digest if away_from else ""
-    rejections = [
+    rejections = _rejections(run.decision, away_from.digest if away_from else "", store)
+    store.save(*overtaken, run, decisions=[*rejections, run.decision])
+    return run
+
+
+def _rejections(rollback: Decision, replaced_digest: str, store: RunStore) -> list[Decision]:
+    """Return a rejection for each approval gate that has decided about the replaced model."""
+    decisions = {decision.key: decision for decision in store.decisions() if decision.model_digest == replaced_digest}
+    return [
         replace(
-            run.decision,
+            rollback,
             run_id=decision.run_id,
             approved=False,
             key=decision.key,
             model_digest=replaced_digest,
             shortfalls=(),
         )
-        for decision in {
-            decision.key: decision for decision in store.decisions() if decision.model_digest == replaced_digest
-        }.values()
+        for decision in decisions.values()
     ]
-    store.save(*overtaken, run, decisions=[*rejections, run.decision])
-    return run

@@ -11,38 +11,39 @@ from mlops_cli.cli.app import command, get_context, show_account
 from mlops_cli.cli.completion import complete_script_arguments, complete_sources
 from mlops_cli.cli.options import Json
 
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="kaggle, a URL, s3://, a path, or a script of the project. Repeat the option to join several sources.",
+        autocompletion=complete_sources,
+    ),
+]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override an argument of a script. Can be repeated.",
+        autocompletion=complete_script_arguments,
+    ),
+]
+Rows = Annotated[
+    int | None, typer.Option("--rows", metavar="N", min=1, help="The same as --set rows=N.", show_default=False)
+]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="The same as --set seed=N.", show_default=False)]
+Sha256 = Annotated[str | None, typer.Option(help="The expected SHA-256 of the downloaded file.", show_default=False)]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Check the server for newer data and download it.")]
+
 
 @command("download-data", "mlops download-data --source sample --rows 20000")
 def download_data(
     ctx: typer.Context,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="kaggle, a URL, s3://, a path, or a script of the project. Repeat the option to join several sources.",
-            autocompletion=complete_sources,
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Override an argument of a script. Can be repeated.",
-            autocompletion=complete_script_arguments,
-        ),
-    ] = None,
-    rows: Annotated[
-        int | None, typer.Option("--rows", metavar="N", min=1, help="The same as --set rows=N.", show_default=False)
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="The same as --set seed=N.", show_default=False)
-    ] = None,
-    sha256: Annotated[
-        str | None, typer.Option(help="The expected SHA-256 of the downloaded file.", show_default=False)
-    ] = None,
-    refresh: Annotated[
-        bool, typer.Option("--refresh", help="Check the server for newer data and download it.")
-    ] = False,
+    source: Sources = None,
+    set_: Arguments = None,
+    rows: Rows = None,
+    seed: Seed = None,
+    sha256: Sha256 = None,
+    refresh: Refresh = False,
     as_json: Json = False,
 ) -> None:
     """Download the dataset and check every row.

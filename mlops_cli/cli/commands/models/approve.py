@@ -20,27 +20,32 @@ if TYPE_CHECKING:
     from mlops_cli.core.runs import Run
 
 
+WaitingRunId = Annotated[
+    str | None,
+    typer.Argument(
+        help="The id of a run, or its first characters. Default: the run that waits for a decision.",
+        show_default=False,
+        autocompletion=complete_waiting_run_ids,
+    ),
+]
+RunIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run-id",
+        help="Same as the argument.",
+        show_default=False,
+        autocompletion=complete_waiting_run_ids,
+    ),
+]
+Reject = Annotated[bool, typer.Option("--reject", help="Reject the model: it is not deployed.")]
+
+
 @command("approve", "mlops approve 3f2a --comment 'better on threat'")
 def approve(
     ctx: typer.Context,
-    run_id: Annotated[
-        str | None,
-        typer.Argument(
-            help="The id of a run, or its first characters. Default: the run that waits for a decision.",
-            show_default=False,
-            autocompletion=complete_waiting_run_ids,
-        ),
-    ] = None,
-    run_id_option: Annotated[
-        str | None,
-        typer.Option(
-            "--run-id",
-            help="Same as the argument.",
-            show_default=False,
-            autocompletion=complete_waiting_run_ids,
-        ),
-    ] = None,
-    reject: Annotated[bool, typer.Option("--reject", help="Reject the model: it is not deployed.")] = False,
+    run_id: WaitingRunId = None,
+    run_id_option: RunIdOption = None,
+    reject: Reject = False,
     comment: Comment = "",
     yes: Yes = False,
     yes_cost: YesCost = False,

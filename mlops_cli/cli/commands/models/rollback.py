@@ -13,7 +13,7 @@ from mlops_cli.core.secrets import without_secrets
 from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
 
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
+    from mlops_cli.backends.base import Backend, RollbackPlan
     from mlops_cli.cli.cost_approval import CostApproval
     from mlops_cli.console import Console
     from mlops_cli.core.models.metric_bounds import Metrics
@@ -61,24 +61,14 @@ def show_and_roll_back(
     from mlops_cli.cli.run_result import show_result
     from mlops_cli.console.models import show_models
     from mlops_cli.core.endpoint import EndpointState
-    from mlops_cli.core.models.approval import has_reason
 
     plan, models = backend.models.plan_rollback(version), backend.models.list_versions()
     endpoint = backend.endpoint.status()
     backend.infra.require_secrets()
     target = plan.target
     show_models(console, models, endpoint.live_digest, metrics)
-    if plan.run_id:
-        state = "is an interrupted rollback; this command completes it"
-        if plan.is_done:
-            state = f"has already rolled back to {target.name}"
-        console.say(f"Run {plan.run_id} {state}. Another version: --to VERSION")
-    elif plan.shortfalls and not has_reason(comment):
-        raise ConfigurationError(
-            f"{target.name} has a shortfall ({'; '.join(plan.shortfalls)}): the rollback to it needs a reason.",
-            f"mlops rollback --to {target.name} --comment 'WHY'",
-        )
-    if endpoint.state is EndpointState.ABSENT:  # the endpoint costs money already: costs must not delay this
+    _require_reason(console, plan, comment)
+    if endpoint.state is EndpointState.ABSENT:  # an existing one costs money already: costs must not delay a rollback
         cost_approval.approve(backend.infra.costs(CostScope.ENDPOINT))
     show_warnings(backend.infra, console)
     if not console.confirm(f"Deploy {target.name} of run {target.run_id} again?", yes):
@@ -90,3 +80,20 @@ def show_and_roll_back(
         raise MlopsError("Stopped; the rollback is on record.", "Continue: mlops run", EXIT_INTERRUPTED) from None
     show_result(backend, console, run)
     return run
+
+
+def _require_reason(console: Console, plan: RollbackPlan, comment: str) -> None:
+    """Raise ConfigurationError for a new rollback to a model with a shortfall without a reason; show an earlier one."""
+    from mlops_cli.core.models.approval import has_reason
+
+    target = plan.target.name
+    if plan.run_id:
+        state = "is an interrupted rollback; this command completes it"
+        if plan.is_done:
+            state = f"has already rolled back to {target}"
+        console.say(f"Run {plan.run_id} {state}. Another version: --to VERSION")
+    elif plan.shortfalls and not has_reason(comment):
+        raise ConfigurationError(
+            f"{target} has a shortfall ({'; '.join(plan.shortfalls)}): the rollback to it needs a reason.",
+            f"mlops rollback --to {target} --comment 'WHY'",
+        )

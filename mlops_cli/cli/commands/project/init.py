@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,24 +12,36 @@ from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import DryRun, Json
 from mlops_cli.frameworks import NAMES
 
+if TYPE_CHECKING:
+    from mlops_cli.console import Console
+    from mlops_cli.project.scaffold.new_project import NewProject
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder: a new one, or your repository.")]
+Name = Annotated[str, typer.Option(help="The name of the use case.", show_default="the folder's name")]
+Minimal = Annotated[
+    bool, typer.Option("--minimal", help="Use short scripts for a table instead of the toxic comments' use case.")
+]
+Framework = Annotated[
+    str,
+    typer.Option(help=f"Use short scripts of this framework: {', '.join(NAMES)}."),
+]
+Aws = Annotated[bool, typer.Option("--aws", help="Add the CloudFormation templates of the aws target.")]
+Github = Annotated[bool, typer.Option("--github", help="Add a workflow of GitHub Actions.")]
+ScriptsDir = Annotated[
+    str, typer.Option("--scripts-dir", metavar="FOLDER", help="The folder of the scripts, if training/ is taken.")
+]
+
 
 @command("init", "mlops init churn --framework sklearn")
 def init(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder: a new one, or your repository.")],
-    name: Annotated[str, typer.Option(help="The name of the use case.", show_default="the folder's name")] = "",
-    minimal: Annotated[
-        bool, typer.Option("--minimal", help="Use short scripts for a table instead of the toxic comments' use case.")
-    ] = False,
-    framework: Annotated[
-        str,
-        typer.Option(help=f"Use short scripts of this framework: {', '.join(NAMES)}."),
-    ] = "",
-    aws: Annotated[bool, typer.Option("--aws", help="Add the CloudFormation templates of the aws target.")] = False,
-    github: Annotated[bool, typer.Option("--github", help="Add a workflow of GitHub Actions.")] = False,
-    scripts_dir: Annotated[
-        str, typer.Option("--scripts-dir", metavar="FOLDER", help="The folder of the scripts, if training/ is taken.")
-    ] = "training",
+    folder: Folder,
+    name: Name = "",
+    minimal: Minimal = False,
+    framework: Framework = "",
+    aws: Aws = False,
+    github: Github = False,
+    scripts_dir: ScriptsDir = "training",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -53,17 +65,15 @@ def init(
         console.say("dry run: nothing was changed")
     else:
         write_project(project)
-        console.say(f"{folder} holds the use case {project.kind.name}" if plan.active else "no changes")
-        for note in project.notes:
-            console.say(f"note: {note}")
-        is_current_folder = folder.resolve() == Path.cwd()
-        console.next("mlops quickstart" if is_current_folder else f"cd {shlex.quote(str(folder))} && mlops quickstart")
-    console.result(
-        {
-            "project": str(folder.resolve()),
-            "name": project.kind.name,
-            "files": sorted(project.files),
-            "added": sorted(project.missing),
-            "changed": bool(plan.active) and not dry_run,
-        }
-    )
+        _show_written(console, folder, project)
+    files = {"files": sorted(project.files), "added": sorted(project.missing)}
+    changed = bool(plan.active) and not dry_run
+    console.result({"project": str(folder.resolve()), "name": project.kind.name, **files, "changed": changed})
+
+
+def _show_written(console: Console, folder: Path, project: NewProject) -> None:
+    console.say(f"{folder} holds the use case {project.kind.name}" if project.plan.active else "no changes")
+    for note in project.notes:
+        console.say(f"note: {note}")
+    is_current_folder = folder.resolve() == Path.cwd()
+    console.next("mlops quickstart" if is_current_folder else f"cd {shlex.quote(str(folder))} && mlops quickstart")

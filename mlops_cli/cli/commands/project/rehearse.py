@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,25 +24,28 @@ if TYPE_CHECKING:
 UNSET = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
 
 
+Sources = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The data, as in download-data. Default: the project's dataset, else usecase.toml's file or sample.",
+        show_default=False,
+    ),
+]
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Do not clean up; leave the simulated AWS running, and print how to use it.")
+]
+End = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="End the simulated AWS in DIR that --keep has left running.", show_default=False),
+]
+
+
 @command("rehearse", "mlops rehearse --yes")
 def rehearse(
     ctx: typer.Context,
-    source: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The data, as in download-data. Default: the project's dataset, else usecase.toml's file or sample.",
-            show_default=False,
-        ),
-    ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Do not clean up; leave the simulated AWS running, and print how to use it.")
-    ] = False,
-    end: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="End the simulated AWS in DIR that --keep has left running.", show_default=False
-        ),
-    ] = None,
+    source: Sources = None,
+    keep: Keep = False,
+    end: End = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -70,24 +73,26 @@ def rehearse(
             variables = aws.environment()
             rehearsal, copy = go_through(aws, variables, context, console, source or [], keep, yes)
             show_rehearsal(console, rehearsal)
-            result = rehearsal_dict(rehearsal)
-            if keep and copy:
-                result["kept"] = {
-                    "url": aws.url,
-                    "environment": variables,
-                    "project": str(copy.root),
-                    "pid": aws.pid,
-                    "end": _end_command(aws),
-                }
-                _show_kept(console, aws, copy, variables)
-                aws.keep()
+            kept = {"kept": _keep(console, aws, copy, variables)} if keep and copy else {}
     except KeyboardInterrupt:
-        raise MlopsError(
-            "Stopped; all files of the rehearsal are removed.", "Again: mlops rehearse", EXIT_INTERRUPTED
-        ) from None
-    console.result(result)
+        message = "Stopped; all files of the rehearsal are removed."
+        raise MlopsError(message, "Again: mlops rehearse", EXIT_INTERRUPTED) from None
+    console.result({**rehearsal_dict(rehearsal), **kept})
     if rehearsal.has_failed:
         raise typer.Exit(EXIT_STAGE_FAILED)
+
+
+def _keep(console: Console, aws: SimulatedAws, copy: Project, variables: Mapping[str, str]) -> dict[str, Any]:
+    """Leave the simulated AWS running; print and return how to use and to end it."""
+    _show_kept(console, aws, copy, variables)
+    aws.keep()
+    return {
+        "url": aws.url,
+        "environment": variables,
+        "project": str(copy.root),
+        "pid": aws.pid,
+        "end": _end_command(aws),
+    }
 
 
 def _show_kept(console: Console, aws: SimulatedAws, copy: Project, variables: Mapping[str, str]) -> None:

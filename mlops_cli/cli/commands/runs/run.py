@@ -33,81 +33,103 @@ UNSEEN = (
 )
 
 
+Detach = Annotated[bool, typer.Option("--detach", help="Continue in the background.")]
+FromStage = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="STAGE",
+        help="Start a new run at this stage; reuse the results of earlier stages.",
+        show_default=False,
+        autocompletion=complete_stage_names,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Run every stage, even if nothing has changed.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Print why each stage ran or was reused.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a hyperparameter. Can be repeated.",
+        autocompletion=complete_hyperparameters,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, help="Train in N processes; the same as --set train.workers=N."),
+]
+
+
 @command("run", "mlops run --set train.epochs=3")
 def run(
     ctx: typer.Context,
-    detach: Annotated[bool, typer.Option("--detach", help="Continue in the background.")] = False,
-    from_stage: Annotated[
-        str,
-        typer.Option(
-            "--from",
-            metavar="STAGE",
-            help="Start a new run at this stage; reuse the results of earlier stages.",
-            show_default=False,
-            autocompletion=complete_stage_names,
-        ),
-    ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Run every stage, even if nothing has changed.")] = False,
-    explain: Annotated[bool, typer.Option("--explain", help="Print why each stage ran or was reused.")] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Override a hyperparameter. Can be repeated.",
-            autocompletion=complete_hyperparameters,
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", metavar="N", min=1, help="Train in N processes; the same as --set train.workers=N."),
-    ] = None,
+    detach: Detach = False,
+    from_stage: FromStage = "",
+    force: Force = False,
+    explain: Explain = False,
+    set_: Overrides = None,
+    workers: Workers = None,
     yes: Yes = False,
     yes_cost: YesCost = False,
     as_json: Json = False,
 ) -> None:
     """Start a run, or continue an interrupted one.
 
-    The run stops at the approval, where a person decides. A first run downloads the data that usecase.toml
-    names.
+    The run stops at the approval, where a person decides. A first run downloads the data that usecase.toml names.
     """
     from mlops_cli.cli.run_result import show_result
-    from mlops_cli.console.output import run_dict, show_changed_columns, show_newer_data
+    from mlops_cli.console.output import run_dict, show_newer_data
     from mlops_cli.core.runs import RunRequest, parse_overrides
     from mlops_cli.data.origins import SourceCheck
-    from mlops_cli.project.required_scripts import require_scripts
     from mlops_cli.project.settings.exports import export_kaggle
 
     context, console = get_context(ctx)
     overrides = [*(set_ or []), *([f"train.workers={workers}"] if workers else [])]
     request = RunRequest(parse_overrides(overrides), from_stage, force, detach)
     cost_approval = context.cost_approval(console, yes, yes_cost)
-    show_account(context.backend.infra, console)
-    show_undeployed_settings(context.backend.infra, console)
-    show_warnings(context.backend.infra, console)
-    show_unsent_inputs(context.backend.infra, console)
-    require_scripts(context.project.training, from_stage)
-    context.backend.infra.require_secrets()
-    show_changed_columns(console, context.project.data, context.use_case.columns)
+    _check_project(context, console, from_stage)
     export_kaggle(context.settings)
     source_check = SourceCheck(context.project.data, context.use_case.addresses, context.objects)
     # A background run logs itself to MLflow at its end.
     with nullcontext() if detach else context.log_to_tracking(console.say):
-        try:
-            current, changed = start(context.backend.runs, console, request, cost_approval, explain)
-        except NoDatasetError:
-            if from_stage:  # no other run has the earlier stages either
-                raise
-            _download_data(context, console)
-            current, changed = start(context.backend.runs, console, request, cost_approval, explain)
+        current, changed = _start_with_data(context, console, request, cost_approval, explain)
     newer_data = show_newer_data(console, source_check, context.use_case.source)
     if detach and changed:
         console.say(f"run {current.id} continues in the background")
         console.next("mlops logs --follow")
     else:
         show_result(context.backend, console, current)
-    result = {**run_dict(current), "changed": changed, "newer_data": newer_data}
-    console.result({**result, "costs": cost_approval.to_dict()})
+    costs = cost_approval.to_dict()
+    console.result({**run_dict(current), "changed": changed, "newer_data": newer_data, "costs": costs})
+
+
+def _check_project(context: AppContext, console: Console, from_stage: str) -> None:
+    """Show what a person should know before the run. Raise MlopsError if a script, a package or a secret is missing."""
+    from mlops_cli.console.output import show_changed_columns
+    from mlops_cli.project.required_scripts import require_scripts
+
+    infra = context.backend.infra
+    show_account(infra, console)
+    show_undeployed_settings(infra, console)
+    show_warnings(infra, console)
+    show_unsent_inputs(infra, console)
+    require_scripts(context.project.training, from_stage)
+    infra.require_secrets()
+    show_changed_columns(console, context.project.data, context.use_case.columns)
+
+
+def _start_with_data(
+    context: AppContext, console: Console, request: RunRequest, cost_approval: CostApproval, explain: bool
+) -> tuple[Run, bool]:
+    """Do as ``start``; download the data first if there is no dataset."""
+    try:
+        return start(context.backend.runs, console, request, cost_approval, explain)
+    except NoDatasetError:
+        if request.from_stage:  # no other run has the earlier stages either
+            raise
+    _download_data(context, console)
+    return start(context.backend.runs, console, request, cost_approval, explain)
 
 
 def _download_data(context: AppContext, console: Console) -> None:
