@@ -73,8 +73,8 @@ def dataset_check(
 
 
 def _kaggle(settings: Settings, use_case: UseCase) -> Iterator[Finding]:
-    other = use_case.alternative
-    alternative = f"; to try it without Kaggle: mlops download-data --source {other}" if other else ""
+    source = use_case.alternative
+    alternative = f"; to try it without Kaggle: mlops download-data --source {source}" if source else ""
     if find_spec("kaggle") is None:
         yield Finding(
             "kaggle",

@@ -103,13 +103,13 @@ def _compute_comparison(
     positions = unknown_rows(mine, theirs)
     # The endpoint returns predictions, but no values of the project's own function.
     is_own = metric in mine.own_metrics
-    asked_rows = len(positions) if len(instances) == len(mine.rows) and not is_own else 0
-    if asked_rows:
+    requested = len(positions) if len(instances) == len(mine.rows) and not is_own else 0
+    if requested:
         answers = _live_predictions([instances[position] for position in positions], ask, notify)
         theirs = with_predictions(mine, theirs, positions, answers)
     if theirs is None:
         raise MlopsError(f"the live model's training wrote no {PREDICTIONS}, and this one's no {INSTANCES}")
-    return compare(metric, mine, theirs, asked_rows)
+    return compare(metric, mine, theirs, requested)
 
 
 def _parsed(content: bytes, name: str) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from mlops_cli.errors import MlopsError
 
 
-def other_format_error(location: str, actual: object, known: int) -> MlopsError:
+def other_format_error(location: str, actual: object, supported: int) -> MlopsError:
     return MlopsError(
-        f"{location} was written by another version of mlops (format {actual}, this one reads {known}).",
+        f"{location} was written by another version of mlops (format {actual}, this one reads {supported}).",
         "Use that version. Or start again without the runs, their models and the endpoint: mlops cleanup --keep-data",
     )

@@ -111,8 +111,8 @@ def _not_shown(context: AppContext) -> Iterable[str]:
         yield "secrets: whether they are in your account; mlops --target aws doctor checks this"
     if not image_packages(context.use_case):
         yield f"packages that the image of {context.use_case.framework.title} lacks: its list is not known"
-    for name, (here, there) in other_versions(context.use_case).items():
-        yield f"another version of {name}: {here} here, {there} in the image"
+    for name, (installed, in_image) in other_versions(context.use_case).items():
+        yield f"another version of {name}: {installed} here, {in_image} in the image"
 
 
 def _add_findings(aws: SimulatedAws, project: Project, steps: RehearsalSteps) -> None:

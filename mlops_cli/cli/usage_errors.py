@@ -61,11 +61,11 @@ def _command_hint(word: str, path: str, group: Any) -> str:
 def _option_hint(option: str, path: str, command: Any, group: Any) -> str:
     if command is not group and option in _options(group):
         return f"Write it before the command: mlops {option} ... {path.partition(' ')[2]}"
-    others = [other for other, options in _all_options(group, "mlops") if option in options]
+    commands = [other for other, options in _all_options(group, "mlops") if option in options]
     near = get_close_matches(option, _options(command), 1, NEAR)
-    if near and not others:
+    if near and not commands:
         return f"Did you mean {path} {near[0]}?"
-    elsewhere = f"It is an option of {', '.join(others[:3])}. " if others else ""
+    elsewhere = f"It is an option of {', '.join(commands[:3])}. " if commands else ""
     return f"{elsewhere}See the options of {path}: {path} --help"
 
 

@@ -33,7 +33,7 @@ def _item_dict(line: CostItem) -> dict[str, Any]:
         "unit": line.unit.value,
         "price": price.amount if price else None,
         "published": price.published if price else None,
-        "asked": iso(price.asked) if price else None,
+        "read_at": iso(price.read_at) if price else None,
         "per_run": line.per_run,
         "per_hour": line.per_hour,
         "per_month": line.per_month,
@@ -116,4 +116,4 @@ def _amount(value: float | None) -> str:
 def _times(costs: Costs) -> str:
     days = sorted({price.published[:10] for price in costs.prices if price.published})
     published = f"published {' to '.join(dict.fromkeys((days[0], days[-1])))}, " if days else ""
-    return f"{published}read {format_datetime(min(price.asked for price in costs.prices))}"
+    return f"{published}read {format_datetime(min(price.read_at for price in costs.prices))}"

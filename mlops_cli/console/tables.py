@@ -152,7 +152,7 @@ def difference_table(comparison: Comparison) -> PlainTable:
         span = "-" if delta.low is None else f"{delta.low:+.3f} to {delta.high:+.3f}"
         grid.add_row(
             delta.name,
-            number(delta.now),
+            number(delta.new),
             number(delta.live),
             change,
             span,

@@ -24,12 +24,12 @@ class Unit(str, Enum):
 
 @dataclass(frozen=True)
 class Price:
-    """A price. ``published``: the date in AWS's price list; ``asked``: the time of reading, in seconds."""
+    """A price. ``published``: the date in AWS's price list; ``read_at``: the time of reading, in seconds."""
 
     amount: float
     unit: Unit
     published: str
-    asked: float
+    read_at: float
 
 
 @dataclass(frozen=True)

@@ -41,15 +41,13 @@ def with_predictions(
 
     Raise MlopsError if an answer is not a number for each column that both models have.
     """
-    asked_rows = new.take(positions)
-    columns = tuple(
-        _row_prediction(column, answers, live) for column in asked_rows.columns if column.name in answers[0]
-    )
+    requested = new.take(positions)
+    columns = tuple(_row_prediction(column, answers, live) for column in requested.columns if column.name in answers[0])
     if live is None:
-        return replace(asked_rows, columns=columns, trained_on=None)
+        return replace(requested, columns=columns, trained_on=None)
     mine = {column.name: column for column in live.columns}
     merged = tuple(_joined(mine[column.name], column) for column in columns if column.name in mine)
-    return replace(live, rows=(*live.rows, *asked_rows.rows), columns=merged)
+    return replace(live, rows=(*live.rows, *requested.rows), columns=merged)
 
 
 def _row_prediction(column: Column, answers: Sequence[Mapping[str, Any]], live: Predictions | None) -> Column:
@@ -66,21 +64,21 @@ def _joined(first: Column, second: Column) -> Column:
     return replace(first, truth=truth, predicted=np.concatenate([first.predicted, second.predicted]))
 
 
-def compare(metric: str, new: Predictions, live: Predictions, asked_rows: int = 0) -> Comparison:
+def compare(metric: str, new: Predictions, live: Predictions, requested: int = 0) -> Comparison:
     """Compare both models by ``metric`` on rows that both predicted and the live one was not trained on.
 
-    The truth is that of ``new``. ``asked_rows``: the number of rows that the endpoint has just predicted.
+    The truth is that of ``new``. ``requested``: the number of rows that the endpoint has just predicted.
     """
     own, theirs = new.own_metrics.get(metric), live.own_metrics.get(metric)
     if own and (problem := _own_metric_problem(metric, own, theirs)):
         return Comparison(metric, problem=problem)
-    learnt = live.is_training_row(new.rows)
+    in_training = live.is_training_row(new.rows)
     positions = np.array(
-        [position for position, row in enumerate(new.rows) if row in live.row_positions and not learnt[position]],
+        [position for position, row in enumerate(new.rows) if row in live.row_positions and not in_training[position]],
         np.intp,
     )
-    learnt_count = None if live.trained_on is None else int(learnt.sum())
-    comparison = Comparison(metric, len(positions), new.of, asked_rows, learnt_count, RESAMPLES)
+    trained_on = None if live.trained_on is None else int(in_training.sum())
+    comparison = Comparison(metric, len(positions), new.test_rows, requested, trained_on, RESAMPLES)
     if isinstance(own, TableMetric) and isinstance(theirs, TableMetric):
         return _compare_table_metric(comparison, new, live, own, theirs)
     if not len(positions):
@@ -151,13 +149,13 @@ def _compare_table_metric(
     truths = {column.name: column.truth for column in live.columns}
     if {column.name for column in new.columns} != truths.keys():
         return replace(comparison, rows=0, problem="the two models predict different things")
-    if learnt := int(live.is_training_row(live.rows).sum()):
-        rows = f"{learnt:,} of its own {len(live.rows):,} test rows"
+    if training_rows := int(live.is_training_row(live.rows).sum()):
+        rows = f"{training_rows:,} of its own {len(live.rows):,} test rows"
         problem = f"the live model was trained on {rows}: remove them from one of the two splits"
         return replace(comparison, rows=0, problem=problem)
     if new.rows != live.rows:
-        learnt_rows = None if live.trained_on is None else 0
-        comparison = replace(comparison, rows=len(new.rows), live_rows=len(live.rows), learnt=learnt_rows)
+        trained_on = None if live.trained_on is None else 0
+        comparison = replace(comparison, rows=len(new.rows), live_rows=len(live.rows), trained_on=trained_on)
     elif not all(np.array_equal(column.truth, truths[column.name]) for column in new.columns):
         return replace(comparison, rows=0, problem="the live model was tested on other true values")
     # The same rows have the same resamples. Resamples of different rows are independent.
@@ -180,8 +178,8 @@ def _mean_difference(name: str, new: np.ndarray, live: np.ndarray) -> MetricDelt
 
 
 def _nothing_common(comparison: Comparison) -> str:
-    if comparison.learnt:
-        trained = f"the live model was trained on {comparison.learnt:,} of the {comparison.of:,} test rows"
+    if comparison.trained_on:
+        trained = f"the live model was trained on {comparison.trained_on:,} of the {comparison.test_rows:,} test rows"
         return f"{trained}, the others are unknown"
     return "the live model was tested on other rows"
 

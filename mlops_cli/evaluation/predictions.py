@@ -67,7 +67,7 @@ class Predictions:
     """
 
     split: str
-    of: int
+    test_rows: int
     rows: tuple[str, ...]
     columns: tuple[Column, ...]
     trained_on: np.ndarray | None
@@ -125,8 +125,8 @@ def read_predictions(content: bytes, name: str = "predictions.json") -> Predicti
         one_of = document.get("one_of") is True
         of_rows = {str(key): _row_metric(value) for key, value in document.get("row_metrics", {}).items()}
         of_tables = {str(key): _table_metric(value) for key, value in document.get("table_metrics", {}).items()}
-        split, of = str(document["split"]), int(document["of"])
-        predictions = Predictions(split, of, rows, columns, trained_on, one_of, of_rows, of_tables)
+        split, test_rows = str(document["split"]), int(document["of"])
+        predictions = Predictions(split, test_rows, rows, columns, trained_on, one_of, of_rows, of_tables)
     except KeyError as error:
         raise _malformed(name, f"{error} is missing") from error
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:

@@ -110,9 +110,9 @@ class Subreaper:
         while _has_children():
             if time.monotonic() >= patience + KILL_SECONDS:
                 return False
-            left = list(children(os.getpid()))
-            if time.monotonic() >= patience or not any(_has_open(pid, output) for pid in left):
-                for pid in left:
+            descendants = list(children(os.getpid()))
+            if time.monotonic() >= patience or not any(_has_open(pid, output) for pid in descendants):
+                for pid in descendants:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
                         os.kill(pid, signal.SIGKILL)
             if _next_signal(PAUSE_SECONDS) is signal.SIGTERM:

@@ -23,8 +23,8 @@ MISSING_MODULE = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'")
 
 def problem(step: str, error: MlopsError) -> Finding:
     """Return the failure of a command: its first line as the problem, the other lines as the reason."""
-    first, _, rest = error.message.partition("\n")
-    lines = [line.strip() for line in rest.splitlines() if not line.startswith("Log: ")]
+    first, _, further_lines = error.message.partition("\n")
+    lines = [line.strip() for line in further_lines.splitlines() if not line.startswith("Log: ")]
     reason = " ".join(lines[-3:]) or "The same command on AWS would fail so, too."
     fix = error.hint if error.hint != CONTINUE else ""
     return Finding(step, State.FAILURE, clipped(first, LONGEST), reason, fix or f"Fix it, {AGAIN}")
@@ -50,13 +50,13 @@ def refusals(decisions: Iterable[AccessDecision], project: Project, has_failed: 
     refused = sorted((each for each in decisions if not each.allowed), key=lambda each: (each.principal, each.action))
     for (role, action), group in groupby(refused, key=lambda each: (each.principal, each.action)):
         resources = sorted({decision.resource for decision in group})
-        others = f" and {len(resources) - 1} others" if len(resources) > 1 else ""
+        more = f" and {len(resources) - 1} others" if len(resources) > 1 else ""
         is_caller = role == CALLER
         name = "A caller with the permissions that mlops doctor checks" if is_caller else short_role(role)
         yield Finding(
             "permissions",
             State.FAILURE if has_failed else State.WARNING,
-            f"{name} may not {action} on {resources[0]}{others}.",
+            f"{name} may not {action} on {resources[0]}{more}.",
             f"No policy of {'the caller' if is_caller else 'the role'} allows it; IAM on AWS would refuse it as well.",
             "Allow it for the callers of mlops on AWS, and report it as a bug of mlops"
             if is_caller

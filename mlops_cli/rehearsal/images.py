@@ -35,13 +35,13 @@ def known_images(project: Project, use_case: UseCase) -> dict[str, list[str]]:
     from aws_simulator.packages import requirements_in
 
     gates = project.training / _gate_list(project)
-    known = {BUILD: [*requirements_in(gates), *requirements_in(gates.with_suffix(".lock"))]}
+    packages_by_repository = {BUILD: [*requirements_in(gates), *requirements_in(gates.with_suffix(".lock"))]}
     if packages := image_packages(use_case):
-        known[use_case.framework.training_repository] = [
+        packages_by_repository[use_case.framework.training_repository] = [
             *packages,
             *(OTHER_NAMES[name] for name in packages if name in OTHER_NAMES),
         ]
-    return known
+    return packages_by_repository
 
 
 def packages_file(project: Project, stage: str) -> str:

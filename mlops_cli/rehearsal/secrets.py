@@ -19,9 +19,9 @@ def store_secrets(
     aws: SimulatedAws, copy: Project, secrets: Mapping[str, str], endpoint: str, values: Mapping[str, str]
 ) -> None:
     """Store the values. An ARN names an account, so the copy's usecase.toml gets ARNs of the simulated account."""
-    known = addresses(secrets, endpoint)
-    names = {address: address if is_parameter(address) else secret_name(address) for address in known.values()}
-    stored = aws.control("store-secrets", **{names[at]: values.get(name, MADE_UP) for name, at in known.items()})
+    by_name = addresses(secrets, endpoint)
+    names = {address: address if is_parameter(address) else secret_name(address) for address in by_name.values()}
+    stored = aws.control("store-secrets", **{names[at]: values.get(name, MADE_UP) for name, at in by_name.items()})
     file = copy.use_case_file
     text = file.read_text(encoding="utf-8")
     for address, name in names.items():

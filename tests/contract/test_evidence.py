@@ -108,7 +108,7 @@ def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_
     second = judged.json("runs")[0]["id"]
     what_a_killed_command_left_half_written_is_made_again(judged, second)
     comparison = judged.json("approve", "--run-id", second, "--yes")["evidence"]["comparison"]
-    assert (comparison["result"], comparison["rows"], comparison["asked"], comparison["learnt"]) == (
+    assert (comparison["result"], comparison["rows"], comparison["requested"], comparison["trained_on"]) == (
         "better",
         200,
         0,
@@ -178,7 +178,12 @@ def test_rows_that_the_live_model_was_not_tested_on_are_asked_and_those_it_has_l
     approve(judged)
     get_data(judged, later_rows())
     comparison = approve(judged)["evidence"]["comparison"]
-    assert (comparison["of"], comparison["rows"], comparison["asked"], comparison["learnt"]) == (300, 240, 140, 60)
+    assert (comparison["test_rows"], comparison["rows"], comparison["requested"], comparison["trained_on"]) == (
+        300,
+        240,
+        140,
+        60,
+    )
     # The endpoint's answer is the text's length: right about every row that it was asked about.
     assert comparison["differences"]["long"]["live"] > 0.7
 
@@ -220,7 +225,12 @@ def test_on_aws_the_live_model_is_compared_and_the_report_lies_in_s3(shared: Clo
     shared.edit("usecase.toml", 'primary = "roc_auc"', by_p90)
     second = shared.approved("--set", "epochs=4")
     comparison = second["evidence"]["comparison"]
-    assert (comparison["result"], comparison["rows"], comparison["of"], comparison["asked"]) == ("better", 200, 200, 0)
+    assert (comparison["result"], comparison["rows"], comparison["test_rows"], comparison["requested"]) == (
+        "better",
+        200,
+        200,
+        0,
+    )
     assert comparison["metric"] == "p90", "a function of the project"
     shared.edit("usecase.toml", by_p90, 'primary = "roc_auc"')
     html = report_of(shared, second["id"])

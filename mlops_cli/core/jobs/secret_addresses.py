@@ -33,10 +33,10 @@ def addresses(secrets: Mapping[str, str], endpoint: str) -> dict[str, str]:
     return {name: address or f"/mlops/{endpoint}/{name}" for name, address in sorted(secrets.items())}
 
 
-def arns(known: Iterable[str], partition: str, region: str, account: str) -> list[str]:
+def arns(secret_addresses: Iterable[str], partition: str, region: str, account: str) -> list[str]:
     """Return the ARNs that a role must be allowed to read."""
     parameters = f"arn:{partition}:ssm:{region}:{account}:parameter"
-    return sorted({f"{parameters}{address}" if is_parameter(address) else address for address in known})
+    return sorted({f"{parameters}{address}" if is_parameter(address) else address for address in secret_addresses})
 
 
 def address_of(arn: str) -> str:

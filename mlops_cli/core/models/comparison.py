@@ -23,14 +23,14 @@ class MetricDelta:
     """Both models' values in one row of metrics. ``low`` and ``high``: bounds of the new value minus the live one."""
 
     name: str
-    now: float | None
+    new: float | None
     live: float | None
     low: float | None
     high: float | None
 
     @property
     def value(self) -> float | None:
-        return None if self.now is None or self.live is None else self.now - self.live
+        return None if self.new is None or self.live is None else self.new - self.live
 
     def result(self, lower_is_better: bool) -> ComparisonResult:
         if self.low is None or self.high is None:
@@ -43,17 +43,17 @@ class MetricDelta:
 class Comparison:
     """The comparison of two models by one metric on the same rows. The last of several ``differences`` is the mean's.
 
-    ``of``: the number of test rows of the new model. ``rows``: the number of compared rows; for these there is a
-    recorded prediction of the live model, or (``asked``) its endpoint has predicted them. ``learnt``: the left-out rows
-    that the live model was trained on; None if unknown. With ``live_rows``, each model was measured on its own test
-    rows, the live one on this number. ``problem``: why there is no comparison.
+    ``test_rows``: the number of test rows of the new model. ``rows``: the number of compared rows; for these there is a
+    recorded prediction of the live model, or (``requested``) its endpoint has predicted them. ``trained_on``: the
+    number of left-out rows that the live model was trained on; None if unknown. With ``live_rows``, each model was
+    measured on its own test rows, the live one on this number. ``problem``: why there is no comparison.
     """
 
     metric: str
     rows: int = 0
-    of: int = 0
-    asked: int = 0
-    learnt: int | None = None
+    test_rows: int = 0
+    requested: int = 0
+    trained_on: int | None = None
     resamples: int = 0
     differences: tuple[MetricDelta, ...] = ()
     problem: str = ""
@@ -86,10 +86,11 @@ class Comparison:
 
 def comparison_from(document: dict[str, Any]) -> Comparison:
     """Return the Comparison of a ``to_dict`` document."""
-    names = ("name", "now", "live", "low", "high")
+    names = ("name", "new", "live", "low", "high")
     differences = tuple(MetricDelta(*(row[name] for name in names)) for row in document["differences"].values())
-    plain = ("metric", "rows", "of", "asked", "learnt", "resamples", "problem", "lower_is_better", "live_rows")
-    return Comparison(**{name: document[name] for name in plain}, differences=differences)
+    counts = ("rows", "test_rows", "requested", "trained_on", "resamples", "live_rows")
+    plain = {name: document[name] for name in ("metric", *counts, "problem", "lower_is_better")}
+    return Comparison(**plain, differences=differences)
 
 
 def summarize(comparison: Comparison) -> str:
@@ -104,7 +105,7 @@ def summarize(comparison: Comparison) -> str:
         ComparisonResult.WORSE: "WORSE",
         ComparisonResult.LEVEL: "no difference beyond noise",
     }
-    figures = f"{delta.name} {comparison.metric} {delta.now:.3f} against {delta.live:.3f}"
+    figures = f"{delta.name} {comparison.metric} {delta.new:.3f} against {delta.live:.3f}"
     rows = ", each on its own test rows" if comparison.live_rows else ""
     return f"{labels[comparison.result]}{rows}: {figures}, {delta.value:+.3f} ({delta.low:+.3f} to {delta.high:+.3f})"
 
@@ -113,13 +114,13 @@ def describe_rows(comparison: Comparison) -> str:
     """Return a description of the compared rows."""
     if comparison.live_rows:
         rows = f"other rows: {comparison.rows:,} test rows of this model, {comparison.live_rows:,} of the live one"
-        unknown = "; whether it was trained on some of them is not known" if comparison.learnt is None else ""
+        unknown = "; whether it was trained on some of them is not known" if comparison.trained_on is None else ""
         return rows + unknown
-    part = f"{comparison.rows:,} of " if comparison.rows < comparison.of else "all "
-    rows = f"{part}{comparison.of:,} test rows"
-    asked_text = f", {comparison.asked:,} of them predicted by the live endpoint" if comparison.asked else ""
-    if comparison.learnt is None:
-        return f"{rows}{asked_text}; whether the live model was trained on some of them is not known"
-    subject = "it" if comparison.asked else "the live model"
-    left_out = f"; {subject} was trained on {comparison.learnt:,} others" if comparison.learnt else ""
-    return f"{rows}{asked_text}{left_out}"
+    part = f"{comparison.rows:,} of " if comparison.rows < comparison.test_rows else "all "
+    rows = f"{part}{comparison.test_rows:,} test rows"
+    by_endpoint = f", {comparison.requested:,} of them predicted by the live endpoint" if comparison.requested else ""
+    if comparison.trained_on is None:
+        return f"{rows}{by_endpoint}; whether the live model was trained on some of them is not known"
+    subject = "it" if comparison.requested else "the live model"
+    left_out = f"; {subject} was trained on {comparison.trained_on:,} others" if comparison.trained_on else ""
+    return f"{rows}{by_endpoint}{left_out}"

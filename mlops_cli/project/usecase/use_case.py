@@ -73,8 +73,8 @@ class UseCase:
     @property
     def get_data(self) -> str:
         """The command that downloads the data, for hints."""
-        other = f" (or mlops download-data --source {self.alternative})" if self.alternative else ""
-        return f"mlops download-data{other}"
+        option = f" (or mlops download-data --source {self.alternative})" if self.alternative else ""
+        return f"mlops download-data{option}"
 
     @property
     def alternative(self) -> str:

@@ -78,7 +78,7 @@ def _scale(span: tuple[float, float]) -> str:
 def _row(comparison: Comparison, delta: MetricDelta, span: tuple[float, float], overall: bool) -> str:
     between = f"{signed(delta.low)} and {signed(delta.high)}" if delta.low is not None else "–"
     kind = ' class="all"' if overall else ""
-    figures = "".join(f'<td class="num">{value}</td>' for value in (number(delta.now), number(delta.live), between))
+    figures = "".join(f'<td class="num">{value}</td>' for value in (number(delta.new), number(delta.live), between))
     return (
         f'<tr{kind}><th scope="row">{title(delta.name)}</th><td class="num"><b>{signed(delta.value)}</b></td>'
         f'<td class="plot">{_plot(delta, span)}</td><td>{WORDS[comparison.result_for(delta)]}</td>{figures}</tr>'

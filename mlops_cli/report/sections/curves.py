@@ -31,8 +31,8 @@ def curves(context: ReportContext) -> str:
         else ""
     )
     sample = (
-        f" From a sample of {len(predictions.rows):,} of the {predictions.of:,} test rows."
-        if len(predictions.rows) < predictions.of
+        f" From a sample of {len(predictions.rows):,} of the {predictions.test_rows:,} test rows."
+        if len(predictions.rows) < predictions.test_rows
         else ""
     )
     legend = "\n◇ the model at its threshold." if any(column.threshold is not None for column in chosen) else ""

@@ -49,7 +49,12 @@ def _resamples() -> str:
 def _champion_values(evidence: Evidence) -> dict[str, float]:
     """Return the live model's value of each row, unless it was measured on other or fewer rows."""
     comparison = evidence.comparison
-    if comparison is None or not evidence.has_champion or comparison.live_rows or comparison.rows < comparison.of:
+    if (
+        comparison is None
+        or not evidence.has_champion
+        or comparison.live_rows
+        or comparison.rows < comparison.test_rows
+    ):
         return {}
     return {delta.name: delta.live for delta in comparison.differences if delta.live is not None}
 

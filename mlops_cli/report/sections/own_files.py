@@ -22,12 +22,12 @@ def own_files(context: ReportContext) -> str:
         return ""
     images = {name: kind for name, content in context.files.items() if (kind := _image_kind(content))}
     figures = "".join(_figure(name, context.files[name] or b"", kind) for name, kind in images.items())
-    others = "".join(
+    listed = "".join(
         f"<li>{_file_description(name, content)}</li>" for name, content in context.files.items() if name not in images
     )
     return (
         '<section id="files"><h2>Files of the training</h2>'
-        f'<div class="wide">{figures}</div>{f"<ul>{others}</ul>" if others else ""}</section>'
+        f'<div class="wide">{figures}</div>{f"<ul>{listed}</ul>" if listed else ""}</section>'
     )
 
 

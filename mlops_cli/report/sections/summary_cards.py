@@ -73,7 +73,7 @@ def _comparison_card(evidence: Evidence) -> str:
 def _data_card(context: ReportContext) -> str:
     data, predictions = context.evidence.data, context.predictions
     noun = "files" if data.get("files") else "rows"
-    tested = f"{predictions.of:,} in the {escape(predictions.split)} split" if predictions else ""
+    tested = f"{predictions.test_rows:,} in the {escape(predictions.split)} split" if predictions else ""
     positives = (
         [(int(column.truth.sum()), column.name) for column in predictions.columns if column.kind == LABEL]
         if predictions

@@ -51,7 +51,7 @@ def _unfair(context: ReportContext) -> Iterator[str]:
         return
     if comparison.problem:
         yield f"Not compared with the live model: {escape(comparison.problem)}."
-    elif comparison.learnt is None:
+    elif comparison.trained_on is None:
         yield (
             "It is not known which rows the live model was trained on. If some of them are test rows now, its metrics "
             "are too good."
@@ -61,10 +61,11 @@ def _unfair(context: ReportContext) -> Iterator[str]:
             f"The live model was tested on other rows, and {escape(comparison.metric)} is a number of all of them: the "
             "difference may be one of the rows."
         )
-    elif comparison.rows < comparison.of / 2:
+    elif comparison.rows < comparison.test_rows / 2:
         yield (
-            f"Only {comparison.rows:,} of {count(comparison.of, 'test row')} could be compared with the live model"
-            + (f": it was trained on {comparison.learnt:,} of them." if comparison.learnt else ".")
+            f"Only {comparison.rows:,} of {count(comparison.test_rows, 'test row')} could be compared "
+            "with the live model"
+            + (f": it was trained on {comparison.trained_on:,} of them." if comparison.trained_on else ".")
         )
 
 

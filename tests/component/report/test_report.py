@@ -439,7 +439,7 @@ def test_a_comparison_on_few_of_the_rows_is_pointed_out() -> None:
     material = make()
     compared = material.evidence.comparison
     assert compared is not None
-    few = replace(compared, rows=100, learnt=500)
+    few = replace(compared, rows=100, trained_on=500)
     text = page(replace(material, evidence=replace(material.evidence, comparison=few))).text
     assert "Only 100 of 600 test rows could be compared with the live model: it was trained on 500 of them." in text
 

@@ -337,7 +337,7 @@ def test_the_last_line_never_says_that_all_is_well_beside_a_worse_model(
     current, live = values
     low, high = sorted((0.9 * (current - live), 1.1 * (current - live)))
     delta = MetricDelta("macro", current, live, low, high)
-    comparison = Comparison("roc_auc", rows=100, of=100, resamples=1000, differences=(delta,))
+    comparison = Comparison("roc_auc", rows=100, test_rows=100, resamples=1000, differences=(delta,))
     run_evidence = replace(evidence(full_rows(current), full_rows(live)), comparison=comparison)
     show_evidence(Console(), run_evidence)
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("limits")]

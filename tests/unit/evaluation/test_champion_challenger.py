@@ -68,7 +68,7 @@ def test_a_difference_beyond_noise_is_seen_and_noise_is_not(new: float, live: fl
     comparison = compare("roc_auc", model(new), model(live, noise=50))
     assert comparison.result is result
     assert [difference.name for difference in comparison.differences] == ["toxic", "threat", "macro"]
-    assert (comparison.rows, comparison.of) == (ROWS, ROWS)
+    assert (comparison.rows, comparison.test_rows) == (ROWS, ROWS)
 
 
 def test_of_a_loss_less_is_better() -> None:
@@ -82,7 +82,7 @@ def test_of_a_loss_less_is_better() -> None:
 def test_only_common_rows_that_the_live_model_has_not_learnt_are_compared() -> None:
     live = model(0.3, start=100, trained_on=[*range(50), *range(390, 400)])
     comparison = compare("roc_auc", model(0.3), live)
-    assert (comparison.rows, comparison.learnt) == (290, 60)
+    assert (comparison.rows, comparison.trained_on) == (290, 60)
     assert describe_rows(comparison) == "290 of 400 test rows; the live model was trained on 60 others"
 
 
@@ -106,7 +106,7 @@ def test_answers_are_put_in_and_count_as_asked() -> None:
     answers = [{"toxic": 0.9, "threat": 0.1, "further": 1}] * len(positions)
     merged = with_predictions(new, live, positions, answers)
     comparison = compare("roc_auc", new, merged, asked_rows=len(positions))
-    assert (comparison.rows, comparison.asked, comparison.learnt) == (350, 50, 50)
+    assert (comparison.rows, comparison.requested, comparison.trained_on) == (350, 50, 50)
     position = merged.row_positions[new.rows[60]]
     assert [column.predicted[position] for column in merged.columns] == [0.9, 0.1]
 
@@ -115,7 +115,7 @@ def test_without_a_record_of_the_live_model_nobody_knows_what_it_has_learnt() ->
     new = model(0.5)
     merged = with_predictions(new, None, unknown_rows(new, None), [{"toxic": 0.5, "threat": 0.5}] * ROWS)
     comparison = compare("roc_auc", new, merged, asked_rows=ROWS)
-    assert comparison.learnt is None
+    assert comparison.trained_on is None
     assert describe_rows(comparison).endswith("whether the live model was trained on some of them is not known")
     assert comparison.better
 
@@ -152,7 +152,7 @@ def test_a_label_with_too_few_positives_has_no_interval() -> None:
     new = Predictions("test", ROWS, new.rows, (Column("toxic", "label", rare, rare), *new.columns[1:]), None)
     comparison = compare("roc_auc", new, live)
     assert comparison.result_for(comparison.differences[0]) is ComparisonResult.UNKNOWN
-    assert (comparison.differences[0].now, comparison.differences[0].low) == (1.0, None)
+    assert (comparison.differences[0].new, comparison.differences[0].low) == (1.0, None)
     assert comparison.result_for(comparison.differences[1]) is ComparisonResult.LEVEL
 
 
@@ -188,7 +188,7 @@ def one_label(quality: float, **options: object) -> Predictions:
 def test_a_metric_of_the_projects_own_is_compared_on_rows_that_both_have() -> None:
     live = with_cost(one_label(0.2, noise=50, trained_on=[1, 2, 3, ROWS + 1]))
     comparison = replace(compare("cost", with_cost(one_label(0.5, start=200)), live), lower_is_better=True)
-    assert (comparison.rows, comparison.learnt, comparison.result) == (200, 1, ComparisonResult.BETTER)
+    assert (comparison.rows, comparison.trained_on, comparison.result) == (200, 1, ComparisonResult.BETTER)
     (delta,) = comparison.differences
     common = slice(200, ROWS)
     assert delta.name == "toxic"
@@ -247,7 +247,7 @@ def test_a_metric_of_the_whole_table_is_compared_on_the_same_rows_with_its_noise
     comparison = replace(compare("p90", new, live), lower_is_better=True)
     assert (comparison.rows, comparison.resamples, comparison.result) == (ROWS, 200, ComparisonResult.BETTER)
     (delta,) = comparison.differences
-    assert (delta.name, delta.now, delta.live) == (
+    assert (delta.name, delta.new, delta.live) == (
         "toxic",
         new.table_metrics["p90"].value,
         live.table_metrics["p90"].value,
@@ -294,11 +294,11 @@ def test_the_table_is_not_compared_by_another_function_or_on_learnt_rows(live: P
 def test_a_metric_of_the_whole_table_on_other_rows_is_compared_but_beats_nothing(start: int) -> None:
     new, live = with_p90(one_label(0.5)), with_p90(one_label(0.2, noise=50, start=start, trained_on=[0]))
     comparison = replace(compare("p90", new, live), lower_is_better=True)
-    assert (comparison.rows, comparison.live_rows, comparison.learnt, comparison.problem) == (ROWS, ROWS, 0, "")
+    assert (comparison.rows, comparison.live_rows, comparison.trained_on, comparison.problem) == (ROWS, ROWS, 0, "")
     assert comparison.result is ComparisonResult.BETTER
     assert not comparison.better, "the rows may be easier"
     (delta,) = comparison.differences
-    assert (delta.now, delta.live) == (new.table_metrics["p90"].value, live.table_metrics["p90"].value)
+    assert (delta.new, delta.live) == (new.table_metrics["p90"].value, live.table_metrics["p90"].value)
     assert summarize(comparison).startswith("better, each on its own test rows: toxic p90 ")
     run = new_run("r1", {})
     run.training.output = "new"

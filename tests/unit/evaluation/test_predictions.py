@@ -34,7 +34,7 @@ def column(**changes: Any) -> dict[str, Any]:
 
 def test_what_is_well_formed() -> None:
     predictions = read()
-    assert (predictions.split, predictions.of, predictions.rows) == ("test", 2, tuple(GOOD["rows"]))
+    assert (predictions.split, predictions.test_rows, predictions.rows) == ("test", 2, tuple(GOOD["rows"]))
     assert [(column.name, column.kind, column.threshold) for column in predictions.columns] == [
         ("toxic", "label", 0.5),
         ("price", "number", None),

@@ -142,7 +142,7 @@ class Cache:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             values = (read_json(self.path) or {})[_key(region, product)]
             price = Price(**{**values, "unit": Unit(values["unit"])})
-            if 0 <= time.time() - price.asked < KEPT_SECONDS:
+            if 0 <= time.time() - price.read_at < KEPT_SECONDS:
                 return price
         return None
 

@@ -84,9 +84,9 @@ def _framework(use_case: UseCase, stack: Stack) -> Iterator[str]:
 def _secrets(use_case: UseCase, settings: Settings, stack: Stack) -> Iterator[str]:
     """Yield a difference if the deployed roles cannot read a secret of the use case."""
     deployed = [arn for arn in stack.parameters.get("ReadableArns", "").split(",") if arn]
-    known = addresses(use_case.passed.secrets, settings.endpoint_name(use_case.name))
+    address_by_name = addresses(use_case.passed.secrets, settings.endpoint_name(use_case.name))
     readable = {address_of(arn) for arn in deployed}
-    unreadable = [name for name, address in known.items() if address not in readable]
+    unreadable = [name for name, address in address_by_name.items() if address not in readable]
     if unreadable:
         yield (
             f"[secrets] has {', '.join(unreadable)}, and the pipeline was deployed without the permission to read it, "

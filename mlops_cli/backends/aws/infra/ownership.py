@@ -45,17 +45,17 @@ def require_owner(
         stack = stacks.get_or_none(name)
         if stack is None or not stacks.owns(stack):
             continue
-        other = stack.tags.get(OWNER_TAG, "")
-        if not other and not claims and stack.status != EMPTY:
+        holder = stack.tags.get(OWNER_TAG, "")
+        if not holder and not claims and stack.status != EMPTY:
             raise MlopsError(
                 f"The stack {name} has no owner: its tag {OWNER_TAG} is missing. Nothing was changed.",
                 f"If it is yours: mlops deploy-infra sets the tag to {owner} (or to OWNER).",
                 EXIT_USAGE,
             )
-        if other not in ("", owner):
+        if holder not in ("", owner):
             raise MlopsError(
-                f"The stack {name} belongs to {other}, and you are {owner}. Nothing was changed.",
-                f"For stacks of your own choose another STAGE. To work on those of {other}: set OWNER={other}",
+                f"The stack {name} belongs to {holder}, and you are {owner}. Nothing was changed.",
+                f"For stacks of your own choose another STAGE. To work on those of {holder}: set OWNER={holder}",
                 EXIT_USAGE,
             )
     return owner

@@ -164,11 +164,11 @@ def _images(settings: Settings, use_case: UseCase, region: str) -> dict[str, str
 
 def secret_arns(use_case: UseCase, account: Account, endpoint: str) -> list[str]:
     """Return the secrets that the pipeline's roles may read. Without secrets, send no request to AWS."""
-    known = addresses(use_case.passed.secrets, endpoint).values()
-    if not known:
+    secret_addresses = addresses(use_case.passed.secrets, endpoint).values()
+    if not secret_addresses:
         return []
     identity = account.identity
-    return arns(known, identity.partition, account.region, identity.account)
+    return arns(secret_addresses, identity.partition, account.region, identity.account)
 
 
 def _endpoint_name(settings: Settings, use_case: UseCase) -> str:

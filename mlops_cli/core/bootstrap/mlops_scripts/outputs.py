@@ -98,9 +98,9 @@ def _check_names(title: str, functions: Mapping[str, Any]) -> None:
     """Raise ValueError for a metric that has a similar name in metrics.json: it would not be compared."""
     path = _output() / "metrics.json"
     splits = json.loads(path.read_text(encoding="utf-8"))["metrics"] if path.is_file() else {}
-    known = {metric for rows in splits.values() for row in rows.values() for metric in row}
+    recorded = {metric for rows in splits.values() for row in rows.values() for metric in row}
     for name in functions:
-        near = [] if name in known else get_close_matches(name, sorted(known), 1, NEAR)
+        near = [] if name in recorded else get_close_matches(name, sorted(recorded), 1, NEAR)
         if near:
             raise ValueError(f"{title} has {name}, and metrics.json does not; did you mean {near[0]}?")
 

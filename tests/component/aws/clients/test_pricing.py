@@ -41,7 +41,7 @@ def test_a_price_is_asked_for_once_a_day(ground: Ground) -> None:
     repeated = endpoint(ground.backend())
     assert repeated == first, "the prices of a moment ago, with the time when they were asked for"
     file = ground.project.state / "prices.json"
-    file.write_text(file.read_text().replace('"asked": 1', '"asked": 0.1'))
+    file.write_text(file.read_text().replace('"read_at": 1', '"read_at": 0.1'))
     assert endpoint(ground.backend()).per_hour == 9
 
 

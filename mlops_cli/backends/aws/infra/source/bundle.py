@@ -131,8 +131,8 @@ def _check_others(project: Project, bundle: SourceBundle) -> None:
 
 def _unsent(project: Project, name: str, why: str) -> MlopsError:
     below = name.removeprefix(f"{project.scripts_dir}/")
-    others = {LINKED: "Put the file itself in its place."}
-    way_out = f"Track it: git add {name}" if "git" in why else others.get(why, "Give it another name.")
+    solutions = {LINKED: "Put the file itself in its place."}
+    way_out = f"Track it: git add {name}" if "git" in why else solutions.get(why, "Give it another name.")
     if not name.endswith(".py"):
         way_out += f' Or exclude it in usecase.toml, [files]: "{below}" = []'
     return MlopsError(f"{name} would not be uploaded, but a stage on AWS needs it: {why}.", way_out)

@@ -35,8 +35,8 @@ def inputs(
     Their names are paths relative to ``project``, by default the folder above.
     """
     data_scripts = use_case.data_scripts
-    others = file_inputs(stage, training, names, use_case.files, imports, digest_file, data_scripts, shared, project)
-    return {**others, **source_inputs(training / stage.script, imports, stage.packs, shared, project)}
+    files = file_inputs(stage, training, names, use_case.files, imports, digest_file, data_scripts, shared, project)
+    return {**files, **source_inputs(training / stage.script, imports, stage.packs, shared, project)}
 
 
 def digests_script() -> str:
