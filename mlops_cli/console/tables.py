@@ -12,7 +12,8 @@ from rich.text import Text
 from mlops_cli.console.cells import PlainTable, joined, styled, table
 from mlops_cli.console.formatting import MARKS, describe_reason, duration, format_datetime, number, short
 from mlops_cli.core.models.comparison import CONFIDENCE, Comparison, ComparisonResult
-from mlops_cli.core.models.evidence import Evidence, MetricRow
+from mlops_cli.core.models.evidence import Evidence
+from mlops_cli.core.models.metric_rows import MetricRow
 from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.plain_text import one_line

@@ -1,4 +1,4 @@
-"""Run a script as a child that cannot outlive mlops. Find and end the processes of a killed mlops."""
+"""Run a script as a child that cannot outlive mlops. End the processes of a killed mlops."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from mlops_cli.files.atomic import remove_tree
 from mlops_cli.files.process_identity import has_own_proc
 from mlops_cli.processes.interruption import uninterrupted
 from mlops_cli.processes.output_lines import OutputLine, OutputLines
+from mlops_cli.processes.process_tokens import GRACE_SECONDS, find_by_token, kill_by_token
 from mlops_cli.processes.short_links import remove_link, remove_lost_links, short_path
-from mlops_cli.processes.subreaper import KILL_SECONDS, LINUX, TOKEN, Subreaper, is_subreaper
+from mlops_cli.processes.subreaper import KILL_SECONDS, LINUX, TOKEN, Subreaper
 
 if TYPE_CHECKING:
     import subprocess
 
-GRACE_SECONDS = 5.0
 DRAIN_SECONDS = 1.0
 TOKENS = re.compile("[0-9a-f]+")
 
@@ -208,48 +208,6 @@ def _lock_at_once(descriptor: int) -> bool:
     except OSError as error:
         return not isinstance(error, BlockingIOError)
     return True
-
-
-def find_by_token(token: str) -> list[int]:
-    """Return the processes with the token in their environment, and their subreaper."""
-    mark = f"{TOKEN}={token}".encode()
-    return [
-        pid
-        for pid, environment in environments()
-        if (mark in environment and mark in environment.split(b"\0" if LINUX else None)) or is_subreaper(pid, token)
-    ]
-
-
-def kill_by_token(token: str) -> list[int]:
-    """Kill these processes. Return those that do not end.
-
-    Kill the subreaper only if it does not end by itself, because it ends the processes that have no token.
-    """
-    started = time.monotonic()
-    while processes := find_by_token(token):
-        is_late = time.monotonic() > started + GRACE_SECONDS
-        if time.monotonic() > started + 2 * GRACE_SECONDS:
-            return processes
-        for pid in processes:
-            if is_late or not is_subreaper(pid, token):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
-    return []
-
-
-def environments() -> Iterator[tuple[int, bytes]]:
-    """Yield the process number and the environment of every process that can be read."""
-    if not LINUX:
-        import subprocess
-
-        listing = subprocess.run(["ps", "-axEww", "-o", "pid=,command="], capture_output=True, check=True).stdout
-        yield from ((int(line.split()[0]), line) for line in listing.splitlines() if line.strip())
-        return
-    for name in os.listdir("/proc") if has_own_proc() else ():  # noqa: PTH208 (each stage ends with this)
-        with contextlib.suppress(OSError):
-            if name.isdecimal():
-                yield int(name), Path("/proc", name, "environ").read_bytes()
 
 
 @contextmanager

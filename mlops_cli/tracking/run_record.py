@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from mlops_cli import __version__
 from mlops_cli.core.cache_inputs import THE_DATA
-from mlops_cli.core.models.evidence import is_number, make_evidence
+from mlops_cli.core.models.evidence import make_evidence
+from mlops_cli.core.models.metric_rows import is_number
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.core.secrets import hidden
 from mlops_cli.core.stages import PREPARATION, STAGES, TRAINING, Kind

@@ -11,7 +11,8 @@ from pathlib import Path
 import mlops_cli
 from mlops_cli.files.atomic import open_unless_link
 from mlops_cli.files.process_identity import has_own_proc
-from mlops_cli.processes.child_process import JobProcesses, find_by_token, kill_by_token
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.process_tokens import find_by_token, kill_by_token
 from mlops_cli.processes.subreaper import LINUX, TOKEN
 from mlops_cli.project.environment import server_environment
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
-from difflib import get_close_matches
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mlops_cli.core.cache_inputs import THE_DATA
@@ -14,82 +10,15 @@ from mlops_cli.core.models.approval import SHORTFALLS, has_reason, limits_of
 from mlops_cli.core.models.comparison import Comparison, summarize
 from mlops_cli.core.models.decision import Decision
 from mlops_cli.core.models.metric_bounds import Metrics
+from mlops_cli.core.models.metric_rows import MetricRow, metric_rows, similar_name
 from mlops_cli.core.runs import Run, StageRun
 from mlops_cli.core.stages import STAGES, Kind
 from mlops_cli.errors import ConfigurationError
 
-Rows = dict[str, dict[str, Any]]
-NEAR = 0.75
-LONGEST = 40  # the shown characters of a value that is no number
 OTHER_ROWS = (
     "it cannot be known, as the live model was tested on other rows ({summary}). Give a reason, or let preprocess.py "
     "keep the live model's test rows; {metric} as a row_metric is compared on the common rows"
 )
-
-
-@dataclass(frozen=True)
-class MetricRow:
-    """One row of the metrics (a label, or the mean over all) with its limits and the live model's value.
-
-    ``not_numbers``: values in metrics.json that are no numbers, for example Infinity or true.
-    """
-
-    name: str
-    metrics: dict[str, float | None]
-    minimum: dict[str, float]
-    live: dict[str, float | None]
-    maximum: dict[str, float] = field(default_factory=dict)
-    not_numbers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def below(self) -> list[str]:
-        """The metrics with a value below their minimum."""
-        return [
-            name for name, value in self._values(self.minimum) if value is not None and not value >= self.minimum[name]
-        ]
-
-    @property
-    def above(self) -> list[str]:
-        """The metrics with a value above their maximum."""
-        return [
-            name for name, value in self._values(self.maximum) if value is not None and not value <= self.maximum[name]
-        ]
-
-    @property
-    def absent(self) -> list[str]:
-        """The metrics that have a limit but no value."""
-        return [name for name, value in self._values({**self.minimum, **self.maximum}) if value is None]
-
-    @property
-    def violations(self) -> dict[str, str]:
-        """The metrics that violate a limit, each with the kind: under, over, missing, not a number."""
-        violations = {**dict.fromkeys(self.below, "under"), **dict.fromkeys(self.above, "over")}
-        return violations | {name: "not a number" if name in self.not_numbers else "missing" for name in self.absent}
-
-    def limits(self, name: str) -> dict[str, float]:
-        """Return a metric's minimum and maximum, if they are set."""
-        sides = (("minimum", self.minimum), ("maximum", self.maximum))
-        return {side_name: side[name] for side_name, side in sides if name in side}
-
-    @property
-    def shortfalls(self) -> list[str]:
-        """The violated limits, as text."""
-        under = [f"{self._shown(name)} is under {self.minimum[name]:g}" for name in self.below]
-        over = [f"{self._shown(name)} is over {self.maximum[name]:g}" for name in self.above]
-        return [*under, *over, *(f"{self.name}: {name} {self._absence(name)}" for name in self.absent)]
-
-    def _values(self, names: Iterable[str]) -> list[tuple[str, float | None]]:
-        return [(name, self.metrics.get(name)) for name in names]
-
-    def _shown(self, name: str) -> str:
-        return f"{self.name}: {name} {self.metrics[name]:.3f}"
-
-    def _absence(self, name: str) -> str:
-        if name in self.not_numbers:
-            return f"is not a number: {self.not_numbers[name]}"
-        if name in self.metrics:
-            return "is null in metrics.json: it was not computed"
-        return f"is not in metrics.json{_similar(name, self.metrics)}"
 
 
 @dataclass(frozen=True)
@@ -141,10 +70,12 @@ class Evidence:
         problems = [problem for row in self.rows for problem in row.shortfalls]
         rows = [row.name for row in self.rows]
         problems += [
-            f"metrics.json has no row {name!r}, which has limits{_similar(name, rows)}" for name in self.missing if rows
+            f"metrics.json has no row {name!r}, which has limits{similar_name(name, rows)}"
+            for name in self.missing
+            if rows
         ]
         if not any(self.primary in row.metrics for row in self.rows):
-            near = _similar(self.primary, self.metric_names) or self._other_splits()
+            near = similar_name(self.primary, self.metric_names) or self._other_splits()
             problems.append(f"metrics.json has no {self.primary!r}, the primary metric{near}")
         return [*problems, *self._not_better()]
 
@@ -216,7 +147,7 @@ def make_evidence(
 ) -> Evidence:
     """Combine the records of the run's model. ``live``: the training of the live model."""
     trained = run.training
-    rows = _metric_rows(trained.detail, metrics, live.detail if live else {})
+    rows = metric_rows(trained.detail, metrics, live.detail if live else {})
     return Evidence(
         run_id=run.id,
         split=metrics.split,
@@ -250,54 +181,6 @@ def _before(gate: StageRun, metrics: Metrics) -> tuple[str, ...]:
     if not requested or requested == metrics.named():
         return ()
     return tuple(f"{shortfall}, at the time of the request" for shortfall in gate.detail.get(SHORTFALLS, ()))
-
-
-def _metric_rows(report: dict[str, Any], metrics: Metrics, live: dict[str, Any]) -> tuple[MetricRow, ...]:
-    """Return the rows of a split of metrics.json, in its order, with their limits and the live model's rows."""
-    rows, live_rows = _rows(report, metrics.split), _rows(live, metrics.split)
-    return tuple(
-        MetricRow(
-            name=name,
-            metrics=row,
-            minimum=metrics.minimum_of(name),
-            live=live_rows.get(name, {}),
-            maximum=metrics.maximum_of(name),
-            not_numbers=_not_numbers(report["metrics"][metrics.split][name]),
-        )
-        for name, row in rows.items()
-    )
-
-
-def _rows(report: dict[str, Any], split: str) -> Rows:
-    """Return the rows of a split with their numbers. A malformed row or value counts as missing."""
-    splits = report.get("metrics")
-    rows = splits.get(split) if isinstance(splits, dict) else None
-    if not isinstance(rows, dict):
-        return {}
-    return {str(name): _numbers(row) for name, row in rows.items() if isinstance(row, dict)}
-
-
-def _numbers(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value if is_number(value) else None for name, value in row.items()}
-
-
-def _not_numbers(row: dict[str, Any]) -> dict[str, str]:
-    return {
-        name: json.dumps(value, allow_nan=True)[:LONGEST].strip('"')
-        for name, value in row.items()
-        if value is not None and not is_number(value)
-    }
-
-
-def _similar(name: str, names: Iterable[str]) -> str:
-    """Return a similar name as the end of a sentence; empty if there is none."""
-    near = get_close_matches(name, [other for other in names if other != name], 1, NEAR)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-def is_number(value: Any) -> bool:
-    """True for a finite number: neither a bool, nor Infinity, NaN or 1e999."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _gate_result(stage: StageRun) -> GateResult:

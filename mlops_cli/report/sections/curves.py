@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlops_cli.core.models.evidence import MetricRow
+from mlops_cli.core.models.metric_rows import MetricRow
 from mlops_cli.evaluation import curves as measured
 from mlops_cli.evaluation.bootstrap import metric_for
 from mlops_cli.evaluation.predictions import LABEL, Column

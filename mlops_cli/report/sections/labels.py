@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from mlops_cli.core.models.comparison import CONFIDENCE
-from mlops_cli.core.models.evidence import Evidence, MetricRow
+from mlops_cli.core.models.evidence import Evidence
 from mlops_cli.core.models.metric_bounds import MACRO
+from mlops_cli.core.models.metric_rows import MetricRow
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import escape, number, title
 from mlops_cli.report.svg import Plot, tick, ticks

@@ -481,7 +481,8 @@ import os, sys
 from pathlib import Path
 from mlops_cli.files.process_identity import own_identity
 from mlops_cli.processes import child_process
-from mlops_cli.processes.child_process import JobProcesses, environments
+from mlops_cli.processes.child_process import JobProcesses
+from mlops_cli.processes.process_tokens import environments
 assert os.readlink("/proc/self") != str(os.getpid()), "this is no foreign /proc"
 processes = JobProcesses(Path(sys.argv[1]))
 processes.kill_orphans(owned=True)

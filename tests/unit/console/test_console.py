@@ -29,8 +29,9 @@ from mlops_cli.console.tables import (
 )
 from mlops_cli.core.checks import Finding, State
 from mlops_cli.core.models.comparison import Comparison, MetricDelta
-from mlops_cli.core.models.evidence import Evidence, MetricRow, make_evidence
+from mlops_cli.core.models.evidence import Evidence, make_evidence
 from mlops_cli.core.models.metric_bounds import Metrics
+from mlops_cli.core.models.metric_rows import MetricRow
 from mlops_cli.core.plan import Action, Change, Plan
 from mlops_cli.core.progress import ResourceEvent
 from mlops_cli.core.runs import Run, StageRun, Status
