@@ -62,8 +62,8 @@ class AwsInfrastructure(Infrastructure):
             items, by_use = estimate.jobs(durations), (VOLUMES,)
         else:
             items, by_use = estimate.endpoint(), estimate.by_use
-        always_by_use = (STORED, LOGGED, *image_registry.by_use(deployed.settings))
-        return with_prices(items, Prices(deployed.account, deployed.project), (*by_use, *always_by_use))
+        others = (STORED, LOGGED, *image_registry.by_use(deployed.settings))
+        return with_prices(items, Prices(deployed.account, deployed.project), (*by_use, *others))
 
     def is_ready_to_run(self) -> bool:
         return self._deployed.stacks.outputs(self._deployed.names.pipeline_stack) is not None

@@ -30,9 +30,9 @@ def with_credential(url: str, credential: str) -> str:
     user, _, password = credential.strip().partition(":")
     if not user or not password:
         raise ValueError(EXPECTED)
-    scheme, _, host_and_path = url.partition("//")
+    scheme, _, rest = url.partition("//")
     login = ":".join(quote(part, safe="") for part in (user, password))
-    return scheme + "//" + login + "@" + host_and_path
+    return scheme + "//" + login + "@" + rest
 
 
 def _domain(arn: str) -> tuple[str, str, str]:
