@@ -97,7 +97,7 @@ def test_what_is_written_can_be_read(output: Path) -> None:
     )
     predicted = read_predictions((output / "predictions.json").read_bytes())
     written = json.loads((output / "instances.json").read_text())
-    assert (predicted.one_of, predicted.of, len(written)) == (True, 300, 300)
+    assert (predicted.one_of, predicted.test_rows, len(written)) == (True, 300, 300)
     order = [instance["row"] for instance in written]
     assert [column.truth.tolist() for column in predicted.columns] == [
         [float(TOPICS[row] == name) for row in order] for name in CLASSES

@@ -105,7 +105,7 @@ def test_answers_are_put_in_and_count_as_asked() -> None:
     positions = unknown_rows(new, live)
     answers = [{"toxic": 0.9, "threat": 0.1, "further": 1}] * len(positions)
     merged = with_predictions(new, live, positions, answers)
-    comparison = compare("roc_auc", new, merged, asked_rows=len(positions))
+    comparison = compare("roc_auc", new, merged, requested=len(positions))
     assert (comparison.rows, comparison.requested, comparison.trained_on) == (350, 50, 50)
     position = merged.row_positions[new.rows[60]]
     assert [column.predicted[position] for column in merged.columns] == [0.9, 0.1]
@@ -114,7 +114,7 @@ def test_answers_are_put_in_and_count_as_asked() -> None:
 def test_without_a_record_of_the_live_model_nobody_knows_what_it_has_learnt() -> None:
     new = model(0.5)
     merged = with_predictions(new, None, unknown_rows(new, None), [{"toxic": 0.5, "threat": 0.5}] * ROWS)
-    comparison = compare("roc_auc", new, merged, asked_rows=ROWS)
+    comparison = compare("roc_auc", new, merged, requested=ROWS)
     assert comparison.trained_on is None
     assert describe_rows(comparison).endswith("whether the live model was trained on some of them is not known")
     assert comparison.better
