@@ -60,5 +60,5 @@ def test_of_many_training_rows_each_is_known(tmp_path: Path) -> None:
 def test_of_very_many_rows_the_first_are_kept(tmp_path: Path) -> None:
     write(tmp_path, texts=TEXTS.head(2))
     predictions = read_predictions((tmp_path / "predictions.json").read_bytes())
-    assert (predictions.of, len(predictions.rows), len(predictions.columns[0].truth)) == (3, 2, 2)
+    assert (predictions.test_rows, len(predictions.rows), len(predictions.columns[0].truth)) == (3, 2, 2)
     assert len(json.loads((tmp_path / "instances.json").read_text())) == 2

@@ -114,7 +114,7 @@ def test_the_predictions_are_those_that_were_measured(tiny_training: Path, sampl
     predictions = read_predictions((tiny_training / "output" / "predictions.json").read_bytes())
     test = pl.concat([pl.read_parquet(path) for path in sorted((sample_dataset / "test").glob("*.parquet"))])
     measured = report(tiny_training)["metrics"]["test"]
-    assert (predictions.split, predictions.of, len(predictions.rows)) == ("test", test.height, test.height)
+    assert (predictions.split, predictions.test_rows, len(predictions.rows)) == ("test", test.height, test.height)
     assert [column.name for column in predictions.columns] == LABELS
     for column in predictions.columns:
         assert column.truth.tolist() == test[column.name].to_list()
