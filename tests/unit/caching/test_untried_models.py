@@ -206,9 +206,14 @@ def test_a_kill_after_the_trial_keeps_the_training(
     assert is_kept(bench, model)
 
 
-def test_a_model_that_was_changed_on_disk_is_trained_again(bench: TrialBench) -> None:
-    model, package = bench.model, bench.project.artifacts / "train" / ".untried" / "output" / "model.tar.gz"
-    package.write_bytes(package.read_bytes() + b"x")
+@pytest.mark.parametrize("name", ["model.tar.gz", "output/metrics.json"])
+@pytest.mark.parametrize("has_passed", [False, True])
+def test_an_output_that_was_changed_on_disk_is_made_again(bench: TrialBench, name: str, has_passed: bool) -> None:
+    model, folder = bench.model, bench.project.artifacts / "train" / ".untried" / "output"
+    if has_passed:
+        folder = bench.project.state / bench.train().artifact
+    with (folder / name).open("ab") as file:
+        file.write(b" ")
     assert not is_kept(bench, model)
 
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mlops_cli.backends.local.stages.packed_code import PACKAGE, changed_files, repack
+from mlops_cli.backends.local.stages.packed_code import changed_files, repack
 from mlops_cli.caching.reads import Reads
 from mlops_cli.core.cache_inputs import READ
 from mlops_cli.core.engine import StageResult, is_forced
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import Stage
 from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
-from mlops_cli.files.hashing import digest_file
+from mlops_cli.files.hashing import digest_folder
 from mlops_cli.project.paths import Project
 
 # [model] in usecase.toml: it chooses the runtime of the trial, and no training on one machine knows it.
@@ -54,7 +54,8 @@ class UntriedModels:
             shutil.copyfile(log, folder / "reads")
         inputs = _known_inputs(stage, run)
         record = {"run": run.id, "since_ns": since_ns, "detail": outcome.detail, "output": outcome.output}
-        write_atomically(folder / "record.json", json.dumps({**record, "inputs": inputs}))
+        content = digest_folder(draft)
+        write_atomically(folder / "record.json", json.dumps({**record, "inputs": inputs, "content": content}))
         draft.rename(folder / "output")
         return Trained(folder / "output", outcome, run.id)
 
@@ -82,7 +83,12 @@ class UntriedModels:
         A run that is killed before it has recorded the end of the stage uses the output again.
         """
         file = self.folder(stage) / "record.json"
-        published = {"name": target.name, "output": trained.outcome.output, "inputs": _known_inputs(stage, run)}
+        published = {
+            "name": target.name,
+            "output": trained.outcome.output,
+            "inputs": _known_inputs(stage, run),
+            "content": digest_folder(trained.folder),
+        }
         write_atomically(file, json.dumps({**(read_json(file) or {}), "published": published}))
         if trained.folder != target:
             remove_tree(target)
@@ -94,13 +100,13 @@ class UntriedModels:
         if not published or published["inputs"] != inputs:
             return None
         folder = self.project.artifacts / stage.name / published["name"]
-        return _trained(folder, record, published["output"])
+        return _trained(folder, record, published)
 
     def _with_present_code(
         self, stage: Stage, draft: Path, record: Mapping[str, Any], inputs: Mapping[str, str]
     ) -> Trained | None:
         folder = self.folder(stage)
-        trained = _trained(folder / "output", record, record["output"])
+        trained = _trained(folder / "output", record, record)
         before = record["inputs"]
         changed = {name for name in before.keys() | inputs.keys() if before.get(name) != inputs.get(name)}
         names = {name for name in changed if not name.startswith(MODEL)}
@@ -111,11 +117,13 @@ class UntriedModels:
         return Trained(draft, replace(trained.outcome, output=output), trained.run_id) if output else None
 
 
-def _trained(folder: Path, record: Mapping[str, Any], output: str) -> Trained | None:
-    package = folder / PACKAGE
-    if not package.is_file() or digest_file(package) != output:
+def _trained(folder: Path, record: Mapping[str, Any], kept: Mapping[str, Any]) -> Trained | None:
+    """Return the output in the folder, if it is the ``kept`` one: a killed trial may have left files of its own."""
+    for leftover in folder.glob(".trial*"):
+        remove_tree(leftover)
+    if not folder.is_dir() or digest_folder(folder) != kept["content"]:
         return None
-    return Trained(folder, StageResult(output, detail=record["detail"]), record["run"])
+    return Trained(folder, StageResult(kept["output"], detail=record["detail"]), record["run"])
 
 
 def _known_inputs(stage: Stage, run: Run) -> dict[str, str]:
