@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 COMMENT = "rehearsal"
 NOT_SHOWN = (
     "images: jobs and builds run in this machine's Python with the packages of AWS's images, not in the images",
+    "serving: the trial of a model and the endpoint use the server of mlops, not those in AWS's serving images",
     "quotas: a new account may have 0 for an instance type; mlops --target aws doctor reads them",
     "your account: whether you have the permissions that the rehearsal's caller had, its policies, an existing bucket",
     "time, load, memory and prices: AWS's instances are other machines, and nothing was billed",

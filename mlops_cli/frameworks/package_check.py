@@ -14,7 +14,11 @@ from mlops_cli.frameworks.base import Framework
 INFERENCE = "code/inference.py"
 NO_HANDLERS = f"the model package has no {INFERENCE}: pack_code() in train.py adds it"
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth")
+UNSERVABLE = "The trained model cannot be served"
+# The detail of a training.
 UNSAFE_FILES = "unsafe_files"
+# The same of the trial of its model: the job on AWS; the answer to the examples, or why there was none.
+TRIAL_JOB, TRIAL_ANSWER, UNTRIED = "trial_job", "trial_answer", "untried"
 PARTS = ("input_fn", "predict_fn", "output_fn")
 
 

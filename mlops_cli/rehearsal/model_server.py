@@ -14,6 +14,9 @@ from mlops_cli.frameworks.base import Framework
 from mlops_cli.serving.control import LocalEndpoint
 from mlops_cli.serving.control_files import Limits
 
+# The variable with the port of SageMaker's containers, where it is another one than theirs.
+PORT = "SAGEMAKER_BIND_TO_PORT"
+
 
 class ModelServer:
     def __init__(self, folder: Path, name: str, container: Container) -> None:
@@ -22,7 +25,7 @@ class ModelServer:
             folder,
             name,
             LocalServerProcesses(folder),
-            port=_free_port(),
+            port=int(container.environment.get(PORT, 0)) or _free_port(),
             limits=Limits(request_seconds=3600.0),
             environment=container.environment,
         )

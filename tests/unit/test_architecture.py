@@ -251,7 +251,7 @@ def test_only_config_reads_the_environment() -> None:
         "mlops_cli/data/sources/kaggle_client.py",  # hands the kaggle package's own variables to its client
     }
     # Processes of their own.
-    names = ("index_url", "containers/launcher", "containers/secrets_runner")
+    names = ("index_url", "containers/launcher", "containers/model_trial", "containers/secrets_runner")
     in_containers = {f"mlops_cli/backends/aws/stages/{name}.py" for name in names}
     apart = ("mlops_cli/serving/", "mlops_cli/core/bootstrap/")
     assert {name for name in readers if not name.startswith(apart)} <= allowed | in_containers

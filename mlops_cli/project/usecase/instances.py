@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from mlops_cli.core.jobs.time_limits import LONGEST
-from mlops_cli.core.stages import JOBS, TRAINING, Stage
+from mlops_cli.core.stages import JOBS, PREPARATION, TRAINING, Stage
 from mlops_cli.project.settings.catalog import INSTANCE_TYPE
 from mlops_cli.project.usecase.problems import Problems
 
+TRIAL, TRIAL_MINUTES = "trial", 30
 MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 
 
@@ -80,13 +81,19 @@ class EndpointConfig:
 
 @dataclass(frozen=True)
 class InstanceSettings:
-    """``jobs``: by the names of their stages."""
+    """``jobs``: by the names of their stages, and the trial of a model by TRIAL."""
 
     jobs: Mapping[str, JobInstances] = field(default_factory=dict)
     endpoint: EndpointConfig = EndpointConfig()
 
     def of(self, stage: Stage) -> JobInstances:
         return self.jobs.get(stage.name, JobInstances())
+
+    @property
+    def trial(self) -> JobInstances:
+        """The instance of the job that tries a model: by default of the kind that prepares the data."""
+        machine = self.jobs.get(TRIAL) or _for_trial(self.of(PREPARATION))
+        return replace(machine, instance_count=1, spot=False, sharded_channel="")
 
     def trained_on(self, instance_type: str) -> InstanceSettings:
         """Return the same settings with another training instance; "" changes nothing."""
@@ -103,14 +110,20 @@ def read_instances(
     ``minutes``: the limits in [time_limits]. A max_runtime_minutes in these tables beats them.
     """
     limits = minutes or {}
-    tables_known = [*(stage.name for stage in JOBS), "endpoint"]
+    tables_known = [*(stage.name for stage in JOBS), TRIAL, "endpoint"]
     for name in tables:
         if name not in tables_known:
             problems.add_unknown(f"aws.{name}", name, tables_known, f"[aws.{name}]")
+    jobs = {stage.name: _read(stage.name, tables, _with_limit(limits.get(stage.name)), problems) for stage in JOBS}
     return InstanceSettings(
-        jobs={stage.name: _read(stage.name, tables, _with_limit(limits.get(stage.name)), problems) for stage in JOBS},
+        jobs={**jobs, TRIAL: _read(TRIAL, tables, _for_trial(jobs[PREPARATION.name]), problems)},
         endpoint=_read("endpoint", tables, EndpointConfig(), problems),
     )
+
+
+def _for_trial(preparation: JobInstances) -> JobInstances:
+    """Return the default instance of a trial: of a kind that the account has a quota for, as it has just run."""
+    return JobInstances(preparation.instance_type, max_runtime_minutes=TRIAL_MINUTES)
 
 
 def _with_limit(minutes: int | None) -> JobInstances:

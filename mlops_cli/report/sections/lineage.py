@@ -8,6 +8,7 @@ from typing import Any
 from mlops_cli.core.cache_inputs import code_files
 from mlops_cli.core.runs import StageRun, Status
 from mlops_cli.core.stages import APPROVAL, TRAINING, position
+from mlops_cli.frameworks.package_check import TRIAL_ANSWER
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import duration, escape, number, short, title
 from mlops_cli.report.sections.distribution_shift import is_number
@@ -52,13 +53,14 @@ def _properties_table(rows: Mapping[str, str]) -> str:
 
 
 def _identity(context: ReportContext) -> dict[str, str]:
-    evidence = context.evidence
+    evidence, answer = context.evidence, context.run.training.detail.get(TRIAL_ANSWER)
     return {
         "model, sha256": _digest(evidence.model_digest),
         "data, sha256": _digest(evidence.data_digest),
         "live model, sha256": _digest(evidence.live_digest) if evidence.live_digest else "no live model",
         "use case": f"{escape(context.use_case.name)}: {escape(context.use_case.description)}",
         "interpreter": escape(context.run.training.cache_inputs.get("interpreter", "–")),
+        **({"answer to the examples": f'<span class="mono">{escape(str(answer))}</span>'} if answer else {}),
     }
 
 

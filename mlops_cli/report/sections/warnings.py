@@ -8,7 +8,7 @@ from mlops_cli.core.models.comparison import ComparisonResult
 from mlops_cli.core.models.metric_bounds import MACRO
 from mlops_cli.evaluation.curves import calibration, calibration_error
 from mlops_cli.evaluation.predictions import LABEL
-from mlops_cli.frameworks.package_check import UNSAFE_FILES
+from mlops_cli.frameworks.package_check import UNSAFE_FILES, UNTRIED
 from mlops_cli.report.context import ReportContext
 from mlops_cli.report.formatting import count, escape, number, share, title
 from mlops_cli.report.sections.distribution_shift import shifted_features
@@ -23,13 +23,31 @@ MOST_DRIFTS = 4
 
 def warnings(context: ReportContext) -> list[str]:
     """Return sentences as HTML, the most important first."""
-    rules = (_synthetic, _unsafe, _unpredicted, _unfair, _worse_somewhere, _few, _gap, _overfit, _uncalibrated, _drift)
+    rules = (
+        _synthetic,
+        _untried,
+        _unsafe,
+        _unpredicted,
+        _unfair,
+        _worse_somewhere,
+        _few,
+        _gap,
+        _overfit,
+        _uncalibrated,
+        _drift,
+    )
     return [remark for rule in rules for remark in rule(context)]
 
 
 def _synthetic(context: ReportContext) -> Iterator[str]:
     if context.evidence.data.get("synthetic"):
         yield "The data is <b>synthetic</b>: these figures say nothing about real input."
+
+
+def _untried(context: ReportContext) -> Iterator[str]:
+    """Warn of a model that nothing has loaded yet."""
+    if reason := context.run.training.detail.get(UNTRIED):
+        yield f"The model was <b>not tried</b>: {escape(str(reason))}. Its deployment will show if it can be served."
 
 
 def _unsafe(context: ReportContext) -> Iterator[str]:

@@ -88,9 +88,11 @@ def main() -> None:
         _report(channel, ["failed", _one_line(str(error))])
         sys.exit(1)
     except Exception as error:
-        # This imports the package's inference.py. Its traceback goes to the log, its message to the user.
+        # The package's inference.py is imported here: its traceback goes to the log, its message to the user. The log
+        # is first, since the supervisor ends a worker that has reported its failure.
+        log.exception("the model package cannot be loaded")
         _report(channel, ["failed", _one_line(f"{type(error).__name__}: {error}")])
-        raise
+        sys.exit(1)
 
 
 def _serve(task: Task, channel: socket.socket, board: ProgressBoard, model: LoadedModel) -> NoReturn:

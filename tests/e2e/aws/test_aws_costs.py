@@ -38,18 +38,19 @@ def test_costs_are_reported_before_they_arise_and_what_cleanup_ends(cloud: Cloud
     cloud.ready()
 
     refused = limited(cloud, MAX_RUN_COST="1").json("run", code=2)["error"]
-    assert "This run may cost $4.124, more than MAX_RUN_COST of $1.00. Nothing was started." in refused["message"]
+    assert "This run may cost $4.299, more than MAX_RUN_COST of $1.00. Nothing was started." in refused["message"]
     assert "--yes-cost" in refused["hint"]
     assert "MAX_RUN_COST" in refused["hint"]
     assert "The endpoint may cost $84.15 a month" in limited(cloud, MAX_MONTHLY_COST="84.14")("run", code=2)
     assert cloud.json("runs") == []
 
-    run = limited(cloud, MAX_RUN_COST="4.124", MAX_MONTHLY_COST="84.15").json("run")
+    run = limited(cloud, MAX_RUN_COST="4.299", MAX_MONTHLY_COST="84.15").json("run")
     assert amounts(run) == {
         "preprocess: ml.m5.xlarge": (0.23, None),
         "train: ml.m5.xlarge": (0.23, None),
+        "trial: ml.m5.xlarge": (0.115, None),
         "7 builds, general1.small": (2.1, None),
-        "13 pipeline actions": (1.564, None),
+        "13 pipeline actions": (1.624, None),
         "endpoint: ml.m5.large": (None, 83.95),
         "alarms": (None, 0.2),
     }
@@ -115,7 +116,7 @@ def test_without_prices_it_says_so_and_asks(project: Path, aws: Aws) -> None:
     denied("download-data", "--source", "tiny.csv")
 
     nobody = denied("run", code=2)
-    assert "The cost is unknown (preprocess: ml.m5.xlarge, train: ml.m5.xlarge, 7 builds" in nobody
+    assert "The cost is unknown (preprocess: ml.m5.xlarge, train: ml.m5.xlarge, trial: ml.m5.xlarge, 7 builds" in nobody
     assert "add --yes-cost or --yes" in nobody
     kept = Denied(project, aws, keys, MAX_RUN_COST="5")("run", "--yes", code=2)
     assert "so MAX_RUN_COST cannot be checked. Nothing was started." in kept

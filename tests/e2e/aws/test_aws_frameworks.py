@@ -56,12 +56,18 @@ def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
 
     s3 = aws.client("s3")
     bucket = next(each["Name"] for each in s3.list_buckets()["Buckets"] if "churn" in each["Name"])
-    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket)["Contents"] if "/runs/" in each["Key"]]
+    keys = [
+        each["Key"]
+        for each in s3.list_objects_v2(Bucket=bucket)["Contents"]
+        if re.search("/runs/|/decisions/.*json", each["Key"])
+    ]
     records = "".join(s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys)
+    assert r'"trial_answer": "{\"predictions\"' in records or '"trial_answer": "[[' in records, records[-3000:]
     for name in ("ml/train.py", "ml/inference.py", "ml/requirements.txt", "../../src/shop/features.py"):
         assert f'"{name}"' in records, "a cache input"
     assert "training/" not in records
 
+    check_failed_trial(cli, aws)
     use_case = cli.folder / "usecase.toml"
     use_case.write_text(use_case.read_text().replace('framework = "sklearn"', 'framework = "xgboost"'))
     _, err = cli.both("run", "--from", "train", code=3)
@@ -102,6 +108,29 @@ def test_an_xgboost_project_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert "/sagemaker-xgboost:3.2-0" in container["Image"]
     assert "verified: no resources created by mlops remain" in cli("cleanup", "--yes")
     assert aws.denials() == []
+
+
+def check_failed_trial(cli: Cli, aws: Aws) -> None:
+    """A model that does not answer the examples fails the training stage; the model in service stays."""
+    handlers = cli.folder / "ml" / "inference.py"
+    before, wrong = handlers.read_text(), "def output_fn(chances: Any, accept: str) -> tuple[str, str]:\n"
+    assert wrong in before
+    line = before[: before.index(wrong)].count("\n") + 2
+    handlers.write_text(before.replace(wrong, f"{wrong}    raise KeyError('no answer')\n"))
+    _, err = cli.both("run", code=3)
+    told = " ".join(err.split())
+    assert (
+        "The trained model cannot be served: it does not answer [endpoint].examples of usecase.toml: KeyError: "
+        f"'no answer' (code/inference.py, line {line})" in told
+    )
+    assert "hint: Fix it, then continue: mlops run" in told
+    run = cli.json("status")["run"]
+    assert next(stage["status"] for stage in run["stages"] if stage["name"] == "train") == "failed"
+    assert "KeyError: 'no answer'" in cli("logs", run["id"], "--stage", "train"), "that of the job that has tried it"
+    jobs = aws.client("sagemaker").list_processing_jobs(NameContains="--trial-")["ProcessingJobSummaries"]
+    described = aws.client("sagemaker").describe_processing_job(ProcessingJobName=jobs[0]["ProcessingJobName"])
+    assert "/sagemaker-scikit-learn:1.9-0-cpu-py3" in described["AppSpecification"]["ImageUri"]
+    handlers.write_text(before)
 
 
 def push(repository: Path, aws: Aws) -> None:

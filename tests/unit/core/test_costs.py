@@ -24,7 +24,7 @@ from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.core.stages import STAGES
 from mlops_cli.project.paths import Project
 from mlops_cli.project.state_dir import create_state_dir
-from mlops_cli.project.usecase.instances import EndpointConfig, InstanceSettings, JobInstances
+from mlops_cli.project.usecase.instances import TRIAL_MINUTES, EndpointConfig, InstanceSettings, JobInstances
 from tests.conftest import ROOT
 from tests.templates.template import Loader
 
@@ -174,15 +174,20 @@ def machines() -> InstanceSettings:
 
 
 def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
-    preprocess, train, build, actions = Estimate(machines(), SHORTEST_MINUTES).run({})
+    preprocess, train, trial, build, actions = Estimate(machines(), SHORTEST_MINUTES).run({})
     assert (preprocess.product.usage, preprocess.quantity) == ("Processing:ml.m5.xlarge", 0.5)
     assert (train.product.usage, train.quantity, train.note) == (
         "Train:ml.g5.xlarge",
         3.0,
         "at most: max_runtime_minutes",
     )
+    assert (trial.resource, trial.product.usage, trial.quantity) == (
+        "trial: ml.m5.xlarge",
+        "Processing:ml.m5.xlarge",
+        0.5,
+    )
     assert build.quantity == 4 * SHORTEST_MINUTES + 3 * DECISION_MINUTES
-    assert actions.quantity == 7 * SHORTEST_MINUTES + 30 + 90 + 2 * DEPLOY_LIMIT_MINUTES + 2
+    assert actions.quantity == 7 * SHORTEST_MINUTES + 30 + 90 + TRIAL_MINUTES + 2 * DEPLOY_LIMIT_MINUTES + 2
     assert (build.resource, actions.resource) == ("7 builds, general1.small", "13 pipeline actions")
 
 
@@ -249,7 +254,7 @@ def test_an_endpoint_with_its_alarms_and_a_serverless_one_by_use() -> None:
 
 def test_the_limits_are_those_of_the_templates() -> None:
     longer = Estimate(machines(), 100).run({})
-    assert longer[2].quantity == 4 * 100 + 3 * DECISION_MINUTES, "no gate runs in the approval, deployment or rollback"
+    assert longer[3].quantity == 4 * 100 + 3 * DECISION_MINUTES, "no gate runs in the approval, deployment or rollback"
     project = yaml.load((ROOT / "templates" / "pipeline.yaml").read_text(), Loader)["Resources"]["DecisionProject"]
     assert project["Properties"]["TimeoutInMinutes"] == DECISION_MINUTES
     seconds = f"MaximumExecutionTimeoutInSeconds: {DEPLOY_LIMIT_MINUTES * 60}\n"

@@ -45,7 +45,7 @@ def test_the_use_case_here_has_no_problem_and_costs_no_gpu() -> None:
 @pytest.mark.parametrize(
     ("tables", "problem"),
     [
-        ({"trian": {}}, "[aws.trian] is not known; did you mean train?"),
+        ({"tran": {}}, "[aws.tran] is not known; did you mean train?"),
         ({"train": "ml.m5.xlarge"}, "[aws.train] must be a table"),
         ({"train": {"instance": "ml.m5.xlarge"}}, "aws.train.instance is not known; did you mean instance_type?"),
         ({"train": {"gpu": True}}, "aws.train.gpu is not known; known are instance_type, instance_count"),

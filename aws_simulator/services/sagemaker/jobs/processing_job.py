@@ -16,6 +16,7 @@ from aws_simulator.services.sagemaker import metrics, storage
 from aws_simulator.services.sagemaker.common import echoed, now
 from aws_simulator.services.sagemaker.jobs import container
 from aws_simulator.services.sagemaker.jobs.job import Ending, Job, Stopped, end, mapped, network_names
+from aws_simulator.services.sagemaker.jobs.serving_container import ServingContainer, can_serve
 from aws_simulator.services.sagemaker.logs import LogStream
 from aws_simulator.services.sagemaker.storage import Failure
 
@@ -33,6 +34,7 @@ class ProcessingJob(Job):
         count = self.request["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
         self.hosts = [f"algo-{each + 1}" for each in range(count)]
         self._network = network_names(self.hosts)
+        self._serving: list[ServingContainer] = []
 
     def work(self) -> None:
         self.begin(self.request["AppSpecification"]["ImageUri"])
@@ -94,14 +96,17 @@ class ProcessingJob(Job):
             return self.supervise(processes, seconds, self._look()), processes
         finally:
             end(processes, softly=False)
+            for serving in self._serving:
+                serving.stop()
 
     def _start(self, host: str, stream: LogStream) -> Process:
         specification, root = self.request["AppSpecification"], self._root(host)
         argv = [*specification.get("ContainerEntrypoint", []), *specification.get("ContainerArguments", [])]
         private = self.folder / host
         (private / "tmp").mkdir()
+        program = private / "serving"
         env = {
-            "PATH": f"{self._commands(root, private)}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{self._commands(root, private)}:{program}:/usr/local/bin:/usr/bin:/bin",
             "HOME": str(private),
             "TMPDIR": str(private / "tmp"),
             "LANG": "C.UTF-8",
@@ -112,9 +117,19 @@ class ProcessingJob(Job):
             "AWS_EC2_METADATA_DISABLED": "true",
             **self._pip_variables(),
             **self.role.credentials,
+            **self._serving_variables(program, root),
             **{name: mapped(value, root) for name, value in self.request.get("Environment", {}).items()},
         }
         return self.start([mapped(part, root) for part in argv], private, env, stream)
+
+    def _serving_variables(self, folder: Path, root: Path) -> dict[str, str]:
+        image = self.request["AppSpecification"]["ImageUri"]
+        if not can_serve(image):
+            return {}
+        isolated = bool(self.request.get("NetworkConfig", {}).get("EnableNetworkIsolation"))
+        serving = ServingContainer(self.simulator, self.name, folder, root / "model", image, isolated)
+        self._serving.append(serving)
+        return serving.install()
 
     def _pip_variables(self) -> dict[str, str]:
         if not self.simulator.images:
@@ -128,11 +143,13 @@ class ProcessingJob(Job):
         return container.commands(self.simulator, self.request["AppSpecification"]["ImageUri"], private, required)
 
     def _look(self) -> Any:
-        """Upload the outputs that are uploaded as they appear."""
+        """Upload the outputs that are uploaded as they appear; start a model server for the program ``serve``."""
         last = time.monotonic()
 
         def look() -> None:
             nonlocal last
+            for serving in self._serving:
+                serving.look(self.request.get("Environment", {}))
             if time.monotonic() - last > CONTINUOUS_SECONDS:
                 for host in self.hosts:
                     self._upload(host, "Continuous")

@@ -1,7 +1,7 @@
 """CloudWatch logs of a build or a job, from the beginning or as they grow.
 
 The address of a log is its group and a prefix of its streams' names, "GROUP:STREAM". A job has one stream for each
-instance.
+instance. A space separates the addresses of logs that follow each other.
 """
 
 from __future__ import annotations
@@ -105,11 +105,10 @@ class Logs:
 
     def new_lines(self, address: str) -> list[str]:
         """Return the lines that a log has got since the last call."""
-        if not address:
-            return []
-        return list(self._known.setdefault(address, Log(self.client, address)).read())
+        logs = [self._known.setdefault(name, Log(self.client, name)) for name in address.split()]
+        return [line for log in logs for line in log.read()]
 
     def tail(self, address: str, count: int) -> list[str]:
         """Return the last lines, without reading the earlier ones."""
-        lines = Log(self.client, address).tail(count) if address else []
-        return [line for line in lines if line.strip()]
+        lines = [line for name in address.split() for line in Log(self.client, name).tail(count)]
+        return [line for line in lines if line.strip()][-count:]

@@ -46,6 +46,7 @@ def instance_demand(subject: CheckContext, fleet: RunningInstances) -> Iterator[
         use = "spot training" if stage.kind is Kind.TRAINING and machine.spot else stage.kind.value
         key = (machine.instance_type, use)
         counts[key] = max(counts.get(key, 0), machine.instance_count)
+    counts.setdefault((machines.trial.instance_type, Kind.PROCESSING.value), 1)
     for (kind, use), count in counts.items():
         used = fleet.instances_of_jobs(use, kind)
         yield InstanceDemand(f"{kind} for {use} job usage", count, used, f"the {use} job", count)

@@ -28,7 +28,7 @@ from mlops_cli.backends.aws.runs.status import (
 from mlops_cli.backends.aws.runs.store import S3RunStore
 from mlops_cli.core.costs import CostItem, Costs, Unit
 from mlops_cli.core.runs import Run, Status
-from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, Kind, Stage, position, stage_named
+from mlops_cli.core.stages import ENDPOINT_GATE, STAGES, TRAINING, Kind, Stage, position, stage_named
 from mlops_cli.project.usecase.instances import InstanceSettings
 
 SUCCEEDED = "Succeeded"
@@ -41,6 +41,7 @@ ACTION = Product("AWSCodePipeline", "actionExecutionMinute", Unit.MINUTE)
 ALARM = Product("AmazonCloudWatch", "CW:AlarmMonitorUsage", Unit.MONTH)
 KINDS = {Kind.PROCESSING: "Processing", Kind.TRAINING: "Train"}
 
+RUNTIME = "max_runtime_minutes"
 STORED = "S3 storage by GB"
 LOGGED = "CloudWatch logs by GB"
 VOLUMES = "the jobs' volumes by GB-hour"
@@ -112,6 +113,7 @@ class Estimate:
         commands = [key for key in keys if key[1] in (COMMAND, ROLLBACK)]
         return [
             *self.jobs(earlier, first),
+            *self._trial(earlier, first),
             self._minutes("builds, general1.small", BUILD, commands, earlier),
             self._minutes("pipeline actions", ACTION, keys, earlier, also=1),  # the source action
         ]
@@ -120,11 +122,19 @@ class Estimate:
         """Return the items of the jobs of this stage and of the stages after it."""
         return [self._job(stage, earlier) for stage in STAGES[first:] if stage.kind in KINDS]
 
+    def _trial(self, earlier: Mapping[Action, ActionDuration], first: int) -> list[UnpricedItem]:
+        """Return the item of the trial of a model; the earlier duration of a training includes its trial."""
+        if (TRAINING.name, JOB) in earlier or first > position(TRAINING.name):
+            return []
+        kind, hours = self._machines.trial.instance_type, self._machines.trial.max_runtime_minutes / 60
+        product = Product("AmazonSageMaker", f"{KINDS[Kind.PROCESSING]}:{kind}", Unit.HOUR)
+        return [UnpricedItem(f"trial: {kind}", product, hours, note=_duration_source([None], RUNTIME))]
+
     def _job(self, stage: Stage, earlier: Mapping[Action, ActionDuration]) -> UnpricedItem:
         machine = self._machines.of(stage)
         before = earlier.get((stage.name, JOB))
         hours = (before.seconds if before else machine.max_runtime_minutes * 60) / 3600
-        note = _duration_source([before], "max_runtime_minutes")
+        note = _duration_source([before], RUNTIME)
         if machine.spot and stage.kind is Kind.TRAINING:
             note += "; spot: the on-demand price, which is its upper bound"
         return UnpricedItem(
@@ -153,7 +163,10 @@ class Estimate:
             return DECISION_MINUTES if name == ROLLBACK or stage in DECIDING else self._build_minutes
         if name == GATE_RESULT:
             return 1  # the action only reports a result
-        return self._machines.of(stage_named(stage)).max_runtime_minutes if name == JOB else DEPLOY_LIMIT_MINUTES
+        if name != JOB:
+            return DEPLOY_LIMIT_MINUTES
+        trial = self._machines.trial.max_runtime_minutes if stage == TRAINING.name else 0
+        return self._machines.of(stage_named(stage)).max_runtime_minutes + trial
 
     def endpoint(self) -> list[UnpricedItem]:
         """Return the items of the endpoint that an approval creates, as long as it exists."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.codepipeline import FAILED, ActionRun
 from mlops_cli.backends.aws.clients.logs import Logs, build_log
-from mlops_cli.backends.aws.errors import AwsError
+from mlops_cli.backends.aws.errors import AwsError, or_none
 from mlops_cli.backends.aws.runs.status import (
     COMMAND,
     DECIDING,
@@ -23,8 +23,10 @@ from mlops_cli.backends.aws.runs.status import (
 from mlops_cli.core.jobs.script_job import progress_in
 from mlops_cli.core.runs import HINT, Run, StageRun, Status
 from mlops_cli.core.stages import Kind, Stage, stage_named
+from mlops_cli.frameworks.package_check import TRIAL_JOB, UNSERVABLE
 from mlops_cli.plain_text import clipped
 
+COMPLETED = "Completed"
 TAIL_LINES = 8
 # More lines than are shown, because progress lines are removed.
 READ_LINES = 40
@@ -64,7 +66,18 @@ class FailureExplainer:
             return f"The endpoint could not be deployed: {self._endpoint_failure(action.started) or action.error}"
         if action.name == GATE_RESULT:
             return action.error
+        if problem := self._trial_problem(at):
+            return "\n".join([f"{UNSERVABLE}: {problem}", log])
         return "\n".join([f"{stage.script} failed: {self._job_reason(stage, at, action)}", *self._tail(at.log), log])
+
+    def _trial_problem(self, at: StageRun) -> str:
+        """Return why the trial of a trained model has failed; empty if it has not, or was not started."""
+        trial, client = at.detail.get(TRIAL_JOB, ""), self._account.client("sagemaker")
+        description = or_none(client.describe_processing_job, ProcessingJobName=trial) if trial else None
+        if description is None or description["ProcessingJobStatus"] == COMPLETED:
+            return ""
+        reason = " ".join(str(description.get("ExitMessage") or description.get("FailureReason", "")).split())
+        return reason or f"its trial {trial} is {description['ProcessingJobStatus']}"
 
     def _job_reason(self, stage: Stage, at: StageRun, action: ActionRun) -> str:
         """Return SageMaker's reason for a job; if the job was never created, the state machine's reason."""

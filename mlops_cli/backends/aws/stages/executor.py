@@ -27,10 +27,12 @@ from mlops_cli.backends.aws.services import AwsServices
 from mlops_cli.backends.aws.stages.action_inputs import ActionInputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
 from mlops_cli.backends.aws.stages.auto_rollback import RollbackModel
+from mlops_cli.backends.aws.stages.containers import model_trial
 from mlops_cli.backends.aws.stages.endpoint_proxy import EndpointProxy, endpoint_proxy
 from mlops_cli.backends.aws.stages.jobs import job_code, job_outputs
-from mlops_cli.backends.aws.stages.jobs.job_builder import LOG_GROUPS, JobBuilder
+from mlops_cli.backends.aws.stages.jobs.job_builder import JobBuilder, job_log
 from mlops_cli.backends.aws.stages.jobs.job_provenance import JobProvenance
+from mlops_cli.backends.aws.stages.jobs.trial_job import trial_message
 from mlops_cli.backends.aws.stages.stage_inputs import StageInputs
 from mlops_cli.backends.gate_runner import execute_gate, folder_variables, gate_environment, gate_failure, has_passed
 from mlops_cli.core.cache_inputs import FILE, THE_DATA, digest_cache_inputs
@@ -44,7 +46,7 @@ from mlops_cli.data.metadata import dataset_info_from, record_of
 from mlops_cli.errors import MlopsError
 from mlops_cli.frameworks import DEFAULT, framework_named
 from mlops_cli.frameworks.base import Framework
-from mlops_cli.frameworks.package_check import obstacle
+from mlops_cli.frameworks.package_check import TRIAL_ANSWER, TRIAL_JOB, UNSERVABLE, UNTRIED, obstacle
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.processes.output_lines import LastLines
 from mlops_cli.project.paths import Project
@@ -158,14 +160,14 @@ class AwsStageExecutor:
         self._secrets()  # a missing one fails here, before an instance costs money
         prepared = self.job_builder.prepare(stage, run)
         self.action_inputs.write("request.json", prepared.document)
-        run.stage(stage.name).log = f"{LOG_GROUPS[stage.kind]}:{prepared.name}"
+        run.stage(stage.name).log = job_log(stage, prepared)
         detail = {
             "job": prepared.name,
             "machine": asdict(prepared.machine),
             "requirements": self.job_builder.requirements(),
         }
         if stage.kind is Kind.TRAINING:
-            detail["framework"] = self.use_case.framework.name
+            detail |= {"framework": self.use_case.framework.name, TRIAL_JOB: prepared.trial}
         return StageResult("", prepared.artifact, detail, Status.RUNNING)
 
     def _secrets(self) -> dict[str, str]:
@@ -294,12 +296,20 @@ class AwsStageExecutor:
         if DATA not in stage.inputs:
             framework = framework_named(record.detail.get("framework", DEFAULT.name))
             if problem := obstacle(self._folder(record) / job_outputs.PACKAGE, framework):
-                raise StageFailed(f"The trained model cannot be served: {problem}.", CONTINUE)
-            return outcome
+                raise StageFailed(f"{UNSERVABLE}: {problem}.", CONTINUE)
+            return replace(outcome, detail={**outcome.detail, **self._trial_detail(record)})
         dataset = self.inputs.dataset()
         if dataset["sha256"] != record.cache_inputs[THE_DATA]:
             raise StageFailed("The data was replaced while it was being prepared.", "Prepare it again: mlops run")
         return replace(outcome, detail={**outcome.detail, "dataset": record_of(dataset)})
+
+    def _trial_detail(self, record: StageRun) -> dict[str, str]:
+        """Return the detail of a training about its model's trial; a reproduction has no trial."""
+        if not record.detail.get(TRIAL_JOB):
+            return {}
+        message = trial_message(self.services.account.client("sagemaker"), record.detail[TRIAL_JOB])
+        reason = message.partition(model_trial.NOT_TRIED)[2]
+        return {UNTRIED: reason} if reason else {TRIAL_ANSWER: message.removeprefix(model_trial.ANSWERED)}
 
     def _approval_result(self, stage: Stage, run: Run) -> StageResult:
         """Approve the model package of a run that was approved by a command or in the AWS console."""

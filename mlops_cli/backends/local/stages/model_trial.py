@@ -11,6 +11,7 @@ from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.jobs.script_job import describe_exit
 from mlops_cli.core.runs import CONTINUE
 from mlops_cli.files.atomic import open_unless_link, remove_tree
+from mlops_cli.frameworks.package_check import UNSERVABLE
 from mlops_cli.processes.child_process import JobProcesses, TimeLimitError
 
 SECONDS = 120.0  # as for a deployment
@@ -38,7 +39,7 @@ class ModelTrial:
                     command, package.parent, process_environment(), file, lambda line: lines.append(line.text), SECONDS
                 )
         except TimeLimitError:
-            message = f"The trained model cannot be served: it was not ready within {SECONDS:g} s.\nLog: {log}"
+            message = f"{UNSERVABLE}: it was not ready within {SECONDS:g} s.\nLog: {log}"
             raise StageFailed(message, CONTINUE) from None
         finally:
             remove_tree(folder)
@@ -47,5 +48,5 @@ class ModelTrial:
             ending = f"its process {describe_exit(code)}"
             # A native crash writes no reason: the last line is about anything else.
             reason = ending if code < 0 else next((line for line in reversed(lines) if line.strip()), ending)
-            message = f"The trained model cannot be served: {reason.strip()}\nLog: {log}"
+            message = f"{UNSERVABLE}: {reason.strip()}\nLog: {log}"
             raise StageFailed(message, CONTINUE, {"exit_code": code})

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlops_cli.backends.aws.clients.logs import JOB_LOGS
@@ -16,6 +16,8 @@ from mlops_cli.backends.aws.infra.source.sent_files import sent_code, shared_cod
 from mlops_cli.backends.aws.stack_outputs import StackOutputs
 from mlops_cli.backends.aws.stages import index_url
 from mlops_cli.backends.aws.stages.containers import launcher, output_digests, secrets_runner
+from mlops_cli.backends.aws.stages.jobs import trial_job
+from mlops_cli.backends.aws.stages.jobs.job_outputs import MODEL
 from mlops_cli.backends.aws.stages.jobs.job_requests import (
     ARCHIVE,
     DIGESTS,
@@ -27,6 +29,7 @@ from mlops_cli.backends.aws.stages.jobs.job_requests import (
     needs_launcher,
     processing_request,
     training_request,
+    trial_request,
 )
 from mlops_cli.backends.aws.stages.jobs.package_index import (
     INSTALLER,
@@ -56,12 +59,22 @@ REPRODUCE_PREFIX = "again-"
 
 @dataclass(frozen=True)
 class PreparedJob:
-    """``document``: the state machine's input. ``artifact``: the key prefix of the job's output."""
+    """``document``: the state machine's input. ``artifact``: the key prefix of the job's output.
+
+    ``trial``: the name of the job that tries a trained model; empty without one.
+    """
 
     name: str
     artifact: str
     document: Request
     machine: JobInstances
+    trial: str = ""
+
+
+def job_log(stage: Stage, job: PreparedJob) -> str:
+    """Return the address of the log of a stage's job, and of the job that tries its model."""
+    own, trial = f"{LOG_GROUPS[stage.kind]}:{job.name}", f"{LOG_GROUPS[Kind.PROCESSING]}:{job.trial}"
+    return f"{own} {trial}" if job.trial else own
 
 
 class JobBuilder:
@@ -109,7 +122,28 @@ class JobBuilder:
         else:
             request = processing_request(stage.name, stage.script, parameters, spec)
         document = {"kind": stage.kind.value, "request": self._outputs.company.job_request(request)}
-        return PreparedJob(name, f"{key_prefix}{name}/", document, self._machine(stage))
+        prepared = PreparedJob(name, f"{key_prefix}{name}/", document, self._machine(stage))
+        if stage.kind is not Kind.TRAINING or self._scratch:
+            return prepared
+        trial = trial_job.trial_name(self._outputs.endpoint, run, name)
+        request = self._trial_request(trial, f"{prepared.artifact}{MODEL}", spec, sends)
+        trial_document = self._outputs.company.job_request(request)
+        return replace(prepared, trial=trial, document={**document, "trial": trial_document})
+
+    def _trial_request(self, name: str, model: str, training: JobSpec, sends: bool) -> Request:
+        """Return the request of the job that tries the model: the packages that it installs are not known yet."""
+        framework = self._use_case.framework
+        with tempfile.TemporaryDirectory() as folder:
+            names = trial_job.write_files(Path(folder), self._use_case)
+            code = self._sent(Path(folder), names, sends)
+        spec = replace(
+            training,
+            code=code,
+            machine=self._machines.trial,
+            isolated=not framework.uses_handlers,
+        )
+        variables = trial_job.variables(framework, self._outputs.company.index)
+        return trial_request(name, self._outputs.serving_image, variables, self._bucket.uri(model), spec)
 
     def _job_spec(self, stage: Stage, run: Run, name: str, key_prefix: str, code: str) -> JobSpec:
         """Return the specification. SageMaker adds a folder with the job's name to a training job's output."""
@@ -162,9 +196,14 @@ class JobBuilder:
     def _code_address(self, stage: Stage, parameters: Mapping[str, Hyperparameter], sends: bool) -> str:
         """Return the address of a job's code. Upload the code if it is missing; a deciding step may upload none."""
         with tempfile.TemporaryDirectory() as folder:
-            archive, code = Path(folder) / ARCHIVE, Path(folder) / "code"
-            names = self.copy_code(code, stage, parameters)
-            digest = pack(code, archive, names)
+            names = self.copy_code(Path(folder), stage, parameters)
+            return self._sent(Path(folder), names, sends)
+
+    def _sent(self, folder: Path, names: list[str], sends: bool) -> str:
+        """Return the address of the archive of these files; raise StageFailed if it is there with other content."""
+        with tempfile.TemporaryDirectory() as packed:
+            archive = Path(packed) / ARCHIVE
+            digest = pack(folder, archive, names)
             key = f"{self._scratch}code/{digest[:16]}/{ARCHIVE}"
             uploaded = self._bucket.metadata(key)
             if uploaded is None and sends:

@@ -27,6 +27,7 @@ Request = dict[str, Any]
 
 CODE = "/opt/ml/processing/input/code"
 DATA = "/opt/ml/processing/input/data"
+MODEL = "/opt/ml/processing/input/model"
 OUTPUT = "/opt/ml/processing/output"
 DIGESTS_FOLDER = "/opt/ml/processing/digests"
 RESOURCE_CONFIG = "/opt/ml/config/resourceconfig.json"  # lists the job's instances and names this one
@@ -54,6 +55,13 @@ RUNNER = "mlops_secrets.py"
 # How often SageMaker trains again after an error of its own, such as a lost instance: from the last checkpoint, and all
 # attempts within the one time limit of the job. A processing job has no such setting.
 RETRIES = 2
+# The script of a model's trial.
+TRIAL = "mlops_trial.py"
+# One string, of at most 256 characters: a serving image may have no tar.
+TRIAL_ENTRYPOINT = (
+    f"import runpy, tarfile; tarfile.open('{CODE}/{ARCHIVE}').extractall('{CODE}'); "
+    f"runpy.run_path('{CODE}/{TRIAL}', run_name='__main__')"
+)
 # Values that no shell changes, and names that the toolkit turns into --name.
 PLAIN_VALUE = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 PLAIN_NAME = re.compile(r"(?!sagemaker_)[A-Za-z_][\w-]*", re.ASCII)
@@ -186,6 +194,28 @@ def training_request(script: str, hyperparameters: Mapping[str, Hyperparameter],
         "Environment": {**_variables(spec), CHECKPOINT_VARIABLE: CHECKPOINTS},
         "CheckpointConfig": {"S3Uri": spec.checkpoints, "LocalPath": CHECKPOINTS},
         "EnableManagedSpotTraining": spec.machine.spot,
+        "Tags": _tags(spec),
+    }
+
+
+def trial_request(name: str, image: str, variables: Mapping[str, str], model: str, spec: JobSpec) -> Request:
+    """Return the parameters of the processing job that tries a training's ``model`` in the serving ``image``."""
+    return {
+        "ProcessingJobName": name,
+        "RoleArn": spec.role,
+        "AppSpecification": {
+            "ImageUri": image,
+            "ContainerEntrypoint": [PYTHON, "-I", "-c", TRIAL_ENTRYPOINT, "/opt/ml"],
+        },
+        "ProcessingInputs": [
+            _input("code", posixpath.dirname(spec.code) + "/", CODE),
+            _input("model", model, MODEL),
+        ],
+        "ProcessingOutputConfig": {"Outputs": []},
+        "ProcessingResources": {"ClusterConfig": _cluster(spec.machine)},
+        "StoppingCondition": {"MaxRuntimeInSeconds": spec.machine.max_runtime_minutes * 60},
+        "Environment": dict(variables),
+        "NetworkConfig": {"EnableNetworkIsolation": spec.isolated},
         "Tags": _tags(spec),
     }
 
