@@ -20,7 +20,7 @@ from tests.conftest import ROOT, USE_CASES, Cli, wait_for
 __all__ = ["aws", "aws_server"]
 
 
-class Ground:
+class Scenario:
     """A project folder and its AWS account."""
 
     def __init__(self, aws: Aws, root: Path) -> None:
@@ -72,13 +72,13 @@ class Ground:
 
 
 @pytest.fixture
-def ground(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def scenario(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenario:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     root = tmp_path / "project"
     shutil.copytree(USE_CASES / "tiny" / "training", root / "training")
     shutil.copytree(ROOT / "templates", root / "templates")
-    return Ground(aws, root)
+    return Scenario(aws, root)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mlops_cli.core.plan import Action, Plan
 from mlops_cli.core.progress import ResourceEvent, no_report
 from mlops_cli.errors import MlopsError
 from mlops_cli.project.usecase.data_request import data_request
-from tests.component.aws.conftest import Ground
+from tests.component.aws.conftest import Scenario
 from tests.component.aws.infra.test_deploy import never_whole
 
 STORAGE, PIPELINE, ENDPOINT = (f"mlops-tiny-dev-{part}" for part in ("storage", "pipeline", "endpoint"))
@@ -33,197 +33,197 @@ def lines(plan: Plan, action: Action) -> list[str]:
     return [f"{change.resource} {change.reason}".strip() for change in plan.changes if change.action is action]
 
 
-def settled(ground: Ground, **settings: str) -> str:
+def settled(scenario: Scenario, **settings: str) -> str:
     """Create both stacks and data in the bucket. Return the bucket's name."""
-    backend = ground.backend(**settings)
+    backend = scenario.backend(**settings)
     backend.infra.deploy()
-    path = ground.root / "tiny.csv"
+    path = scenario.root / "tiny.csv"
     path.write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(9)))
     backend.data.download(data_request(backend.deployed.use_case, [str(path)]), no_report)
     return str(backend.deployed.bucket.name)
 
 
-def clean(ground: Ground, keep_data: bool = False, **settings: str) -> Plan:
-    return ground.backend(**settings).infra.cleanup(keep_data)
+def clean(scenario: Scenario, keep_data: bool = False, **settings: str) -> Plan:
+    return scenario.backend(**settings).infra.cleanup(keep_data)
 
 
-def existing_bucket(ground: Ground, name: str = "somebodys") -> Any:
-    s3 = ground.aws.client("s3")
+def existing_bucket(scenario: Scenario, name: str = "somebodys") -> Any:
+    s3 = scenario.aws.client("s3")
     s3.create_bucket(Bucket=name)
     s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return s3
 
 
-def buckets(ground: Ground) -> list[str]:
-    return [bucket["Name"] for bucket in ground.aws.client("s3").list_buckets()["Buckets"]]
+def buckets(scenario: Scenario) -> list[str]:
+    return [bucket["Name"] for bucket in scenario.aws.client("s3").list_buckets()["Buckets"]]
 
 
-def log_groups(ground: Ground) -> list[str]:
-    return [log_group["logGroupName"] for log_group in ground.aws.client("logs").describe_log_groups()["logGroups"]]
+def log_groups(scenario: Scenario) -> list[str]:
+    return [log_group["logGroupName"] for log_group in scenario.aws.client("logs").describe_log_groups()["logGroups"]]
 
 
-def test_where_nothing_is_there_is_nothing_to_remove(ground: Ground) -> None:
-    assert ground.backend().infra.plan_cleanup(keep_data=False).active == ()
-    assert clean(ground).active == ()
+def test_where_nothing_is_there_is_nothing_to_remove(scenario: Scenario) -> None:
+    assert scenario.backend().infra.plan_cleanup(keep_data=False).active == ()
+    assert clean(scenario).active == ()
 
 
-def test_all_that_was_made_goes_and_a_second_time_there_is_nothing(ground: Ground) -> None:
-    bucket = settled(ground)
-    plan = ground.backend().infra.plan_cleanup(keep_data=False)
+def test_all_that_was_made_goes_and_a_second_time_there_is_nothing(scenario: Scenario) -> None:
+    bucket = settled(scenario)
+    plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     removed = " ".join(lines(plan, Action.REMOVE))
     assert all(part in removed for part in (f"stack {STORAGE}", f"stack {PIPELINE}", f"s3://{bucket}/tiny-dev/"))
     seen: list[ResourceEvent] = []
-    assert ground.backend().infra.cleanup(False, seen.append).active == ()
-    assert ground.stacks() == {}
-    assert buckets(ground) == []
-    assert log_groups(ground) == []
+    assert scenario.backend().infra.cleanup(False, seen.append).active == ()
+    assert scenario.stacks() == {}
+    assert buckets(scenario) == []
+    assert log_groups(scenario) == []
     assert (PIPELINE, "DELETE_COMPLETE") in [(event.name, event.status) for event in seen]
-    assert clean(ground).active == ()
+    assert clean(scenario).active == ()
 
 
-def test_a_plan_changes_nothing(ground: Ground) -> None:
-    bucket = settled(ground)
-    before = (ground.stacks(), ground.keys(bucket))
-    assert kept_groups(ground) == [], "those of a stack go with it"
-    ground.backend().infra.plan_cleanup(keep_data=False)
-    assert (ground.stacks(), ground.keys(bucket)) == before
+def test_a_plan_changes_nothing(scenario: Scenario) -> None:
+    bucket = settled(scenario)
+    before = (scenario.stacks(), scenario.keys(bucket))
+    assert kept_groups(scenario) == [], "those of a stack go with it"
+    scenario.backend().infra.plan_cleanup(keep_data=False)
+    assert (scenario.stacks(), scenario.keys(bucket)) == before
 
 
-def test_an_existing_bucket_keeps_all_that_is_not_ours(ground: Ground) -> None:
-    s3 = existing_bucket(ground)
+def test_an_existing_bucket_keeps_all_that_is_not_ours(scenario: Scenario) -> None:
+    s3 = existing_bucket(scenario)
     theirs = ["mine.txt", "tiny-dev2/data/dataset.csv", "mlops-tiny-dev-pipel/x/of-another-pipeline"]
     for key in (*theirs, "mine.txt"):
         s3.put_object(Bucket="somebodys", Key=key, Body=b"x")
     s3.delete_object(Bucket="somebodys", Key="mine.txt")
     s3.create_multipart_upload(Bucket="somebodys", Key="mine.part")
-    before = ground.keys("somebodys")
-    settled(ground, BUCKET_NAME="somebodys")
-    assert len(ground.keys("somebodys")) > len(before)
-    plan = ground.backend().infra.plan_cleanup(keep_data=False)
+    before = scenario.keys("somebodys")
+    settled(scenario, BUCKET_NAME="somebodys")
+    assert len(scenario.keys("somebodys")) > len(before)
+    plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     assert "bucket somebodys it existed before; other objects in it stay" in lines(plan, Action.KEEP)
-    assert clean(ground).active == ()
-    assert ground.keys("somebodys") == before
+    assert clean(scenario).active == ()
+    assert scenario.keys("somebodys") == before
     assert len(s3.list_multipart_uploads(Bucket="somebodys")["Uploads"]) == 1
-    assert ground.stacks() == {}
+    assert scenario.stacks() == {}
 
 
-def test_artifacts_of_the_pipelines_runs_go_from_an_existing_bucket_too(ground: Ground) -> None:
-    existing_bucket(ground)
-    settled(ground, BUCKET_NAME="somebodys")
-    assert [key for key in ground.keys("somebodys") if key.startswith("mlops-tiny-dev-pipel/")]
-    clean(ground)
-    assert ground.keys("somebodys") == []
+def test_artifacts_of_the_pipelines_runs_go_from_an_existing_bucket_too(scenario: Scenario) -> None:
+    existing_bucket(scenario)
+    settled(scenario, BUCKET_NAME="somebodys")
+    assert [key for key in scenario.keys("somebodys") if key.startswith("mlops-tiny-dev-pipel/")]
+    clean(scenario)
+    assert scenario.keys("somebodys") == []
 
 
-def test_our_bucket_stays_while_somebody_elses_objects_are_in_it(ground: Ground) -> None:
-    bucket = settled(ground)
-    ground.aws.client("s3").put_object(Bucket=bucket, Key="thesis.pdf", Body=b"x")
-    plan = ground.backend().infra.plan_cleanup(keep_data=False)
+def test_our_bucket_stays_while_somebody_elses_objects_are_in_it(scenario: Scenario) -> None:
+    bucket = settled(scenario)
+    scenario.aws.client("s3").put_object(Bucket=bucket, Key="thesis.pdf", Body=b"x")
+    plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     assert f"bucket {bucket} it contains objects that mlops did not create, such as thesis.pdf" in lines(
         plan, Action.KEEP
     )
-    assert clean(ground).active == ()
-    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
-    assert ground.keys(bucket) == ["thesis.pdf"]
-    ground.aws.client("s3").delete_object(
+    assert clean(scenario).active == ()
+    assert scenario.stacks() == {STORAGE: "CREATE_COMPLETE"}
+    assert scenario.keys(bucket) == ["thesis.pdf"]
+    scenario.aws.client("s3").delete_object(
         Bucket=bucket,
         Key="thesis.pdf",
-        VersionId=ground.aws.client("s3").list_object_versions(Bucket=bucket)["Versions"][0]["VersionId"],
+        VersionId=scenario.aws.client("s3").list_object_versions(Bucket=bucket)["Versions"][0]["VersionId"],
     )
-    assert clean(ground).active == ()
-    assert ground.stacks() == {}
+    assert clean(scenario).active == ()
+    assert scenario.stacks() == {}
 
 
-def test_the_data_can_be_kept_and_used_again(ground: Ground) -> None:
-    bucket = settled(ground)
-    dataset = ground.backend().data.dataset()
-    assert clean(ground, keep_data=True).active == ()
-    assert ground.stacks() == {STORAGE: "CREATE_COMPLETE"}
-    assert ground.keys(bucket) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
-    assert ground.backend().data.dataset() == dataset
-    assert clean(ground).active == ()
-    assert buckets(ground) == []
+def test_the_data_can_be_kept_and_used_again(scenario: Scenario) -> None:
+    bucket = settled(scenario)
+    dataset = scenario.backend().data.dataset()
+    assert clean(scenario, keep_data=True).active == ()
+    assert scenario.stacks() == {STORAGE: "CREATE_COMPLETE"}
+    assert scenario.keys(bucket) == ["tiny-dev/data/dataset.csv", "tiny-dev/data/dataset.json"]
+    assert scenario.backend().data.dataset() == dataset
+    assert clean(scenario).active == ()
+    assert buckets(scenario) == []
 
 
-def test_unfinished_uploads_go(ground: Ground) -> None:
-    bucket = settled(ground)
-    ground.aws.client("s3").create_multipart_upload(Bucket=bucket, Key="tiny-dev/data/dataset.csv")
-    assert "unfinished upload" in " ".join(lines(ground.backend().infra.plan_cleanup(keep_data=False), Action.REMOVE))
-    assert clean(ground).active == ()
+def test_unfinished_uploads_go(scenario: Scenario) -> None:
+    bucket = settled(scenario)
+    scenario.aws.client("s3").create_multipart_upload(Bucket=bucket, Key="tiny-dev/data/dataset.csv")
+    assert "unfinished upload" in " ".join(lines(scenario.backend().infra.plan_cleanup(keep_data=False), Action.REMOVE))
+    assert clean(scenario).active == ()
 
 
-def test_another_environment_and_another_project_stay(ground: Ground) -> None:
-    settled(ground)
-    ground.backend(STAGE="dev-2").infra.deploy()
-    clean(ground)
-    assert set(ground.stacks()) == {"mlops-tiny-dev-2-storage", "mlops-tiny-dev-2-pipeline"}
-    assert clean(ground, STAGE="dev-2").active == ()
-    assert ground.stacks() == {}
+def test_another_environment_and_another_project_stay(scenario: Scenario) -> None:
+    settled(scenario)
+    scenario.backend(STAGE="dev-2").infra.deploy()
+    clean(scenario)
+    assert set(scenario.stacks()) == {"mlops-tiny-dev-2-storage", "mlops-tiny-dev-2-pipeline"}
+    assert clean(scenario, STAGE="dev-2").active == ()
+    assert scenario.stacks() == {}
 
 
-def test_somebody_elses_stack_of_our_name_stays(ground: Ground) -> None:
-    ground.aws.client("cloudformation").create_stack(StackName=STORAGE, TemplateBody=TOPIC)
-    plan = ground.backend().infra.plan_cleanup(keep_data=False)
+def test_somebody_elses_stack_of_our_name_stays(scenario: Scenario) -> None:
+    scenario.aws.client("cloudformation").create_stack(StackName=STORAGE, TemplateBody=TOPIC)
+    plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     assert plan.active == ()
     assert f"stack {STORAGE} not created by mlops for this project" in lines(plan, Action.KEEP)
-    assert clean(ground).active == ()
-    assert STORAGE in ground.stacks()
+    assert clean(scenario).active == ()
+    assert STORAGE in scenario.stacks()
 
 
-def test_what_a_killed_plan_has_left_goes(ground: Ground) -> None:
-    ground.backend().infra.plan()
-    assert ground.stacks() == {STORAGE: "REVIEW_IN_PROGRESS"}
-    assert clean(ground).active == ()
-    assert ground.stacks() == {}
+def test_what_a_killed_plan_has_left_goes(scenario: Scenario) -> None:
+    scenario.backend().infra.plan()
+    assert scenario.stacks() == {STORAGE: "REVIEW_IN_PROGRESS"}
+    assert clean(scenario).active == ()
+    assert scenario.stacks() == {}
 
 
-def test_a_stack_that_was_never_whole_goes(ground: Ground) -> None:
-    never_whole(ground)
-    assert clean(ground).active == ()
-    assert ground.stacks() == {}
+def test_a_stack_that_was_never_whole_goes(scenario: Scenario) -> None:
+    never_whole(scenario)
+    assert clean(scenario).active == ()
+    assert scenario.stacks() == {}
 
 
-def test_a_bucket_that_is_gone_already_is_no_obstacle(ground: Ground) -> None:
-    bucket = settled(ground)
-    root = ground.backend().deployed.bucket
+def test_a_bucket_that_is_gone_already_is_no_obstacle(scenario: Scenario) -> None:
+    bucket = settled(scenario)
+    root = scenario.backend().deployed.bucket
     root.prefix = ""
     root.delete("")
-    ground.aws.client("s3").delete_bucket(Bucket=bucket)
-    assert clean(ground).active == ()
-    assert ground.stacks() == {}
+    scenario.aws.client("s3").delete_bucket(Bucket=bucket)
+    assert clean(scenario).active == ()
+    assert scenario.stacks() == {}
 
 
-def test_the_endpoints_stack_goes_before_the_pipelines(ground: Ground) -> None:
-    settled(ground)
-    ground.aws.client("cloudformation").create_stack(StackName=ENDPOINT, TemplateBody=TOPIC, Tags=tags())
+def test_the_endpoints_stack_goes_before_the_pipelines(scenario: Scenario) -> None:
+    settled(scenario)
+    scenario.aws.client("cloudformation").create_stack(StackName=ENDPOINT, TemplateBody=TOPIC, Tags=tags())
     seen: list[ResourceEvent] = []
-    assert ground.backend().infra.cleanup(False, seen.append).active == ()
+    assert scenario.backend().infra.cleanup(False, seen.append).active == ()
     gone = [event.name for event in seen if event.kind == "AWS::CloudFormation::Stack" and event.ended]
     assert gone == [ENDPOINT, PIPELINE, STORAGE]
 
 
-def test_jobs_are_stopped_and_they_and_their_logs_go_but_not_those_of_others(ground: Ground) -> None:
-    jobs = Jobs(ground.aws)
+def test_jobs_are_stopped_and_they_and_their_logs_go_but_not_those_of_others(scenario: Scenario) -> None:
+    jobs = Jobs(scenario.aws)
     for name, owner in (("tiny-dev-train-1", TAGS), ("tiny-dev-2-train-1", {**TAGS, "mlops:environment": "dev-2"})):
         jobs.train(name, "print('a line')", Tags=tags(owner))
     jobs.sagemaker.create_training_job(
         **jobs.training("tiny-dev-train-2", "import time; print('x'); time.sleep(600)", Tags=tags())
     )
-    plan = ground.backend().infra.plan_cleanup(keep_data=False)
+    plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     assert "training job tiny-dev-train-2 InProgress" in lines(plan, Action.STOP)
     assert "log group /aws/sagemaker/TrainingJobs shared by all jobs of the account" in lines(plan, Action.KEEP)
-    assert clean(ground).active == ()
+    assert clean(scenario).active == ()
     remaining = jobs.sagemaker.list_training_jobs()["TrainingJobSummaries"]
     assert [remaining["TrainingJobName"] for remaining in remaining] == ["tiny-dev-2-train-1"]
-    streams = ground.aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
+    streams = scenario.aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
     assert {stream["logStreamName"].split("/")[0] for stream in streams} == {"tiny-dev-2-train-1"}
 
 
-def test_model_versions_go_before_their_group(ground: Ground) -> None:
-    bucket = settled(ground)
-    sagemaker = ground.aws.client("sagemaker")
-    ground.aws.client("s3").put_object(Bucket=bucket, Key="tiny-dev/models/x/model.tar.gz", Body=b"x")
-    containers = [{"Image": image(ground), "ModelDataUrl": f"s3://{bucket}/tiny-dev/models/x/model.tar.gz"}]
+def test_model_versions_go_before_their_group(scenario: Scenario) -> None:
+    bucket = settled(scenario)
+    sagemaker = scenario.aws.client("sagemaker")
+    scenario.aws.client("s3").put_object(Bucket=bucket, Key="tiny-dev/models/x/model.tar.gz", Body=b"x")
+    containers = [{"Image": image(scenario), "ModelDataUrl": f"s3://{bucket}/tiny-dev/models/x/model.tar.gz"}]
     for _ in range(2):
         sagemaker.create_model_package(
             ModelPackageGroupName="tiny-dev",
@@ -234,113 +234,115 @@ def test_model_versions_go_before_their_group(ground: Ground) -> None:
             },
             ModelApprovalStatus="PendingManualApproval",
         )
-    plan = ground.backend().infra.plan_cleanup(keep_data=False)
+    plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     assert "2 model versions registered in tiny-dev" in lines(plan, Action.REMOVE)
-    assert clean(ground).active == ()
+    assert clean(scenario).active == ()
     assert sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"] == []
 
 
-def image(ground: Ground) -> str:
-    return ground.backend().deployed.stacks.required(PIPELINE)["ServingImage"]
+def image(scenario: Scenario) -> str:
+    return scenario.backend().deployed.stacks.required(PIPELINE)["ServingImage"]
 
 
-def test_a_log_group_that_a_service_made_again_goes(ground: Ground) -> None:
-    settled(ground)
-    clean(ground)
-    logs = ground.aws.client("logs")
+def test_a_log_group_that_a_service_made_again_goes(scenario: Scenario) -> None:
+    settled(scenario)
+    clean(scenario)
+    logs = scenario.aws.client("logs")
     for name in (f"/aws/codebuild/{PIPELINE}", "/aws/sagemaker/Endpoints/tiny-dev", f"/aws/codebuild/{PIPELINE}-2"):
         logs.create_log_group(logGroupName=name)
-    assert len(lines(ground.backend().infra.plan_cleanup(keep_data=False), Action.REMOVE)) == 2
-    assert clean(ground).active == ()
-    assert log_groups(ground) == [f"/aws/codebuild/{PIPELINE}-2"]
-    assert kept_groups(ground) == []
+    assert len(lines(scenario.backend().infra.plan_cleanup(keep_data=False), Action.REMOVE)) == 2
+    assert clean(scenario).active == ()
+    assert log_groups(scenario) == [f"/aws/codebuild/{PIPELINE}-2"]
+    assert kept_groups(scenario) == []
 
 
-def kept_groups(ground: Ground) -> list[str]:
-    plan = ground.backend().infra.plan_cleanup(keep_data=False)
+def kept_groups(scenario: Scenario) -> list[str]:
+    plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     return [line for line in lines(plan, Action.KEEP) if line.startswith("log group")]
 
 
-def test_a_log_group_that_only_has_a_name_of_ours_stays(ground: Ground) -> None:
+def test_a_log_group_that_only_has_a_name_of_ours_stays(scenario: Scenario) -> None:
     """Without a present or former stack of ours, another owner's endpoint logs there."""
     name = "/aws/sagemaker/Endpoints/tiny-dev"
-    ground.aws.client("logs").create_log_group(logGroupName=name)
-    assert clean(ground).active == ()
-    assert log_groups(ground) == [name]
-    (kept,) = kept_groups(ground)
+    scenario.aws.client("logs").create_log_group(logGroupName=name)
+    assert clean(scenario).active == ()
+    assert log_groups(scenario) == [name]
+    (kept,) = kept_groups(scenario)
     assert kept.startswith(f"log group {name} no proof that mlops created it")
     assert kept.endswith(f"aws logs delete-log-group --log-group-name {name} --region us-east-1")
     ours = tags({**TAGS, "mlops:owner": "root"})
-    ground.aws.client("cloudformation").create_stack(StackName=PIPELINE, TemplateBody=TOPIC, Tags=ours)
-    assert clean(ground).active == ()
-    assert log_groups(ground) == [name], "a stack of ours that has not made it shows nothing"
+    scenario.aws.client("cloudformation").create_stack(StackName=PIPELINE, TemplateBody=TOPIC, Tags=ours)
+    assert clean(scenario).active == ()
+    assert log_groups(scenario) == [name], "a stack of ours that has not made it shows nothing"
 
 
-def test_a_log_group_that_was_in_the_way_of_our_stack_stays(ground: Ground) -> None:
+def test_a_log_group_that_was_in_the_way_of_our_stack_stays(scenario: Scenario) -> None:
     name = "/aws/sagemaker/Endpoints/tiny-dev"
-    ground.aws.client("logs").create_log_group(logGroupName=name)
+    scenario.aws.client("logs").create_log_group(logGroupName=name)
     with pytest.raises(MlopsError, match="exists"):
-        ground.backend().infra.deploy()
-    assert clean(ground).active == ()
-    assert log_groups(ground) == [name]
-    assert ground.stacks() == {}
+        scenario.backend().infra.deploy()
+    assert clean(scenario).active == ()
+    assert log_groups(scenario) == [name]
+    assert scenario.stacks() == {}
 
 
-def test_a_log_group_that_is_much_younger_than_our_stack_stays(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    settled(ground)
-    clean(ground)
+def test_a_log_group_that_is_much_younger_than_our_stack_stays(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled(scenario)
+    clean(scenario)
     monkeypatch.setattr("mlops_cli.backends.aws.cleanup.log_groups.LATE_SECONDS", -3600.0)
-    ground.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
-    assert clean(ground).active == ()
-    assert len(kept_groups(ground)) == 1
+    scenario.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
+    assert clean(scenario).active == ()
+    assert len(kept_groups(scenario)) == 1
 
 
 def test_a_log_group_that_somebody_elses_endpoint_writes_into_stays(
-    ground: Ground, tiny_model: Path, tmp_path: Path
+    scenario: Scenario, tiny_model: Path, tmp_path: Path
 ) -> None:
-    settled(ground)
-    clean(ground)
-    ground.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
-    theirs = Models(ground.aws, tiny_model, tmp_path)
+    settled(scenario)
+    clean(scenario)
+    scenario.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
+    theirs = Models(scenario.aws, tiny_model, tmp_path)
     theirs.config("theirs")
     theirs.endpoint("tiny-dev", "theirs")
-    assert clean(ground).active == ()
-    assert len(kept_groups(ground)) == 1
-    assert ground.aws.client("sagemaker").list_endpoints()["Endpoints"] != []
+    assert clean(scenario).active == ()
+    assert len(kept_groups(scenario)) == 1
+    assert scenario.aws.client("sagemaker").list_endpoints()["Endpoints"] != []
 
 
-def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_rest_waits(ground: Ground) -> None:
-    settled(ground)
-    ground.aws.client("cloudformation").update_termination_protection(
+def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_rest_waits(scenario: Scenario) -> None:
+    settled(scenario)
+    scenario.aws.client("cloudformation").update_termination_protection(
         StackName=PIPELINE, EnableTerminationProtection=True
     )
-    remaining = clean(ground)
+    remaining = clean(scenario)
     assert [change.resource for change in remaining.active] == [f"stack {PIPELINE}", f"stack {STORAGE}"]
     assert "TerminationProtection" in remaining.active[0].reason.replace(" ", "")
-    ground.aws.client("cloudformation").update_termination_protection(
+    scenario.aws.client("cloudformation").update_termination_protection(
         StackName=PIPELINE, EnableTerminationProtection=False
     )
-    assert clean(ground).active == ()
+    assert clean(scenario).active == ()
 
 
-def test_the_command_asks_and_proves(ground: Ground) -> None:
-    settled(ground)
-    cli = ground.cli()
+def test_the_command_asks_and_proves(scenario: Scenario) -> None:
+    settled(scenario)
+    cli = scenario.cli()
     assert "there is no terminal" in cli.both("cleanup", code=2)[1]
     assert "dry run: nothing was changed" in cli("cleanup", "--dry-run")
-    assert set(ground.stacks()) == {STORAGE, PIPELINE}
+    assert set(scenario.stacks()) == {STORAGE, PIPELINE}
     out = cli("cleanup", "--yes")
     assert out.splitlines()[0].startswith("account 123456789012, region us-east-1")
     assert out.splitlines()[-1] == "verified: no resources created by mlops remain"
     assert "nothing to remove" in cli("cleanup", "--yes")
 
 
-def test_the_command_ends_with_5_when_something_is_left(ground: Ground) -> None:
-    settled(ground)
-    ground.aws.client("cloudformation").update_termination_protection(
+def test_the_command_ends_with_5_when_something_is_left(scenario: Scenario) -> None:
+    settled(scenario)
+    scenario.aws.client("cloudformation").update_termination_protection(
         StackName=STORAGE, EnableTerminationProtection=True
     )
-    document = ground.cli().json("cleanup", "--yes", code=5)
+    document = scenario.cli().json("cleanup", "--yes", code=5)
     assert [change["resource"] for change in document["left"] if change["action"] != "keep"] == [f"stack {STORAGE}"]
 
 
@@ -364,11 +366,11 @@ def test_only_what_is_gone_counts_as_gone(code: str, message: str, gone: bool) -
     assert AwsError("", "", code, message).is_not_found is gone
 
 
-def test_a_state_of_another_version_is_refused_and_removed(ground: Ground) -> None:
-    name = settled(ground)
-    s3 = ground.aws.client("s3")
+def test_a_state_of_another_version_is_refused_and_removed(scenario: Scenario) -> None:
+    name = settled(scenario)
+    s3 = scenario.aws.client("s3")
     s3.put_object(Bucket=name, Key="tiny-dev/format.json", Body=b'{"format": 999}')
-    cli = ground.cli()
+    cli = scenario.cli()
     for command in ("status", "run", "models", "rollback --yes", "deploy-infra --yes"):
         _, error = cli.both(*command.split(), code=1)
         assert f"s3://{name}/tiny-dev/ was written by another version of mlops (format 999, this one reads" in error, (
@@ -376,28 +378,28 @@ def test_a_state_of_another_version_is_refused_and_removed(ground: Ground) -> No
         )
         assert "mlops cleanup --keep-data" in error, command
     assert "was written by another version of mlops" in " ".join(cli("doctor", code=1).split())
-    below = Bucket(ground.backend().deployed.account.client("s3"), name, "tiny-dev/")
-    objects = ProjectObjects(below.client, below.client, name, ground.backend().deployed.names, "", owned=True)
+    below = Bucket(scenario.backend().deployed.account.client("s3"), name, "tiny-dev/")
+    objects = ProjectObjects(below.client, below.client, name, scenario.backend().deployed.names, "", owned=True)
     assert list(objects._below(keep_data=False))[-1]["Key"] == "tiny-dev/format.json", "a killed cleanup leaves it"
-    assert clean(ground, keep_data=True).active == ()
-    ground.backend().infra.deploy()
-    assert ground.backend().runs.list_runs() == []
+    assert clean(scenario, keep_data=True).active == ()
+    scenario.backend().infra.deploy()
+    assert scenario.backend().runs.list_runs() == []
 
 
-def test_a_stack_of_another_version_that_does_not_say_whose_the_bucket_is_is_removed(ground: Ground) -> None:
-    text = (ground.root / "templates" / "storage.yaml").read_text()
-    ground.edit("storage.yaml", text[text.index("  BucketOwned:") :], "  Other:\n    Value: x\n")
-    name = settled(ground)
-    assert clean(ground).active == ()
-    assert name not in buckets(ground)
+def test_a_stack_of_another_version_that_does_not_say_whose_the_bucket_is_is_removed(scenario: Scenario) -> None:
+    text = (scenario.root / "templates" / "storage.yaml").read_text()
+    scenario.edit("storage.yaml", text[text.index("  BucketOwned:") :], "  Other:\n    Value: x\n")
+    name = settled(scenario)
+    assert clean(scenario).active == ()
+    assert name not in buckets(scenario)
 
 
-def test_what_a_company_owns_stays(ground: Ground) -> None:
+def test_what_a_company_owns_stays(scenario: Scenario) -> None:
     boundary = "arn:aws:iam::123456789012:policy/limit"
     everything = json.dumps(
         {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
     )
-    ground.aws.client("iam").create_policy(PolicyName="limit", PolicyDocument=everything)
-    ground.backend(PERMISSIONS_BOUNDARY=boundary).infra.deploy()
-    changes = ground.backend().infra.plan_cleanup(keep_data=False).changes
+    scenario.aws.client("iam").create_policy(PolicyName="limit", PolicyDocument=everything)
+    scenario.backend(PERMISSIONS_BOUNDARY=boundary).infra.deploy()
+    changes = scenario.backend().infra.plan_cleanup(keep_data=False).changes
     assert (Action.KEEP, f"policy {boundary}") in [(change.action, change.resource) for change in changes]

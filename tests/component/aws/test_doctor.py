@@ -18,16 +18,16 @@ from mlops_cli.backends.aws.doctor.permissions import arn_context
 from mlops_cli.backends.aws.doctor.required_permissions import RequiredPermission, policy, required_permissions
 from mlops_cli.backends.aws.doctor.requirements import requirements as requirements_check
 from mlops_cli.core.checks import Finding, State
-from tests.component.aws.conftest import Ground
+from tests.component.aws.conftest import Scenario
 from tests.conftest import Cli
 
 OURS = [{"Key": "mlops:project", "Value": "tiny"}, {"Key": "mlops:environment", "Value": "dev"}]
 
 
-def subject_of(ground: Ground, **settings: str) -> Any:
+def subject_of(scenario: Scenario, **settings: str) -> Any:
     from mlops_cli.backends.aws.doctor import CheckContext
 
-    backend = ground.backend(**settings)
+    backend = scenario.backend(**settings)
     return CheckContext(
         backend.deployed.project,
         backend.deployed.use_case,
@@ -38,8 +38,8 @@ def subject_of(ground: Ground, **settings: str) -> Any:
     )
 
 
-def wanted(ground: Ground) -> tuple[RequiredPermission, ...]:
-    return required_permissions(arn_context(subject_of(ground)))
+def wanted(scenario: Scenario) -> tuple[RequiredPermission, ...]:
+    return required_permissions(arn_context(subject_of(scenario)))
 
 
 def keys(credentials: dict[str, str]) -> dict[str, str]:
@@ -47,13 +47,13 @@ def keys(credentials: dict[str, str]) -> dict[str, str]:
     return {name.upper(): value for name, value in credentials.items()}
 
 
-def allowed(ground: Ground, name: str, permissions: Iterable[RequiredPermission]) -> Cli:
+def allowed(scenario: Scenario, name: str, permissions: Iterable[RequiredPermission]) -> Cli:
     """Return `mlops` as a user with exactly these permissions."""
-    return ground.cli(OWNER="root", **keys(user(ground.aws, name, *policy(permissions)["Statement"])))
+    return scenario.cli(OWNER="root", **keys(user(scenario.aws, name, *policy(permissions)["Statement"])))
 
 
-def examined(ground: Ground, *names: str) -> list[Finding]:
-    return [check for check in ground.backend().run_checks() if not names or check.name in names]
+def examined(scenario: Scenario, *names: str) -> list[Finding]:
+    return [check for check in scenario.backend().run_checks() if not names or check.name in names]
 
 
 def shown(cli: Cli, code: int, *names: str) -> list[dict[str, Any]]:
@@ -62,45 +62,45 @@ def shown(cli: Cli, code: int, *names: str) -> list[dict[str, Any]]:
     return [finding for finding in report["findings"] if finding["name"] in names]
 
 
-def with_data(ground: Ground) -> Ground:
-    (ground.root / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},t{n},{n % 2}\n" for n in range(9)))
-    ground.backend().infra.deploy()
-    ground.cli()("download-data", "--source", "tiny.csv")
-    return ground
+def with_data(scenario: Scenario) -> Scenario:
+    (scenario.root / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},t{n},{n % 2}\n" for n in range(9)))
+    scenario.backend().infra.deploy()
+    scenario.cli()("download-data", "--source", "tiny.csv")
+    return scenario
 
 
-def test_who_may_do_all_that_is_needed_is_told_so_and_nothing_fails(ground: Ground) -> None:
-    cli = allowed(with_data(ground), "ann", wanted(ground))
+def test_who_may_do_all_that_is_needed_is_told_so_and_nothing_fails(scenario: Scenario) -> None:
+    cli = allowed(with_data(scenario), "ann", wanted(scenario))
     out = cli("doctor")
     assert "permissions     all " in out
     assert "ml.m5.xlarge for training job usage: 4, the training job needs 1" in " ".join(out.split())
     assert re.search(r"dataset +9 rows, \d+ B, sha256", out), "a small size is no 0.0 MB"
     assert out.splitlines()[-1].endswith(" fine")
-    denied = [person for person in ground.aws.control("people") if not person["allowed"]]
+    denied = [person for person in scenario.aws.control("people") if not person["allowed"]]
     assert denied == [], "doctor itself needs nothing that is not on the list"
 
 
-def test_the_required_permissions_look_up_the_images_of_ones_own(ground: Ground) -> None:
+def test_the_required_permissions_look_up_the_images_of_ones_own(scenario: Scenario) -> None:
     own = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ours/{}:7"
-    use_case = ground.root / "training" / "usecase.toml"
+    use_case = scenario.root / "training" / "usecase.toml"
     images = f'[model]\ntraining_image = "{own.format("training")}"\nserving_image = "{own.format("serving")}"\n\n'
     use_case.write_text(use_case.read_text().replace("[metrics", f"{images}[metrics", 1))
-    needed = [need for need in wanted(ground) if need.actions == ("ecr:DescribeImages",)]
+    needed = [need for need in wanted(scenario) if need.actions == ("ecr:DescribeImages",)]
     assert [need.resource.rpartition(":")[2] for need in needed] == [
         "repository/ours/training",
         "repository/ours/serving",
     ]
-    findings = shown(allowed(ground, "kim", wanted(ground)), 1, "permissions", "images")
+    findings = shown(allowed(scenario, "kim", wanted(scenario)), 1, "permissions", "images")
     assert [(finding["state"], finding["message"]) for finding in findings if finding["name"] == "images"] == [
         ("failure", f"[model] {key}_image: there is no image {own.format(key)}.") for key in ("training", "serving")
     ]
     assert [finding["state"] for finding in findings if finding["name"] == "permissions"] == ["ok"]
-    assert [person for person in ground.aws.control("people") if not person["allowed"]] == []
+    assert [person for person in scenario.aws.control("people") if not person["allowed"]] == []
 
 
-def test_a_permission_that_is_missing_is_named_with_what_would_be_refused(ground: Ground) -> None:
-    remaining = [need for need in wanted(ground) if "iam:CreateRole" not in need.actions]
-    findings = shown(allowed(ground, "bob", remaining), 1, "permissions")
+def test_a_permission_that_is_missing_is_named_with_what_would_be_refused(scenario: Scenario) -> None:
+    remaining = [need for need in wanted(scenario) if "iam:CreateRole" not in need.actions]
+    findings = shown(allowed(scenario, "bob", remaining), 1, "permissions")
     assert [finding["state"] for finding in findings] == ["failure"]
     assert findings[0]["message"].startswith("You may not iam:CreateRole, ")
     assert "role/mlops-tiny-dev-pipeline-*" in findings[0]["message"]
@@ -108,32 +108,32 @@ def test_a_permission_that_is_missing_is_named_with_what_would_be_refused(ground
     assert "Allow it for arn:aws:iam::123456789012:user/bob" in findings[0]["fix"]
 
 
-def test_a_role_that_may_be_passed_to_another_service_only(ground: Ground) -> None:
-    passing = [need for need in wanted(ground) if need.passed_to]
-    remaining = [need for need in wanted(ground) if need.passed_to in ("", "states.amazonaws.com")]
-    findings = shown(allowed(ground, "cem", remaining), 1, "permissions")
+def test_a_role_that_may_be_passed_to_another_service_only(scenario: Scenario) -> None:
+    passing = [need for need in wanted(scenario) if need.passed_to]
+    remaining = [need for need in wanted(scenario) if need.passed_to in ("", "states.amazonaws.com")]
+    findings = shown(allowed(scenario, "cem", remaining), 1, "permissions")
     assert len(findings) == len(passing) - 1
     assert "passing it to codebuild.amazonaws.com" in " ".join(finding["message"] for finding in findings)
 
 
-def test_who_may_not_simulate_is_told_so_and_the_rest_is_looked_at(ground: Ground) -> None:
-    remaining = [need for need in wanted(ground) if "iam:SimulatePrincipalPolicy" not in need.actions]
-    (finding,) = shown(allowed(with_data(ground), "dee", remaining), 0, "permissions")
+def test_who_may_not_simulate_is_told_so_and_the_rest_is_looked_at(scenario: Scenario) -> None:
+    remaining = [need for need in wanted(scenario) if "iam:SimulatePrincipalPolicy" not in need.actions]
+    (finding,) = shown(allowed(with_data(scenario), "dee", remaining), 0, "permissions")
     assert (finding["state"], finding["message"]) == ("warning", "IAM does not let you simulate your own permissions.")
     assert "iam:SimulatePrincipalPolicy" in finding["fix"]
 
 
-def test_a_session_of_a_role_is_held_against_its_role(ground: Ground) -> None:
-    iam, trust = ground.aws.client("iam"), {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+def test_a_session_of_a_role_is_held_against_its_role(scenario: Scenario) -> None:
+    iam, trust = scenario.aws.client("iam"), {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     role = iam.create_role(
         RoleName="dev",
         Path="/teams/",
         AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
     )["Role"]["Arn"]
-    permitted = [need for need in wanted(ground) if "s3:PutObject" not in need.actions]
+    permitted = [need for need in wanted(scenario) if "s3:PutObject" not in need.actions]
     iam.put_role_policy(RoleName="dev", PolicyName="p", PolicyDocument=json.dumps(policy(permitted)))
-    session = ground.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
-    cli = ground.cli(
+    session = scenario.aws.client("sts").assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
+    cli = scenario.cli(
         AWS_ACCESS_KEY_ID=session["AccessKeyId"],
         AWS_SECRET_ACCESS_KEY=session["SecretAccessKey"],
         AWS_SESSION_TOKEN=session["SessionToken"],
@@ -143,9 +143,9 @@ def test_a_session_of_a_role_is_held_against_its_role(ground: Ground) -> None:
     assert f"Allow it for {role}" in finding["fix"]
 
 
-def test_a_quota_of_nothing_would_fail_and_says_how_to_raise_it(ground: Ground) -> None:
-    ground.aws.control("sagemaker-quota", quota="ml.m5.large for endpoint usage", limit=0)
-    findings = shown(ground.cli(), 1, "quota")
+def test_a_quota_of_nothing_would_fail_and_says_how_to_raise_it(scenario: Scenario) -> None:
+    scenario.aws.control("sagemaker-quota", quota="ml.m5.large for endpoint usage", limit=0)
+    findings = shown(scenario.cli(), 1, "quota")
     (wrong,) = [finding for finding in findings if finding["state"] == "failure"]
     assert wrong["message"] == "ml.m5.large for endpoint usage: 0, the endpoint needs 1."
     assert "ResourceLimitExceeded" in wrong["reason"]
@@ -154,17 +154,19 @@ def test_a_quota_of_nothing_would_fail_and_says_how_to_raise_it(ground: Ground) 
     assert len(findings) == 3, "preprocessing, training, endpoint"
 
 
-def test_the_training_instance_is_the_one_that_is_chosen_spot_or_not(ground: Ground) -> None:
-    use_case = ground.root / "training" / "usecase.toml"
+def test_the_training_instance_is_the_one_that_is_chosen_spot_or_not(scenario: Scenario) -> None:
+    use_case = scenario.root / "training" / "usecase.toml"
     use_case.write_text(use_case.read_text() + "\n[aws.train]\nspot = true\n")
-    names = [finding["message"].split(":")[0] for finding in shown(ground.cli(INSTANCE="ml.g5.xlarge"), 0, "quota")]
+    names = [finding["message"].split(":")[0] for finding in shown(scenario.cli(INSTANCE="ml.g5.xlarge"), 0, "quota")]
     assert "ml.g5.xlarge for spot training job usage" in names
-    (finding,) = [finding for finding in examined(ground, "quota") if "spot" in finding.message]
+    (finding,) = [finding for finding in examined(scenario, "quota") if "spot" in finding.message]
     assert (finding.state, "ml.m5.xlarge for spot" in finding.message) == (State.OK, True)
 
 
-def test_an_instance_type_that_has_no_quota_is_not_known(ground: Ground) -> None:
-    findings = [finding for finding in shown(ground.cli(INSTANCE="ml.x9.huge"), 0, "quota") if finding["state"] != "ok"]
+def test_an_instance_type_that_has_no_quota_is_not_known(scenario: Scenario) -> None:
+    findings = [
+        finding for finding in shown(scenario.cli(INSTANCE="ml.x9.huge"), 0, "quota") if finding["state"] != "ok"
+    ]
     assert [finding["message"] for finding in findings] == [
         "Service Quotas has no 'ml.x9.huge for training job usage' in us-east-1."
     ]
@@ -172,18 +174,18 @@ def test_an_instance_type_that_has_no_quota_is_not_known(ground: Ground) -> None
 
 @pytest.mark.slow
 def test_endpoints_that_nobody_asks_are_distinguished_by_whose_they_are(
-    ground: Ground, tiny_model: Path, tmp_path: Path
+    scenario: Scenario, tiny_model: Path, tmp_path: Path
 ) -> None:
-    models = Models(ground.aws, tiny_model, tmp_path)
+    models = Models(scenario.aws, tiny_model, tmp_path)
     foreign = [{"Key": "mlops:project", "Value": "churn"}, {"Key": "mlops:environment", "Value": "prod"}]
     for name, tags in (("tiny-dev", OURS), ("churn-prod", foreign), ("somebodys", []), ("busy", [])):
         models.config(name)
         models.endpoint(name, name, Tags=tags)
-        ground.aws.control("sagemaker-age", endpoint=name, days=3)
+        scenario.aws.control("sagemaker-age", endpoint=name, days=3)
     models.config("young")
     models.endpoint("young", "young")
     models.ask("busy", "hello")
-    findings = examined(ground, "endpoints")
+    findings = examined(scenario, "endpoints")
     assert {finding.state for finding in findings} == {State.WARNING}
     by_endpoint = {finding.message.split(" ")[0]: finding for finding in findings}
     assert sorted(by_endpoint) == ["churn-prod", "somebodys", "tiny-dev"]
@@ -194,28 +196,28 @@ def test_endpoints_that_nobody_asks_are_distinguished_by_whose_they_are(
     assert "created by mlops for churn, STAGE=prod" in by_endpoint["churn-prod"].message
     assert "not created by mlops" in by_endpoint["somebodys"].message
     assert by_endpoint["somebodys"].fix.endswith("delete-endpoint --endpoint-name somebodys --region us-east-1")
-    (quota,) = [finding for finding in examined(ground, "quota") if "endpoint usage" in finding.message]
+    (quota,) = [finding for finding in examined(scenario, "quota") if "endpoint usage" in finding.message]
     assert (quota.state, "4, 4 of it in use" in quota.message) == (State.WARNING, True), "its own is not counted"
-    remaining = [finding.message for finding in examined(ground, "leftovers")]
+    remaining = [finding.message for finding in examined(scenario, "leftovers")]
     assert any(remaining.startswith("endpoint tiny-dev belongs to this project") for remaining in remaining)
 
 
-def test_credentials_that_have_expired_are_a_finding_and_not_the_end(ground: Ground) -> None:
-    expired = keys(ground.aws.control("expired-credentials"))
-    out, err = ground.cli(**expired).both("doctor", code=1)
+def test_credentials_that_have_expired_are_a_finding_and_not_the_end(scenario: Scenario) -> None:
+    expired = keys(scenario.aws.control("expired-credentials"))
+    out, err = scenario.cli(**expired).both("doctor", code=1)
     assert "✗ failure  credentials     Your AWS credentials have expired." in out
     assert "Permissions, quotas, stacks, leftovers and endpoints were not checked." in " ".join(out.split())
     assert (out.count("expired"), err) == (1, "")
 
 
-def test_without_credentials_the_project_itself_is_checked_all_the_same(ground: Ground) -> None:
-    use_case = ground.root / "training" / "usecase.toml"
+def test_without_credentials_the_project_itself_is_checked_all_the_same(scenario: Scenario) -> None:
+    use_case = scenario.root / "training" / "usecase.toml"
     more = '[time_limits]\npost-training-tests = 3000\n[aws.endpoint]\nserverless = true\n[secrets]\nnames = ["FEED"]\n'
     use_case.write_text(f"{use_case.read_text()}\n{more}")
-    (ground.root / "training" / "requirements.txt").write_text("holidays==0.50\n")
+    (scenario.root / "training" / "requirements.txt").write_text("holidays==0.50\n")
     nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_DEFAULT_REGION": ""}
     network = {"VPC_ID": f"vpc-{'0' * 8}", "SUBNET_IDS": f"subnet-{'0' * 8}", "SECURITY_GROUP_IDS": f"sg-{'0' * 8}"}
-    report = ground.cli(**nobody, **network).json("doctor", code=1)
+    report = scenario.cli(**nobody, **network).json("doctor", code=1)
     findings = {(finding["name"], finding["message"]): finding for finding in report["findings"]}
     missing = [finding for (name, _), finding in findings.items() if name == "credentials"]
     assert [finding["message"] for finding in missing] == ["No AWS region is set.", "There are no AWS credentials."]
@@ -227,10 +229,10 @@ def test_without_credentials_the_project_itself_is_checked_all_the_same(ground: 
     assert rest["fix"] == "Fix the check credentials, then: mlops --target aws doctor"
 
 
-def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(ground: Ground) -> None:
-    (finding,) = shown(ground.cli(AWS_DEFAULT_REGION=""), 1, "credentials")
+def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(scenario: Scenario) -> None:
+    (finding,) = shown(scenario.cli(AWS_DEFAULT_REGION=""), 1, "credentials")
     assert (finding["message"], "mlops --region" in finding["fix"]) == ("No AWS region is set.", True)
-    (finding,) = shown(ground.cli(AWS_PROFILE="nobody"), 1, "credentials")
+    (finding,) = shown(scenario.cli(AWS_PROFILE="nobody"), 1, "credentials")
     assert "There is no AWS profile 'nobody'" in finding["message"]
 
 
@@ -238,23 +240,23 @@ def test_without_a_region_or_with_a_wrong_profile_it_says_what_to_set(ground: Gr
     ("ahead", "state", "words"),
     [(0, State.OK, "agrees"), (100, State.WARNING, "s behind AWS's"), (-400, State.FAILURE, "s ahead of AWS's")],
 )
-def test_clocks_that_disagree(ground: Ground, ahead: int, state: State, words: str) -> None:
-    ground.aws.control("clock", ahead=ahead)
-    (finding,) = examined(ground, "clock")
+def test_clocks_that_disagree(scenario: Scenario, ahead: int, state: State, words: str) -> None:
+    scenario.aws.control("clock", ahead=ahead)
+    (finding,) = examined(scenario, "clock")
     assert (finding.state, words in finding.message) == (state, True)
 
 
-def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(ground: Ground) -> None:
+def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(scenario: Scenario) -> None:
     """An older version of mlops or the owner of a bucket may have created it."""
-    ground.backend().deployed.infra_deployer.ensure_storage()
-    (fine,) = examined(ground, "expiry")
+    scenario.backend().deployed.infra_deployer.ensure_storage()
+    (fine,) = examined(scenario, "expiry")
     assert fine.state is State.OK
-    s3, name = ground.aws.client("s3"), ground.backend().deployed.bucket.name
+    s3, name = scenario.aws.client("s3"), scenario.backend().deployed.bucket.name
 
     def expires(prefix: str, **expiration: Any) -> list[State]:
         rule = {"ID": "old", "Status": "Enabled", "Filter": {"Prefix": prefix}, **expiration}
         s3.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
-        return [finding.state for finding in examined(ground, "expiry")]
+        return [finding.state for finding in examined(scenario, "expiry")]
 
     days, noncurrent = {"Expiration": {"Days": 180}}, {"NoncurrentVersionExpiration": {"NoncurrentDays": 30}}
     for prefix, expiration in (
@@ -264,7 +266,7 @@ def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(grou
         ("", noncurrent),
     ):
         assert expires(prefix, **expiration) == [State.WARNING], (prefix, expiration)
-    (finding,) = examined(ground, "expiry")
+    (finding,) = examined(scenario, "expiry")
     assert (finding.fix, "The lifecycle rule old of the bucket" in finding.message) == ("mlops deploy-infra", True)
     for prefix, expiration in (
         ("others/", days),
@@ -274,29 +276,31 @@ def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(grou
         assert expires(prefix, **expiration) == [State.OK], (prefix, expiration)
 
 
-def test_a_stack_that_is_somebody_elses_and_one_that_failed(ground: Ground) -> None:
-    cloudformation = ground.aws.client("cloudformation")
+def test_a_stack_that_is_somebody_elses_and_one_that_failed(scenario: Scenario) -> None:
+    cloudformation = scenario.aws.client("cloudformation")
     template = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
     cloudformation.create_stack(StackName="mlops-tiny-dev-storage", TemplateBody=template)
     broken = json.dumps({"Resources": {"L": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "taken"}}}})
-    ground.aws.client("logs").create_log_group(logGroupName="taken")
+    scenario.aws.client("logs").create_log_group(logGroupName="taken")
     cloudformation.create_stack(StackName="mlops-tiny-dev-endpoint", TemplateBody=broken, Tags=OURS)
-    eventually(lambda: "mlops-tiny-dev-endpoint" in str(ground.stacks()) and "IN_PROGRESS" not in str(ground.stacks()))
-    foreign, failed = examined(ground, "stack")
+    eventually(
+        lambda: "mlops-tiny-dev-endpoint" in str(scenario.stacks()) and "IN_PROGRESS" not in str(scenario.stacks())
+    )
+    foreign, failed = examined(scenario, "stack")
     assert (foreign.state, "mlops did not create it" in foreign.message) == (State.FAILURE, True)
     assert (failed.state, failed.message) == (State.WARNING, "mlops-tiny-dev-endpoint is ROLLBACK_COMPLETE.")
     assert "already exists" in failed.reason
     assert failed.fix == "Fix this, then mlops run: it deletes the stack first"
 
 
-def test_policies_of_a_bucket_and_a_key_that_refuse_the_project_are_named(ground: Ground) -> None:
-    s3, kms = ground.aws.client("s3"), ground.aws.client("kms")
+def test_policies_of_a_bucket_and_a_key_that_refuse_the_project_are_named(scenario: Scenario) -> None:
+    s3, kms = scenario.aws.client("s3"), scenario.aws.client("kms")
     s3.create_bucket(Bucket="company")
     own = {**key_policy(), "Statement": key_policy()["Statement"][1:]}
     key = kms.create_key(Policy=json.dumps(own))["KeyMetadata"]["Arn"]
 
     def policy_findings(**settings: str) -> list[tuple[str, State, str]]:
-        checks = ground.backend(BUCKET_NAME="company", **settings).run_checks()
+        checks = scenario.backend(BUCKET_NAME="company", **settings).run_checks()
         return [(each.message, each.state, each.fix) for each in checks if each.name in ("policy", "company")]
 
     assert policy_findings() == [("the policy of the bucket company refuses nothing that mlops does", State.OK, "")]
@@ -311,24 +315,26 @@ def test_policies_of_a_bucket_and_a_key_that_refuse_the_project_are_named(ground
     assert (company[1], "PipelineRole does for the topic's mails" in company[0]) == (State.FAILURE, True)
     assert (checkpoints[1], "lets a training store checkpoints" in checkpoints[0]) == (State.WARNING, True)
     assert "except arn:aws:s3:::company/tiny-dev/checkpoints/* from it" in checkpoints[2]
-    out = ground.cli(BUCKET_NAME="company", KMS_KEY_ARN=key)("deploy-infra", "--dry-run")
+    out = scenario.cli(BUCKET_NAME="company", KMS_KEY_ARN=key)("deploy-infra", "--dry-run")
     warnings = [line for line in out.splitlines() if line.startswith("warning: ")]
     assert [message in line for message, line in zip((company[0], checkpoints[0]), warnings, strict=True)] == [True] * 2
     assert warnings[1].endswith(f"Fix: {checkpoints[2]}"), "deploy-infra shows what doctor would"
 
 
-def test_a_project_without_a_company_asks_aws_nothing_for_it(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = ground.backend()
+def test_a_project_without_a_company_asks_aws_nothing_for_it(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = scenario.backend()
     monkeypatch.setattr(Account, "client", lambda *_: pytest.fail("no request is needed"))
     assert backend.infra.warnings() == []
 
 
-def test_a_container_that_has_no_credential_for_the_index_is_named_before_a_run(ground: Ground) -> None:
-    use_case, requirements = (ground.root / "training" / name for name in ("usecase.toml", "requirements.txt"))
+def test_a_container_that_has_no_credential_for_the_index_is_named_before_a_run(scenario: Scenario) -> None:
+    use_case, requirements = (scenario.root / "training" / name for name in ("usecase.toml", "requirements.txt"))
     index = {"PACKAGE_INDEX_URL": "https://packages.example/simple", "PACKAGE_INDEX_SECRET": "/company/packages"}
 
     def warned(**settings: str) -> bool:
-        checks = requirements_check(subject_of(ground, **settings))
+        checks = requirements_check(subject_of(scenario, **settings))
         return any("The model's container installs training/requirements.txt" in each.message for each in checks)
 
     requirements.write_text("company-tools==1.0\n")

@@ -49,7 +49,7 @@ print(f"progress {options.rows}/{options.rows} rows")
 """
 
 
-class Ground:
+class Scenario:
     def __init__(self, folder: Path) -> None:
         self.project, self.run_log = Project(folder), folder.parent / "runs.txt"
         shutil.copytree(USE_CASES / "tiny" / "training", self.project.training)
@@ -86,22 +86,24 @@ class Ground:
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Ground:
-    return Ground(tmp_path / "project")
+def scenario(tmp_path: Path) -> Scenario:
+    return Scenario(tmp_path / "project")
 
 
-def test_its_rows_are_the_dataset_and_it_runs_as_a_stage_does(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_rows_are_the_dataset_and_it_runs_as_a_stage_does(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MY_API_KEY", "secret")
     reports: list[tuple[Any, ...]] = []
-    dataset, changed = ground.download(report=lambda *progress: reports.append(progress))
+    dataset, changed = scenario.download(report=lambda *progress: reports.append(progress))
     assert (dataset.rows, changed, dataset.synthetic) == (3, True, False)
-    assert ground.text == 'id,text,long\n"0","hello 0",0\n"1","hello 1",1\n"2","hello 2",0\n'
+    assert scenario.text == 'id,text,long\n"0","hello 0",0\n"1","hello 1",1\n"2","hello 2",0\n'
     assert ("made", 3, 3, "rows") in reports
-    assert ground.run_log.read_text() == "[] training\n"
-    names = {Path(path).relative_to(ground.project.root).as_posix() for path in ground.origin["files"]}
+    assert scenario.run_log.read_text() == "[] training\n"
+    names = {Path(path).relative_to(scenario.project.root).as_posix() for path in scenario.origin["files"]}
     assert names == {"training/made/make.py", "training/made/rows.py", "training/made/word.txt"}
-    assert ground.download()[1] is False
-    assert ground.runs == 1
+    assert scenario.download()[1] is False
+    assert scenario.runs == 1
 
 
 @pytest.mark.parametrize(
@@ -112,33 +114,33 @@ def test_its_rows_are_the_dataset_and_it_runs_as_a_stage_does(ground: Ground, mo
         ("made/make.py", SCRIPT.replace("rows.csv", "r.csv").replace("range(", "range(5 + "), '"7"'),
     ],
 )
-def test_it_runs_again_if_it_or_what_it_uses_has_changed(ground: Ground, name: str, text: str, rows: str) -> None:
-    ground.download()
-    assert state_of(ground.origin, [], 1) is State.UNKNOWN
-    ground.write(name, text)
-    assert state_of(ground.origin, [], 1) is State.CHANGED
-    assert ground.download()[1] is True
-    assert rows in ground.text
-    assert ground.runs == 2
+def test_it_runs_again_if_it_or_what_it_uses_has_changed(scenario: Scenario, name: str, text: str, rows: str) -> None:
+    scenario.download()
+    assert state_of(scenario.origin, [], 1) is State.UNKNOWN
+    scenario.write(name, text)
+    assert state_of(scenario.origin, [], 1) is State.CHANGED
+    assert scenario.download()[1] is True
+    assert rows in scenario.text
+    assert scenario.runs == 2
 
 
-def test_arguments_and_refresh_run_it_again(ground: Ground) -> None:
-    ground.download()
-    assert ground.download(rows="4")[0].rows == 4
-    assert ground.download(rows="4", refresh=True)[1] is False
-    assert ground.runs == 3
+def test_arguments_and_refresh_run_it_again(scenario: Scenario) -> None:
+    scenario.download()
+    assert scenario.download(rows="4")[0].rows == 4
+    assert scenario.download(rows="4", refresh=True)[1] is False
+    assert scenario.runs == 3
 
 
-def test_without_a_name_it_is_known_by_its_path(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_name_it_is_known_by_its_path(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "import sys; open(sys.argv[2] + '/a.csv', 'w').write('id,text,long\\na,b,1\\n')"
-    ground.write("fetch.py", text)
-    assert ground.download(str(ground.project.training / "fetch.py"))[0].rows == 1
-    outside = ground.project.root / "fetch.py"
+    scenario.write("fetch.py", text)
+    assert scenario.download(str(scenario.project.training / "fetch.py"))[0].rows == 1
+    outside = scenario.project.root / "fetch.py"
     outside.write_text(text)
     with pytest.raises(ConfigurationError, match="is no script of the project"):
-        ground.download(str(outside))
+        scenario.download(str(outside))
     with pytest.raises(ConfigurationError, match=r"nope\.py is missing"):
-        ground.download(str(ground.project.training / "nope.py"))
+        scenario.download(str(scenario.project.training / "nope.py"))
 
 
 @pytest.mark.parametrize(
@@ -154,13 +156,13 @@ def test_without_a_name_it_is_known_by_its_path(ground: Ground, monkeypatch: pyt
         ("raise OSError(28, os.strerror(28))", "the disk is full while writing to "),
     ],
 )
-def test_a_failure_is_told_and_leaves_the_former_dataset(ground: Ground, end: str, words: str) -> None:
-    ground.download()
-    before = ground.text
-    ground.write("made/make.py", SCRIPT + end + "\n")
+def test_a_failure_is_told_and_leaves_the_former_dataset(scenario: Scenario, end: str, words: str) -> None:
+    scenario.download()
+    before = scenario.text
+    scenario.write("made/make.py", SCRIPT + end + "\n")
     with pytest.raises(MlopsError, match=words):
-        ground.download()
-    assert ground.text == before
+        scenario.download()
+    assert scenario.text == before
 
 
 class ShortMinutes(JobProcesses):
@@ -175,24 +177,25 @@ class ShortMinutes(JobProcesses):
         return super().run(argv, cwd, env, log, end)
 
 
-def test_one_that_takes_too_long_is_ended(ground: Ground) -> None:
-    ground.write("made/make.py", "import time\nprint('begun', flush=True)\ntime.sleep(600)\n")
-    path = ground.project.training / "usecase.toml"
+def test_one_that_takes_too_long_is_ended(scenario: Scenario) -> None:
+    scenario.write("made/make.py", "import time\nprint('begun', flush=True)\ntime.sleep(600)\n")
+    path = scenario.project.training / "usecase.toml"
     path.write_text(path.read_text() + "\n[time_limits]\ndownload-data = 1\n")
-    scripts = DataScripts(ground.project, use_case := load_use_case(path))
-    ground.project.data.mkdir(parents=True)
-    scripts._children = ShortMinutes(ground.project.state / "children")
+    scripts = DataScripts(scenario.project, use_case := load_use_case(path))
+    scenario.project.data.mkdir(parents=True)
+    scripts._children = ShortMinutes(scenario.project.state / "children")
     with pytest.raises(MlopsError, match=r"ended after 1 minutes, its time limit; .* download-data in"):
-        scripts.run("made", use_case.scripts["made"], ground.project.data, no_report)
+        scripts.run("made", use_case.scripts["made"], scenario.project.data, no_report)
 
 
-def test_no_stage_depends_on_it(ground: Ground) -> None:
-    use_case = load_use_case(ground.project.training / "usecase.toml")
+def test_no_stage_depends_on_it(scenario: Scenario) -> None:
+    use_case = load_use_case(scenario.project.training / "usecase.toml")
     names = ["made/make.py", "made/rows.py", "made/word.txt"]
     for stage in STAGES:
-        counted = other_files(stage, ground.project.training, names, {}, Sources(ground.project.training, {}))
+        counted = other_files(stage, scenario.project.training, names, {}, Sources(scenario.project.training, {}))
         without = other_files(
-            *(stage, ground.project.training, names, {}, Sources(ground.project.training, {})), use_case.data_scripts
+            *(stage, scenario.project.training, names, {}, Sources(scenario.project.training, {})),
+            use_case.data_scripts,
         )
         assert set(counted) - set(without) == ({"made/make.py", "made/rows.py"} if stage.script else set())
 
@@ -212,8 +215,8 @@ def test_no_stage_depends_on_it(ground: Ground) -> None:
         ('[data.scripts.a]\nfile = "a.py"\nsynthetic = "no"', "data.scripts.a.synthetic must be true or false"),
     ],
 )
-def test_a_wrong_table_is_named(ground: Ground, table: str, problem: str) -> None:
-    path = ground.project.training / "usecase.toml"
+def test_a_wrong_table_is_named(scenario: Scenario, table: str, problem: str) -> None:
+    path = scenario.project.training / "usecase.toml"
     path.write_text(path.read_text() + f"\n{table}\n")
     with pytest.raises(ConfigurationError) as caught:
         load_use_case(path)

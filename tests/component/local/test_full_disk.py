@@ -9,32 +9,32 @@ import pytest
 
 from mlops_cli.core.runs import Status
 from mlops_cli.project.usecase.data_request import data_request
-from tests.component.local.ground import DONE_ALL_THE_SAME, NOT_FULL, REFUSED, Ground, full_at
+from tests.component.local.scenario import DONE_ALL_THE_SAME, NOT_FULL, REFUSED, Scenario, full_at
 
 
-def download(ground: Ground) -> None:
-    backend = ground.backend
-    backend.data.download(data_request(backend.services.use_case, [str(ground.folder / "more.csv")]), lambda *_: None)
-    assert ground.backend.data.dataset().rows == 30
+def download(scenario: Scenario) -> None:
+    backend = scenario.backend
+    backend.data.download(data_request(backend.services.use_case, [str(scenario.folder / "more.csv")]), lambda *_: None)
+    assert scenario.backend.data.dataset().rows == 30
 
 
-def run(ground: Ground) -> None:
-    assert ground.run(2).status is Status.WAITING
+def run(scenario: Scenario) -> None:
+    assert scenario.run(2).status is Status.WAITING
 
 
-def approve(ground: Ground) -> None:
-    assert ground.approve(ground.backend.runs.list_runs()[0]).status is Status.DONE
-    assert ground.served == "v2"
+def approve(scenario: Scenario) -> None:
+    assert scenario.approve(scenario.backend.runs.list_runs()[0]).status is Status.DONE
+    assert scenario.served == "v2"
 
 
-def rollback(ground: Ground) -> None:
-    assert ground.rollback(comment="bad").status is Status.DONE
-    assert ground.served == "v1"
+def rollback(scenario: Scenario) -> None:
+    assert scenario.rollback(comment="bad").status is Status.DONE
+    assert scenario.served == "v1"
 
 
-def read(ground: Ground) -> None:
+def read(scenario: Scenario) -> None:
     """Read as `status`, `models` and `doctor` do: the records never contradict each other."""
-    backend = ground.backend
+    backend = scenario.backend
     backend.data.dataset()
     backend.endpoint.status()
     for run in backend.runs.list_runs():
@@ -48,18 +48,18 @@ def read(ground: Ground) -> None:
     ("command", "live", "waits"), [(download, 1, 0), (run, 1, 0), (approve, 1, 1), (rollback, 2, 0)]
 )
 def test_a_disk_that_is_full_leaves_nothing_half_done(
-    tmp_path: Path, command: Callable[[Ground], None], live: int, waits: int
+    tmp_path: Path, command: Callable[[Scenario], None], live: int, waits: int
 ) -> None:
-    ground = Ground(tmp_path / "project").make()
-    (ground.folder / "more.csv").write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(30)))
+    scenario = Scenario(tmp_path / "project").make()
+    (scenario.folder / "more.csv").write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(30)))
     for epochs in range(1, live + 1):
-        ground.live(epochs)
+        scenario.live(epochs)
     for epochs in range(live + 1, live + 1 + waits):
-        ground.run(epochs)
+        scenario.run(epochs)
     call, ends = 0, set[int]()
     while NOT_FULL not in ends:
         call += 1
-        copied = ground.copy(tmp_path / f"full-{call}")
+        copied = scenario.copy(tmp_path / f"full-{call}")
         end = full_at(call, lambda: command(copied), lambda: read(copied))  # noqa: B023
         assert end in (NOT_FULL, DONE_ALL_THE_SAME, REFUSED), f"full at call {call}"
         read(copied)

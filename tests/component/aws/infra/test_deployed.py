@@ -14,7 +14,7 @@ from mlops_cli.core.stages import TRAINING
 from mlops_cli.project.settings.values import resolve
 from mlops_cli.project.usecase.reader import load_use_case
 from mlops_cli.project.usecase.use_case import UseCase
-from tests.component.aws.conftest import Ground
+from tests.component.aws.conftest import Scenario
 from tests.conftest import USE_CASES
 
 IMAGES = {
@@ -91,9 +91,9 @@ def test_runs_get_the_instance_that_was_deployed_and_before_that_the_one_that_is
     assert differences(use_case, settings, None) == []
 
 
-def test_costs_quotas_and_words_are_about_what_was_deployed(ground: Ground) -> None:
-    ground.backend(INSTANCE="ml.c5.xlarge").infra.deploy()
-    backend = ground.backend(INSTANCE="ml.g5.xlarge")
+def test_costs_quotas_and_words_are_about_what_was_deployed(scenario: Scenario) -> None:
+    scenario.backend(INSTANCE="ml.c5.xlarge").infra.deploy()
+    backend = scenario.backend(INSTANCE="ml.g5.xlarge")
     resources = [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
     assert "train: ml.c5.xlarge" in resources
     (difference,) = backend.infra.undeployed_settings()

@@ -20,7 +20,7 @@ LIMITS = AcceptedLimits({"metrics.split": "test"})
 PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/tiny-dev/1"
 
 
-class Ground:
+class Scenario:
     """One run that waits for a decision, and the calls to the other objects, in order."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Ground:
     def awaited_token(self, run_id: str, stage: str, action: str) -> str:
         return self.waiting_token
 
-    def stands(self, status: Status, gate: Status, reason: str = "") -> Ground:
+    def stands(self, status: Status, gate: Status, reason: str = "") -> Scenario:
         for stage in self.run.stages[:3]:
             stage.status = Status.DONE
         self.run.status, self.gate.status, self.gate.reason = status, gate, reason
@@ -84,14 +84,14 @@ class Registry:
 
 
 @pytest.fixture
-def ground() -> Ground:
-    return Ground()
+def scenario() -> Scenario:
+    return Scenario()
 
 
 @pytest.mark.parametrize("approved", [True, False])
-def test_the_registry_is_told_before_the_pipeline_continues(ground: Ground, approved: bool) -> None:
-    ground.decider.send(ground.run, approved, "good", LIMITS)
-    assert ground.said == [
+def test_the_registry_is_told_before_the_pipeline_continues(scenario: Scenario, approved: bool) -> None:
+    scenario.decider.send(scenario.run, approved, "good", LIMITS)
+    assert scenario.said == [
         *([("endpoint stack",)] if approved else []),
         ("registry", PACKAGE, approved, "good"),
         (
@@ -105,22 +105,22 @@ def test_the_registry_is_told_before_the_pipeline_continues(ground: Ground, appr
     ]
 
 
-def test_whoever_comes_second_is_told_who_was_first(ground: Ground) -> None:
+def test_whoever_comes_second_is_told_who_was_first(scenario: Scenario) -> None:
     def taken_by_anna(*_: Any) -> bool:
-        ground.run.decision = Decision("r1", True, Actor("anna"), "", 1.0, "k", "m")
-        ground.run.status = Status.RUNNING
+        scenario.run.decision = Decision("r1", True, Actor("anna"), "", 1.0, "k", "m")
+        scenario.run.status = Status.RUNNING
         return False
 
-    ground.decide = taken_by_anna  # type: ignore[method-assign]
+    scenario.decide = taken_by_anna  # type: ignore[method-assign]
     with pytest.raises(MlopsError, match="already approved by anna"):
-        ground.decider.send(ground.run, False, "", LIMITS)
-    assert ground.said[-1] == ("registry", PACKAGE, True, "by anna"), "the package is as they have decided"
+        scenario.decider.send(scenario.run, False, "", LIMITS)
+    assert scenario.said[-1] == ("registry", PACKAGE, True, "by anna"), "the package is as they have decided"
 
 
-def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
-    ground.waiting_token = ""
+def test_a_decision_that_gets_lost_is_no_decision(scenario: Scenario) -> None:
+    scenario.waiting_token = ""
     with pytest.raises(MlopsError, match="did not accept the decision") as caught:
-        ground.decider.send(ground.run, True, "", LIMITS)
+        scenario.decider.send(scenario.run, True, "", LIMITS)
     assert caught.value.hint == "Try again: mlops approve r1"
 
 
@@ -135,29 +135,29 @@ def test_a_decision_that_gets_lost_is_no_decision(ground: Ground) -> None:
     ],
 )
 def test_why_nobody_can_decide(
-    ground: Ground, status: Status, gate: Status, reason: str, message: str, hint: str
+    scenario: Scenario, status: Status, gate: Status, reason: str, message: str, hint: str
 ) -> None:
-    ground.stands(status, gate, reason)
+    scenario.stands(status, gate, reason)
     with pytest.raises(MlopsError, match=message) as caught:
-        ground.decider.send(ground.run, True, "", LIMITS)
+        scenario.decider.send(scenario.run, True, "", LIMITS)
     assert hint in caught.value.hint
-    assert ground.said == []
+    assert scenario.said == []
 
 
-def test_nobody_is_asked_about_a_model_whose_package_was_deleted(ground: Ground) -> None:
-    ground.package_status = DELETED
+def test_nobody_is_asked_about_a_model_whose_package_was_deleted(scenario: Scenario) -> None:
+    scenario.package_status = DELETED
     with pytest.raises(MlopsError, match=f"The model package {PACKAGE} was deleted") as caught:
-        ground.decider.check(ground.run)
+        scenario.decider.check(scenario.run)
     assert "mlops run --from approval" in caught.value.hint
     with pytest.raises(MlopsError, match="was deleted"):
-        ground.decider.send(ground.run, True, "", LIMITS)
-    assert ground.said == []
+        scenario.decider.send(scenario.run, True, "", LIMITS)
+    assert scenario.said == []
 
 
-def test_a_rejected_run_stays_rejected(ground: Ground) -> None:
-    ground.stands(Status.REJECTED, Status.REJECTED).run.decision = Decision(
+def test_a_rejected_run_stays_rejected(scenario: Scenario) -> None:
+    scenario.stands(Status.REJECTED, Status.REJECTED).run.decision = Decision(
         "r1", False, Actor("anna"), "no", 1.0, "k", "m"
     )
     with pytest.raises(MlopsError, match="was rejected by anna: no") as caught:
-        ground.decider.check(ground.run)
+        scenario.decider.check(scenario.run)
     assert caught.value.exit_code == EXIT_REJECTED

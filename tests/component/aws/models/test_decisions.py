@@ -38,7 +38,7 @@ BELOW = "long roc_auc 0.6 is under 0.95"
 LIMITS = {"metrics.split": "test", "floor of long roc_auc": "0.95"}
 
 
-class Ground:
+class Scenario:
     """The bucket's content, CodePipeline's records, and the status of packages, each in a dict."""
 
     def __init__(self) -> None:
@@ -141,169 +141,169 @@ class Asked:
 
 
 @pytest.fixture
-def ground() -> Ground:
-    return Ground()
+def scenario() -> Scenario:
+    return Scenario()
 
 
-def test_an_approval_holds_for_the_model_that_it_names(ground: Ground) -> None:
-    ground.approved("r-old")
-    approval = ground.decisions.approval(GOOD, KEY)
+def test_an_approval_holds_for_the_model_that_it_names(scenario: Scenario) -> None:
+    scenario.approved("r-old")
+    approval = scenario.decisions.approval(GOOD, KEY)
     assert approval is not None
     assert approval.reason == "approved by ann: good"
 
 
-def test_a_record_that_somebody_has_written_makes_no_other_model_approved(ground: Ground) -> None:
+def test_a_record_that_somebody_has_written_makes_no_other_model_approved(scenario: Scenario) -> None:
     """The record claims that the approved run had asked about another model."""
-    ground.approved("r-old")
-    ground.ask("r-old", EVIL)
-    ground.packages["package of r-old"] = APPROVED
-    assert ground.decisions.approval(EVIL, KEY) is None
-    assert ground.decisions.approval(GOOD, KEY) is not None
+    scenario.approved("r-old")
+    scenario.ask("r-old", EVIL)
+    scenario.packages["package of r-old"] = APPROVED
+    assert scenario.decisions.approval(EVIL, KEY) is None
+    assert scenario.decisions.approval(GOOD, KEY) is not None
 
 
-def test_a_run_whose_question_was_exchanged_deploys_nothing(ground: Ground) -> None:
-    gate = ground.approved("r1")
+def test_a_run_whose_question_was_exchanged_deploys_nothing(scenario: Scenario) -> None:
+    gate = scenario.approved("r1")
     with pytest.raises(StageFailed, match="it is for the model aaaaaaaaaaaa, but the run asks about eeeeeeeeeeee"):
-        ground.deployment(replace(gate, output=EVIL))
-    assert ground.packages == {}
+        scenario.deployment(replace(gate, output=EVIL))
+    assert scenario.packages == {}
 
 
-def test_what_is_deployed_is_what_was_approved_and_lies_there(ground: Ground) -> None:
-    run = ground.deployment(ground.approved("r1"))
+def test_what_is_deployed_is_what_was_approved_and_lies_there(scenario: Scenario) -> None:
+    run = scenario.deployment(scenario.approved("r1"))
     assert (run.stage("approval").output, run.decision and run.decision.model_digest) == (GOOD, GOOD)
-    assert (ground.checked, ground.packages) == ([("package of r1", GOOD)], {"package of r1": APPROVED})
+    assert (scenario.checked, scenario.packages) == ([("package of r1", GOOD)], {"package of r1": APPROVED})
 
 
-def test_nothing_is_deployed_that_nobody_has_approved(ground: Ground) -> None:
+def test_nothing_is_deployed_that_nobody_has_approved(scenario: Scenario) -> None:
     with pytest.raises(StageFailed, match="is not approved"):
-        ground.deployment(ground.ask("r1"))
-    ground.say("r1", "", "Failed")
+        scenario.deployment(scenario.ask("r1"))
+    scenario.say("r1", "", "Failed")
     with pytest.raises(StageFailed, match="is not approved"):
-        ground.deployment(ground.ask("r1"))
+        scenario.deployment(scenario.ask("r1"))
 
 
 @pytest.mark.parametrize("summary", ["", "  ", "\n", summary_of(" ", DecisionDetails(model=GOOD))])
-def test_a_model_that_falls_short_does_not_pass_without_a_reason(ground: Ground, summary: str) -> None:
-    gate = ground.ask("r1", shortfalls=(BELOW,))
-    ground.say("r1", summary)
+def test_a_model_that_falls_short_does_not_pass_without_a_reason(scenario: Scenario, summary: str) -> None:
+    gate = scenario.ask("r1", shortfalls=(BELOW,))
+    scenario.say("r1", summary)
     with pytest.raises(StageFailed, match=r"has a shortfall .*no reason") as caught:
-        ground.deployment(gate)
+        scenario.deployment(gate)
     assert caught.value.hint.endswith("mlops run --from approval")
-    assert ground.decisions.approval(GOOD, KEY) is None, "nor does it hold for later runs"
+    assert scenario.decisions.approval(GOOD, KEY) is None, "nor does it hold for later runs"
 
 
-def test_in_the_console_a_comment_is_the_reason_and_what_falls_short_is_on_record(ground: Ground) -> None:
-    gate = ground.ask("r1", shortfalls=(BELOW,))
-    ground.say("r1", "the old one is worse")
-    decision = ground.deployment(gate).decision
+def test_in_the_console_a_comment_is_the_reason_and_what_falls_short_is_on_record(scenario: Scenario) -> None:
+    gate = scenario.ask("r1", shortfalls=(BELOW,))
+    scenario.say("r1", "the old one is worse")
+    decision = scenario.deployment(gate).decision
     assert decision is not None
     assert (decision.comment, decision.shortfalls, decision.actor.arn) == ("the old one is worse", (BELOW,), ANN)
 
 
-def test_in_the_console_a_model_within_its_limits_needs_no_comment(ground: Ground) -> None:
-    gate = ground.ask("r1")
-    ground.say("r1", "")
-    assert ground.deployment(gate).stage("approval").output == GOOD
+def test_in_the_console_a_model_within_its_limits_needs_no_comment(scenario: Scenario) -> None:
+    gate = scenario.ask("r1")
+    scenario.say("r1", "")
+    assert scenario.deployment(gate).stage("approval").output == GOOD
 
 
-def test_an_approval_that_is_passed_on_must_have_been_given(ground: Ground) -> None:
-    ground.approved("r1")
-    assert ground.deployment(ground.approved("r2", forwarded_from="r1")).decision is not None
+def test_an_approval_that_is_passed_on_must_have_been_given(scenario: Scenario) -> None:
+    scenario.approved("r1")
+    assert scenario.deployment(scenario.approved("r2", forwarded_from="r1")).decision is not None
 
 
 @pytest.mark.parametrize("origin", ["nothing", "another model", "rejected", "other limits", "passed on itself"])
-def test_an_approval_that_is_passed_on_from_nowhere_does_not_count(ground: Ground, origin: str) -> None:
+def test_an_approval_that_is_passed_on_from_nowhere_does_not_count(scenario: Scenario, origin: str) -> None:
     if origin == "another model":
-        ground.approved("r1", EVIL)
+        scenario.approved("r1", EVIL)
     if origin == "rejected":
-        ground.ask("r1")
-        ground.say("r1", summary_of("bad", DecisionDetails(model=GOOD)), "Failed")
+        scenario.ask("r1")
+        scenario.say("r1", summary_of("bad", DecisionDetails(model=GOOD)), "Failed")
     if origin == "other limits":
-        ground.ask("r1", key="l" * 64)
-        ground.say("r1", summary_of("good", DecisionDetails(model=GOOD)))
+        scenario.ask("r1", key="l" * 64)
+        scenario.say("r1", summary_of("good", DecisionDetails(model=GOOD)))
     if origin == "passed on itself":
-        ground.approved("r1", forwarded_from="r0")
+        scenario.approved("r1", forwarded_from="r0")
     with pytest.raises(StageFailed, match="forwarded from run r1 is not for this model"):
-        ground.deployment(ground.approved("r2", forwarded_from="r1"))
+        scenario.deployment(scenario.approved("r2", forwarded_from="r1"))
 
 
 @pytest.mark.parametrize("way", ["passed on", "rolled back to"])
-def test_a_model_that_was_rejected_meanwhile_does_not_come_back(ground: Ground, way: str) -> None:
-    ground.approved("r1")
+def test_a_model_that_was_rejected_meanwhile_does_not_come_back(scenario: Scenario, way: str) -> None:
+    scenario.approved("r1")
     details: dict[str, Any] = {"forwarded_from": "r1"}
     if way == "rolled back to":
         details = {"kind": DecisionKind.ROLLBACK, "rollback_to": NamedModel("v1", GOOD)}
-    ground.packages["package of r2"] = REJECTED
+    scenario.packages["package of r2"] = REJECTED
     with pytest.raises(MlopsError, match="was rejected after it had been approved"):
-        ground.deployment(ground.approved("r2", **details))
-    assert ground.packages == {"package of r2": REJECTED}
+        scenario.deployment(scenario.approved("r2", **details))
+    assert scenario.packages == {"package of r2": REJECTED}
 
 
-def test_a_decision_has_the_limits_that_were_shown_and_what_it_accepts(ground: Ground) -> None:
+def test_a_decision_has_the_limits_that_were_shown_and_what_it_accepts(scenario: Scenario) -> None:
     """Requested under a minimum of 0.95, approved under 0.5; the approver saw both."""
-    gate, lower = ground.ask("r1", shortfalls=(BELOW,)), {**LIMITS, "floor of long roc_auc": "0.5"}
+    gate, lower = scenario.ask("r1", shortfalls=(BELOW,)), {**LIMITS, "floor of long roc_auc": "0.5"}
     accepted = AcceptedLimits(lower, (f"{BELOW}, at the time of the request",))
-    ground.say(
-        "r1", summary_of("good enough", DecisionDetails(model=GOOD, accepted=ground.accepted_limits.save(accepted)))
+    scenario.say(
+        "r1", summary_of("good enough", DecisionDetails(model=GOOD, accepted=scenario.accepted_limits.save(accepted)))
     )
-    decision = ground.deployment(gate).decision
+    decision = scenario.deployment(gate).decision
     assert decision is not None
     assert (decision.limits, decision.shortfalls) == (lower, accepted.shortfalls)
     of_now = digest_cache_inputs({**lower, "the output of train": GOOD})
     for key in (KEY, of_now):
-        assert ground.decisions.approval(GOOD, key) is not None
-    assert ground.decisions.approval(GOOD, "l" * 64) is None
+        assert scenario.decisions.approval(GOOD, key) is not None
+    assert scenario.decisions.approval(GOOD, "l" * 64) is None
 
 
-def test_in_the_console_the_limits_are_those_of_the_request(ground: Ground) -> None:
-    gate = ground.ask("r1")
-    ground.say("r1", "")
-    decision = ground.deployment(gate).decision
+def test_in_the_console_the_limits_are_those_of_the_request(scenario: Scenario) -> None:
+    gate = scenario.ask("r1")
+    scenario.say("r1", "")
+    decision = scenario.deployment(gate).decision
     assert decision is not None
     assert (decision.limits, decision.key) == (LIMITS, KEY)
 
 
 @pytest.mark.parametrize("change", ["gone", "changed"])
-def test_a_document_that_is_not_the_approvers_accepts_nothing(ground: Ground, change: str) -> None:
-    gate = ground.ask("r1", shortfalls=(BELOW,))
-    digest = ground.accepted_limits.save(AcceptedLimits({**LIMITS, "floor of long roc_auc": "0.5"}))
+def test_a_document_that_is_not_the_approvers_accepts_nothing(scenario: Scenario, change: str) -> None:
+    gate = scenario.ask("r1", shortfalls=(BELOW,))
+    digest = scenario.accepted_limits.save(AcceptedLimits({**LIMITS, "floor of long roc_auc": "0.5"}))
     key = f"decisions/accepted/{digest}.json"
-    ground.objects[key] = AcceptedLimits({}, ()).content if change == "changed" else None
-    ground.say("r1", summary_of("", DecisionDetails(model=GOOD, accepted=digest)))
+    scenario.objects[key] = AcceptedLimits({}, ()).content if change == "changed" else None
+    scenario.say("r1", summary_of("", DecisionDetails(model=GOOD, accepted=digest)))
     with pytest.raises(StageFailed, match=r"has a shortfall .*no reason"):
-        ground.deployment(gate)
+        scenario.deployment(gate)
 
 
-def test_a_later_rejection_voids_an_approval_under_any_limits(ground: Ground) -> None:
-    ground.approved("r1")
-    ground.ask("r2", key="l" * 64)
-    ground.say("r2", summary_of("bad", DecisionDetails(model=GOOD)), "Failed")
-    ground.objects = dict(reversed(ground.objects.items()))
-    assert ground.decisions.approval(GOOD, KEY) is None
+def test_a_later_rejection_voids_an_approval_under_any_limits(scenario: Scenario) -> None:
+    scenario.approved("r1")
+    scenario.ask("r2", key="l" * 64)
+    scenario.say("r2", summary_of("bad", DecisionDetails(model=GOOD)), "Failed")
+    scenario.objects = dict(reversed(scenario.objects.items()))
+    assert scenario.decisions.approval(GOOD, KEY) is None
 
 
-def test_an_approval_does_not_outlive_its_model_package(ground: Ground) -> None:
-    ground.approved("r1")
-    assert ground.decisions.approval(GOOD, KEY)
-    ground.packages["package of r1"] = DELETED
-    assert ground.decisions.approval(GOOD, KEY) is None
+def test_an_approval_does_not_outlive_its_model_package(scenario: Scenario) -> None:
+    scenario.approved("r1")
+    assert scenario.decisions.approval(GOOD, KEY)
+    scenario.packages["package of r1"] = DELETED
+    assert scenario.decisions.approval(GOOD, KEY) is None
 
 
-def test_a_rollback_is_about_the_model_that_it_leads_to(ground: Ground) -> None:
+def test_a_rollback_is_about_the_model_that_it_leads_to(scenario: Scenario) -> None:
     details = DecisionDetails(DecisionKind.ROLLBACK, NamedModel("v1", GOOD), NamedModel("v2", EVIL))
-    gate = ground.ask("r1")
-    ground.say("r1", summary_of("too rude", details))
-    decision = ground.deployment(gate).decision
+    gate = scenario.ask("r1")
+    scenario.say("r1", summary_of("too rude", details))
+    decision = scenario.deployment(gate).decision
     assert decision is not None
     assert (decision.model_digest, decision.is_rollback) == (GOOD, True)
     with pytest.raises(StageFailed, match="it is for the model"):
-        ground.deployment(replace(gate, output=EVIL))
+        scenario.deployment(replace(gate, output=EVIL))
 
 
-def test_a_comment_says_nothing_but_itself(ground: Ground) -> None:
-    gate = ground.ask("r1")
-    ground.say("r1", summary_of("approved by bob: rolled back to v1", DecisionDetails(model=GOOD)))
-    decision = ground.deployment(gate).decision
+def test_a_comment_says_nothing_but_itself(scenario: Scenario) -> None:
+    gate = scenario.ask("r1")
+    scenario.say("r1", summary_of("approved by bob: rolled back to v1", DecisionDetails(model=GOOD)))
+    decision = scenario.deployment(gate).decision
     assert decision is not None
     assert (decision.actor.name, decision.is_rollback, decision.forwarded_from) == ("ann", False, "")
 
@@ -315,20 +315,20 @@ def test_however_long_the_comment_is_the_model_is_named() -> None:
     assert read_summary(summary)[1].model_digest == GOOD
 
 
-def test_an_approval_outlives_codepipelines_memory_of_it(ground: Ground) -> None:
+def test_an_approval_outlives_codepipelines_memory_of_it(scenario: Scenario) -> None:
     """After a year CodePipeline lists no execution; the step after the approval has recorded the decision."""
-    gate = ground.approved("r1")
-    decision = ground.decisions.for_run(_run_of(gate))
+    gate = scenario.approved("r1")
+    decision = scenario.decisions.for_run(_run_of(gate))
     assert decision is not None
     run = replace(_run_of(gate), decision=decision)
-    ground.records.save(run)
-    ground.summaries.clear()
-    assert ground.decisions.for_run(run) == decision
-    assert ground.decisions.approval(GOOD, KEY) is not None
+    scenario.records.save(run)
+    scenario.summaries.clear()
+    assert scenario.decisions.for_run(run) == decision
+    assert scenario.decisions.approval(GOOD, KEY) is not None
     pipeline: Any = SimpleNamespace(executions=lambda: iter(()), actions=lambda _: [])
-    ground.records.save_stage(StageRun("deploy", Status.DONE, key=KEY, output=GOOD, run_id="r1"))
+    scenario.records.save_stage(StageRun("deploy", Status.DONE, key=KEY, output=GOOD, run_id="r1"))
     nothing: Any = SimpleNamespace(client=None)
-    assert RunQueries(pipeline, ground.records, ground.decisions, nothing, nothing, nothing).deployed() == GOOD
+    assert RunQueries(pipeline, scenario.records, scenario.decisions, nothing, nothing, nothing).deployed() == GOOD
 
 
 def _run_of(gate: StageRun) -> Run:
@@ -348,7 +348,7 @@ def _run_of(gate: StageRun) -> Run:
     ],
 )
 def test_which_model_is_deployed_is_on_record_whether_an_endpoint_answers_or_not(
-    ground: Ground, done: tuple[str, ...], returned: bool, expected: str
+    scenario: Scenario, done: tuple[str, ...], returned: bool, expected: str
 ) -> None:
     deployed = {"new": EVIL, "old": "of the run before"}
     ended = {"new": done, "old": ("deploy",)}
@@ -366,7 +366,7 @@ def test_which_model_is_deployed_is_on_record_whether_an_endpoint_answers_or_not
     )
     records: Any = SimpleNamespace(load=load)
     nothing: Any = SimpleNamespace(client=None)
-    assert RunQueries(pipeline, records, ground.decisions, nothing, nothing, nothing).deployed() == expected
+    assert RunQueries(pipeline, records, scenario.decisions, nothing, nothing, nothing).deployed() == expected
 
 
 IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.19.0-cpu"

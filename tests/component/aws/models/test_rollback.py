@@ -31,7 +31,7 @@ V1, V2, V3 = "1" * 64, "2" * 64, "3" * 64
 START, REJECT, FOLLOW = "start from run of v2", "reject v3: rollback to v2: too rude", "follow back"
 
 
-class Ground:
+class Scenario:
     """Version 3 is deployed. Records each call in order, and stops at the requested one."""
 
     def __init__(self, folder: Path) -> None:
@@ -135,17 +135,17 @@ def versions() -> list[ModelVersion]:
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Ground:
-    return Ground(tmp_path)
+def scenario(tmp_path: Path) -> Scenario:
+    return Scenario(tmp_path)
 
 
-def test_the_live_model_is_rejected_once_its_successor_has_a_run(ground: Ground) -> None:
-    assert ground.roll_back().id == "back"
-    assert ground.calls == [START, REJECT, FOLLOW]
-    assert ground.resume_command == "mlops rollback --to v2", "Ctrl-C names this command"
-    why, details = decode_rollback(ground.rollback_variable) or ("", None)
+def test_the_live_model_is_rejected_once_its_successor_has_a_run(scenario: Scenario) -> None:
+    assert scenario.roll_back().id == "back"
+    assert scenario.calls == [START, REJECT, FOLLOW]
+    assert scenario.resume_command == "mlops rollback --to v2", "Ctrl-C names this command"
+    why, details = decode_rollback(scenario.rollback_variable) or ("", None)
     assert details is not None
-    accepted = AcceptedLimits(ground.limits).digest
+    accepted = AcceptedLimits(scenario.limits).digest
     assert (why, details.kind, details.accepted) == ("too rude", DecisionKind.ROLLBACK, accepted)
 
 
@@ -163,60 +163,62 @@ LATER = [
 @pytest.mark.parametrize(("killed_after", "status", "deployed"), LATER)
 @pytest.mark.parametrize("version", ["", "v2"])
 def test_repeated_after_a_kill_it_is_the_same_rollback(
-    ground: Ground, killed_after: str, status: Status, deployed: str, version: str
+    scenario: Scenario, killed_after: str, status: Status, deployed: str, version: str
 ) -> None:
-    ground.killed(killed_after)
-    ground.status, ground.deployed = status, deployed
-    assert ground.models.plan_rollback(version).run_id == "back"
-    assert ground.roll_back(version, comment="").id == "back"
-    assert ground.calls == [REJECT, FOLLOW], "nothing is started, and the first command's reason stands"
+    scenario.killed(killed_after)
+    scenario.status, scenario.deployed = status, deployed
+    assert scenario.models.plan_rollback(version).run_id == "back"
+    assert scenario.roll_back(version, comment="").id == "back"
+    assert scenario.calls == [REJECT, FOLLOW], "nothing is started, and the first command's reason stands"
 
 
 @pytest.mark.parametrize(("killed_after", "status", "deployed"), LATER[:-1])
-def test_the_next_run_completes_it(ground: Ground, killed_after: str, status: Status, deployed: str) -> None:
-    ground.killed(killed_after)
-    ground.status, ground.deployed = status, deployed
-    assert ground.runs.start(RunRequest(), None, ground.costs.append)[0].id == "back"
-    assert (ground.calls, len(ground.costs)) == ([REJECT, FOLLOW], 1)
-    assert ground.runs.start(RunRequest(from_stage="train"), None)[0].id == "new"
+def test_the_next_run_completes_it(scenario: Scenario, killed_after: str, status: Status, deployed: str) -> None:
+    scenario.killed(killed_after)
+    scenario.status, scenario.deployed = status, deployed
+    assert scenario.runs.start(RunRequest(), None, scenario.costs.append)[0].id == "back"
+    assert (scenario.calls, len(scenario.costs)) == ([REJECT, FOLLOW], 1)
+    assert scenario.runs.start(RunRequest(from_stage="train"), None)[0].id == "new"
 
 
-def test_a_rollback_that_was_stopped_gets_another_run_with_the_same_decision(ground: Ground) -> None:
-    ground.killed(REJECT)
-    ground.status, variable = Status.INTERRUPTED, ground.rollback_variable
-    ground.roll_back(comment="")
-    assert ground.calls == [START, REJECT, FOLLOW]
-    assert ground.rollback_variable == variable
+def test_a_rollback_that_was_stopped_gets_another_run_with_the_same_decision(scenario: Scenario) -> None:
+    scenario.killed(REJECT)
+    scenario.status, variable = Status.INTERRUPTED, scenario.rollback_variable
+    scenario.roll_back(comment="")
+    assert scenario.calls == [START, REJECT, FOLLOW]
+    assert scenario.rollback_variable == variable
 
 
-def test_after_a_finished_rollback_another_version_is_named(ground: Ground) -> None:
-    ground.killed(REJECT)
-    ground.status, ground.deployed = Status.DONE, V2
-    ground.roll_back("v1", "v2 is bad, too")
-    assert ground.calls == ["start from run of v1", "reject v2: rollback to v1: v2 is bad, too", FOLLOW]
+def test_after_a_finished_rollback_another_version_is_named(scenario: Scenario) -> None:
+    scenario.killed(REJECT)
+    scenario.status, scenario.deployed = Status.DONE, V2
+    scenario.roll_back("v1", "v2 is bad, too")
+    assert scenario.calls == ["start from run of v1", "reject v2: rollback to v1: v2 is bad, too", FOLLOW]
 
 
 @pytest.mark.parametrize(("where", "calls"), [(START, []), (REJECT, [START])])
-def test_stopped_by_ctrl_c_it_names_the_command_that_completes_it(ground: Ground, where: str, calls: list[str]) -> None:
-    ground.errors[where] = KeyboardInterrupt()
+def test_stopped_by_ctrl_c_it_names_the_command_that_completes_it(
+    scenario: Scenario, where: str, calls: list[str]
+) -> None:
+    scenario.errors[where] = KeyboardInterrupt()
     with pytest.raises(MlopsError, match="Stopped before the rollback was complete") as caught:
-        ground.roll_back()
-    assert (caught.value.exit_code, ground.calls) == (EXIT_INTERRUPTED, calls)
+        scenario.roll_back()
+    assert (caught.value.exit_code, scenario.calls) == (EXIT_INTERRUPTED, calls)
     assert caught.value.hint == "Continue: mlops rollback --to v2"
 
 
-def test_a_run_that_cannot_be_started_leaves_the_live_model_approved(ground: Ground) -> None:
-    ground.errors[START] = AwsError("AWS throttled", "Wait a minute, then repeat the command.")
+def test_a_run_that_cannot_be_started_leaves_the_live_model_approved(scenario: Scenario) -> None:
+    scenario.errors[START] = AwsError("AWS throttled", "Wait a minute, then repeat the command.")
     with pytest.raises(AwsError):
-        ground.roll_back()
-    assert ground.calls == []
+        scenario.roll_back()
+    assert scenario.calls == []
 
 
-def test_a_rollback_to_a_model_whose_package_was_deleted_is_refused_before_anybody_is_asked(ground: Ground) -> None:
-    ground.deleted = ["package of v2"]
-    for act in (ground.models.plan_rollback, ground.roll_back):
+def test_a_rollback_to_a_model_whose_package_was_deleted_is_refused_before_anybody_is_asked(scenario: Scenario) -> None:
+    scenario.deleted = ["package of v2"]
+    for act in (scenario.models.plan_rollback, scenario.roll_back):
         with pytest.raises(MlopsError, match="its model package package of v2 was deleted") as caught:
             act("v2")
         assert caught.value.hint == "Choose another version: mlops models"
-    assert ground.calls == []
-    assert ground.models.plan_rollback("v1").target.name == "v1"
+    assert scenario.calls == []
+    assert scenario.models.plan_rollback("v1").target.name == "v1"

@@ -23,7 +23,7 @@ from tests.conftest import USE_CASES
 SOURCE = Revision("COMMIT_ID", "c1")
 
 
-class Ground:
+class Scenario:
     """A pipeline with at most one execution, its run, and the calls to CodePipeline."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Ground:
     def approval(self, digest: str, key: str) -> StageRun | None:
         return StageRun("approval") if self.approved else None
 
-    def stands(self, status: Status, at: str = "", stage: Status = Status.FAILED, **overrides: str) -> Ground:
+    def stands(self, status: Status, at: str = "", stage: Status = Status.FAILED, **overrides: str) -> Scenario:
         """Create a run whose stages before ``at`` are done."""
         named = {f"train.{name}": value for name, value in overrides.items()}
         self.latest, self.run = Execution("old", "-", 1.0, "c1"), new_run("old", named)
@@ -124,27 +124,27 @@ class Ground:
 
 
 @pytest.fixture
-def ground() -> Ground:
-    return Ground()
+def scenario() -> Scenario:
+    return Scenario()
 
 
-def test_the_first_run_starts_with_what_was_asked(ground: Ground) -> None:
-    assert ground.starts(overrides={"train.epochs": "3"}, force=True) == ("new", True)
+def test_the_first_run_starts_with_what_was_asked(scenario: Scenario) -> None:
+    assert scenario.starts(overrides={"train.epochs": "3"}, force=True) == ("new", True)
     variables = {"overrides": encode({"train.epochs": "3"}), "from": "-", "force": "true", "rollback": "-"}
-    assert ground.started == [variables]
+    assert scenario.started == [variables]
 
 
-def test_a_rollback_names_the_run_of_its_model_and_its_decision(ground: Ground) -> None:
-    ground.stands(Status.DONE)
+def test_a_rollback_names_the_run_of_its_model_and_its_decision(scenario: Scenario) -> None:
+    scenario.stands(Status.DONE)
     request = StartRequest(SOURCE, "d1", RunRequest(from_stage="deploy"), source="model", rollback="abc")
-    assert [ground.starter.start_rollback(request), ground.starter.start_rollback(request)] == ["new", "new"]
-    assert (ground.started[0]["from"], ground.started[0]["rollback"]) == ("deploy@model", "abc")
-    assert len(set(ground.tokens)) == 1, "an answer that got lost starts no second run"
+    assert [scenario.starter.start_rollback(request), scenario.starter.start_rollback(request)] == ["new", "new"]
+    assert (scenario.started[0]["from"], scenario.started[0]["rollback"]) == ("deploy@model", "abc")
+    assert len(set(scenario.tokens)) == 1, "an answer that got lost starts no second run"
 
 
-def test_nothing_changed_starts_nothing(ground: Ground) -> None:
-    assert ground.stands(Status.DONE).starts() == ("old", False)
-    assert ground.started == []
+def test_nothing_changed_starts_nothing(scenario: Scenario) -> None:
+    assert scenario.stands(Status.DONE).starts() == ("old", False)
+    assert scenario.started == []
 
 
 @pytest.mark.parametrize(
@@ -158,147 +158,147 @@ def test_nothing_changed_starts_nothing(ground: Ground) -> None:
     ],
     ids=str,
 )
-def test_any_change_starts_a_run(ground: Ground, change: dict[str, Any]) -> None:
-    assert ground.stands(Status.DONE).starts(**change) == ("new", True)
+def test_any_change_starts_a_run(scenario: Scenario, change: dict[str, Any]) -> None:
+    assert scenario.stands(Status.DONE).starts(**change) == ("new", True)
 
 
-def test_a_model_that_is_no_longer_live_is_deployed_again(ground: Ground) -> None:
-    ground.stands(Status.DONE).live = ""
-    assert ground.starts() == ("new", True)
+def test_a_model_that_is_no_longer_live_is_deployed_again(scenario: Scenario) -> None:
+    scenario.stands(Status.DONE).live = ""
+    assert scenario.starts() == ("new", True)
 
 
-def test_after_a_run_from_a_later_stage_nothing_is_known_of_the_earlier_ones(ground: Ground) -> None:
-    ground.stands(Status.DONE).given["from"] = "train"
-    assert ground.starts() == ("new", True)
+def test_after_a_run_from_a_later_stage_nothing_is_known_of_the_earlier_ones(scenario: Scenario) -> None:
+    scenario.stands(Status.DONE).given["from"] = "train"
+    assert scenario.starts() == ("new", True)
 
 
-def test_what_is_under_way_is_gone_along_with(ground: Ground) -> None:
-    assert ground.stands(Status.RUNNING, "train", Status.RUNNING).starts() == ("old", True)
-    assert ground.stands(Status.WAITING, "approval", Status.WAITING).starts() == ("old", False)
-    assert ground.started == ground.passed_on == []
+def test_what_is_under_way_is_gone_along_with(scenario: Scenario) -> None:
+    assert scenario.stands(Status.RUNNING, "train", Status.RUNNING).starts() == ("old", True)
+    assert scenario.stands(Status.WAITING, "approval", Status.WAITING).starts() == ("old", False)
+    assert scenario.started == scenario.passed_on == []
 
 
-def test_what_waits_only_to_be_told_of_a_decision_is_told_and_gone_along_with(ground: Ground) -> None:
-    ground.stands(Status.WAITING, "approval", Status.WAITING).earlier = StageRun("approval")
-    assert ground.starts() == ("old", True)
-    assert (ground.passed_on, ground.asked) == (["old"], 1), "what it deploys costs, so that it is asked"
+def test_what_waits_only_to_be_told_of_a_decision_is_told_and_gone_along_with(scenario: Scenario) -> None:
+    scenario.stands(Status.WAITING, "approval", Status.WAITING).earlier = StageRun("approval")
+    assert scenario.starts() == ("old", True)
+    assert (scenario.passed_on, scenario.asked) == (["old"], 1), "what it deploys costs, so that it is asked"
 
 
-def test_a_forced_run_under_way_is_gone_along_with_only_by_a_forced_one(ground: Ground) -> None:
-    ground.stands(Status.RUNNING, "train", Status.RUNNING)
-    assert ground.starts(force=True) == ("new", True)
-    ground.given["force"] = "true"
-    assert ground.starts(force=True) == ("old", True)
+def test_a_forced_run_under_way_is_gone_along_with_only_by_a_forced_one(scenario: Scenario) -> None:
+    scenario.stands(Status.RUNNING, "train", Status.RUNNING)
+    assert scenario.starts(force=True) == ("new", True)
+    scenario.given["force"] = "true"
+    assert scenario.starts(force=True) == ("old", True)
 
 
-def test_a_run_whose_revision_is_not_known_yet_is_gone_along_with_as_soon_as_it_is(ground: Ground) -> None:
-    ground.stands(Status.RUNNING, "preprocess", Status.RUNNING)
-    ground.latest, ground.revision = Execution("old", "InProgress", 1.0), "c1"
-    assert ground.starts() == ("old", True)
+def test_a_run_whose_revision_is_not_known_yet_is_gone_along_with_as_soon_as_it_is(scenario: Scenario) -> None:
+    scenario.stands(Status.RUNNING, "preprocess", Status.RUNNING)
+    scenario.latest, scenario.revision = Execution("old", "InProgress", 1.0), "c1"
+    assert scenario.starts() == ("old", True)
 
 
-def test_a_run_that_a_changed_pipeline_never_ends_is_stopped_before_the_next_one_starts(ground: Ground) -> None:
-    ground.stands(Status.INTERRUPTED, "approval", Status.INTERRUPTED)
-    ground.latest = Execution("old", "InProgress", 1.0, "c1")
-    assert ground.starts() == ("new", True)
-    assert ground.calls == ["stop", "clear", "start"]
+def test_a_run_that_a_changed_pipeline_never_ends_is_stopped_before_the_next_one_starts(scenario: Scenario) -> None:
+    scenario.stands(Status.INTERRUPTED, "approval", Status.INTERRUPTED)
+    scenario.latest = Execution("old", "InProgress", 1.0, "c1")
+    assert scenario.starts() == ("new", True)
+    assert scenario.calls == ["stop", "clear", "start"]
 
 
-def test_something_else_under_way_is_left_alone(ground: Ground) -> None:
-    ground.stands(Status.RUNNING, "train", Status.RUNNING)
-    assert ground.starts(source=Revision("COMMIT_ID", "c2")) == ("new", True)
+def test_something_else_under_way_is_left_alone(scenario: Scenario) -> None:
+    scenario.stands(Status.RUNNING, "train", Status.RUNNING)
+    assert scenario.starts(source=Revision("COMMIT_ID", "c2")) == ("new", True)
 
 
-def test_a_failed_stage_is_retried(ground: Ground) -> None:
-    assert ground.stands(Status.FAILED, "train").starts() == ("old", True)
-    assert (ground.retried, ground.started) == (["train"], [])
+def test_a_failed_stage_is_retried(scenario: Scenario) -> None:
+    assert scenario.stands(Status.FAILED, "train").starts() == ("old", True)
+    assert (scenario.retried, scenario.started) == (["train"], [])
 
 
-def test_a_stack_whose_creation_has_failed_is_removed_before_anything_can_deploy(ground: Ground) -> None:
-    ground.stands(Status.FAILED, "deploy").starts()
-    ground.starts(source=Revision("COMMIT_ID", "c2"))
-    assert ground.calls == ["clear", "retry", "clear", "start"]
+def test_a_stack_whose_creation_has_failed_is_removed_before_anything_can_deploy(scenario: Scenario) -> None:
+    scenario.stands(Status.FAILED, "deploy").starts()
+    scenario.starts(source=Revision("COMMIT_ID", "c2"))
+    assert scenario.calls == ["clear", "retry", "clear", "start"]
 
 
-def test_what_is_retried_is_the_step_that_found_a_result_wanting(ground: Ground) -> None:
-    ground.stands(Status.FAILED, "train").stopped_at = "approval"
-    assert ground.starts() == ("old", True)
-    assert ground.retried == ["approval"]
+def test_what_is_retried_is_the_step_that_found_a_result_wanting(scenario: Scenario) -> None:
+    scenario.stands(Status.FAILED, "train").stopped_at = "approval"
+    assert scenario.starts() == ("old", True)
+    assert scenario.retried == ["approval"]
 
 
-def test_a_failed_run_remembers_its_overrides(ground: Ground) -> None:
-    ground.stands(Status.FAILED, "train", epochs="3")
-    assert ground.starts() == ("old", True)
-    assert ground.starts(source=Revision("COMMIT_ID", "c2")) == ("new", True)
-    assert ground.started[0]["overrides"] == encode({"train.epochs": "3"})
+def test_a_failed_run_remembers_its_overrides(scenario: Scenario) -> None:
+    scenario.stands(Status.FAILED, "train", epochs="3")
+    assert scenario.starts() == ("old", True)
+    assert scenario.starts(source=Revision("COMMIT_ID", "c2")) == ("new", True)
+    assert scenario.started[0]["overrides"] == encode({"train.epochs": "3"})
 
 
-def test_a_failed_run_of_something_else_or_that_cannot_be_retried_is_followed_by_a_new_one(ground: Ground) -> None:
-    ground.stands(Status.FAILED, "train")
-    assert ground.starts(data="d2") == ("new", True)
-    assert ground.retried == []
-    ground.retryable = False
-    assert ground.starts() == ("new", True)
+def test_a_failed_run_of_something_else_or_that_cannot_be_retried_is_followed_by_a_new_one(scenario: Scenario) -> None:
+    scenario.stands(Status.FAILED, "train")
+    assert scenario.starts(data="d2") == ("new", True)
+    assert scenario.retried == []
+    scenario.retryable = False
+    assert scenario.starts() == ("new", True)
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.SUPERSEDED, Status.INTERRUPTED])
-def test_a_run_that_is_over_without_a_result_is_followed_by_a_new_one(ground: Ground, status: Status) -> None:
-    assert ground.stands(status, "approval", status).starts() == ("new", True)
+def test_a_run_that_is_over_without_a_result_is_followed_by_a_new_one(scenario: Scenario, status: Status) -> None:
+    assert scenario.stands(status, "approval", status).starts() == ("new", True)
 
 
-def test_from_a_stage_that_nothing_leads_to(ground: Ground) -> None:
+def test_from_a_stage_that_nothing_leads_to(scenario: Scenario) -> None:
     with pytest.raises(MlopsError, match="No run has finished the stages before deploy"):
-        ground.starts(from_stage="deploy")
-    ground.stands(Status.FAILED, "train")
+        scenario.starts(from_stage="deploy")
+    scenario.stands(Status.FAILED, "train")
     with pytest.raises(MlopsError, match="before approval: preprocess, pre-training-tests, train"):
-        ground.starts(from_stage="approval")
-    assert ground.starts(from_stage="train") == ("new", True)
+        scenario.starts(from_stage="approval")
+    assert scenario.starts(from_stage="train") == ("new", True)
 
 
-def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_record(ground: Ground) -> None:
+def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_record(scenario: Scenario) -> None:
     """The step that copies them runs the repository's code, so it must not choose the run."""
-    ground.stands(Status.FAILED, "train")
-    ground.exported = {"MLOPS_RECORD": "v7"}
-    assert ground.starts(from_stage="train") == ("new", True)
-    assert ground.started[-1]["from"] == "train@old:v7"
-    ground.given = ground.started[-1]
-    ground.run.status = Status.RUNNING
-    ground.exported = {"MLOPS_RECORD": "v8"}
-    assert ground.starts(from_stage="train") == ("old", True), "it is under way, whichever run it takes them from"
+    scenario.stands(Status.FAILED, "train")
+    scenario.exported = {"MLOPS_RECORD": "v7"}
+    assert scenario.starts(from_stage="train") == ("new", True)
+    assert scenario.started[-1]["from"] == "train@old:v7"
+    scenario.given = scenario.started[-1]
+    scenario.run.status = Status.RUNNING
+    scenario.exported = {"MLOPS_RECORD": "v8"}
+    assert scenario.starts(from_stage="train") == ("old", True), "it is under way, whichever run it takes them from"
 
 
 @pytest.mark.parametrize("stage", ["approval", "deploy", "post-training-tests"])
-def test_a_model_is_copied_only_from_a_run_whose_approval_step_has_verified_it(ground: Ground, stage: str) -> None:
+def test_a_model_is_copied_only_from_a_run_whose_approval_step_has_verified_it(scenario: Scenario, stage: str) -> None:
     """Before that step, any commit's steps may have written the run's record."""
-    ground.stands(Status.DONE).is_verified = False
+    scenario.stands(Status.DONE).is_verified = False
     with pytest.raises(MlopsError, match=f"No run has finished the stages before {stage}"):
-        ground.starts(from_stage=stage)
-    assert ground.starts(from_stage="train") == ("new", True)
-    ground.is_verified = True
-    assert ground.starts(from_stage=stage) == ("new", True)
+        scenario.starts(from_stage=stage)
+    assert scenario.starts(from_stage="train") == ("new", True)
+    scenario.is_verified = True
+    assert scenario.starts(from_stage=stage) == ("new", True)
 
 
-def test_a_model_that_was_rejected_later_is_not_brought_back(ground: Ground) -> None:
-    ground.stands(Status.DONE).approved = False
+def test_a_model_that_was_rejected_later_is_not_brought_back(scenario: Scenario) -> None:
+    scenario.stands(Status.DONE).approved = False
     with pytest.raises(MlopsError, match="was rejected after it had been approved") as caught:
-        ground.starts(from_stage="deploy")
+        scenario.starts(from_stage="deploy")
     assert caught.value.exit_code == EXIT_REJECTED
-    assert ground.starts(from_stage="train") == ("new", True)
+    assert scenario.starts(from_stage="train") == ("new", True)
 
 
-def test_the_same_wish_has_the_same_token_until_a_run_has_ended_otherwise(ground: Ground) -> None:
-    ground.stands(Status.REJECTED, "approval", Status.REJECTED)
-    ground.starts()
-    ground.starts()
-    ground.latest = replace(ground.latest, id="other")  # type: ignore[type-var]
-    ground.starts()
-    first, second, later = ground.tokens
+def test_the_same_wish_has_the_same_token_until_a_run_has_ended_otherwise(scenario: Scenario) -> None:
+    scenario.stands(Status.REJECTED, "approval", Status.REJECTED)
+    scenario.starts()
+    scenario.starts()
+    scenario.latest = replace(scenario.latest, id="other")  # type: ignore[type-var]
+    scenario.starts()
+    first, second, later = scenario.tokens
     assert first == second != later
 
 
-def test_too_many_overrides_are_refused(ground: Ground) -> None:
+def test_too_many_overrides_are_refused(scenario: Scenario) -> None:
     with pytest.raises(ConfigurationError, match="too many overrides for a pipeline variable"):
-        ground.starts(overrides={f"train.p{number}": "x" * 20 for number in range(40)})
+        scenario.starts(overrides={f"train.p{number}": "x" * 20 for number in range(40)})
 
 
 def test_a_run_whose_endpoint_could_not_be_deployed_sends_nothing() -> None:
@@ -315,9 +315,9 @@ def test_a_run_whose_endpoint_could_not_be_deployed_sends_nothing() -> None:
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.FAILED, Status.DONE])
 def test_overrides_that_somebody_has_typed_in_the_console_keep_nobody_from_starting_a_run(
-    ground: Ground, status: Status
+    scenario: Scenario, status: Status
 ) -> None:
-    ground.stands(status, "" if status is Status.DONE else "preprocess")
-    ground.given["overrides"] = "epochs=2"
-    assert ground.starts() == ("new", True)
-    assert ground.started[-1]["overrides"] == encode({})
+    scenario.stands(status, "" if status is Status.DONE else "preprocess")
+    scenario.given["overrides"] = "epochs=2"
+    assert scenario.starts() == ("new", True)
+    assert scenario.started[-1]["overrides"] == encode({})

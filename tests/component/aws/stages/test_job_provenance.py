@@ -25,7 +25,7 @@ DATASET, OTHER_DATASET = "d" * 64, "e" * 64
 CODE = {"ours": b"our code", "same": b"our code, packed with another train.py", "evil": b"evil code"}
 
 
-class Ground:
+class Scenario:
     """A run of two jobs: the executed documents, SageMaker's records, and the object versions in the bucket."""
 
     def __init__(self) -> None:
@@ -130,134 +130,136 @@ class Ground:
 
 
 @pytest.fixture
-def ground() -> Ground:
-    return Ground()
+def scenario() -> Scenario:
+    return Scenario()
 
 
-def test_a_run_with_its_own_jobs_passes(ground: Ground) -> None:
-    ground.verify()
-    ground.documents = {stage.name: {"kind": "reuse", "request": {}} for stage in JOBS}
-    ground.verify()
-    ground.documents = {}
-    ground.verify(is_copied=True)
+def test_a_run_with_its_own_jobs_passes(scenario: Scenario) -> None:
+    scenario.verify()
+    scenario.documents = {stage.name: {"kind": "reuse", "request": {}} for stage in JOBS}
+    scenario.verify()
+    scenario.documents = {}
+    scenario.verify(is_copied=True)
 
 
-def test_a_dataset_that_was_replaced_since_and_what_sagemaker_adds_are_no_objection(ground: Ground) -> None:
-    ground.dataset = f"shards-{OTHER_DATASET[:16]}-2/"
-    ground.tables.append((3.0, OTHER_DATASET))
-    ground.versions += [f"{ground.run.training.artifact}profiler-output/framework.json"] * 2
-    ground.verify()
+def test_a_dataset_that_was_replaced_since_and_what_sagemaker_adds_are_no_objection(scenario: Scenario) -> None:
+    scenario.dataset = f"shards-{OTHER_DATASET[:16]}-2/"
+    scenario.tables.append((3.0, OTHER_DATASET))
+    scenario.versions += [f"{scenario.run.training.artifact}profiler-output/framework.json"] * 2
+    scenario.verify()
 
 
 @pytest.mark.parametrize("key", ["preprocess/k/preprocess-1/train/rows.csv", "train/k/train-1/output/model.tar.gz"])
-def test_an_object_with_a_second_version_was_changed(ground: Ground, key: str) -> None:
-    ground.versions.append(f"artifacts/{key}")
+def test_an_object_with_a_second_version_was_changed(scenario: Scenario, key: str) -> None:
+    scenario.versions.append(f"artifacts/{key}")
     with pytest.raises(
         StageFailed, match=f"The output of {key.split('/')[0]} was changed after its job had written it"
     ):
-        ground.verify()
+        scenario.verify()
 
 
 @pytest.mark.parametrize("is_copied", [False, True])
 @pytest.mark.parametrize("moment", [1.0, 3.0, 5.0])
 def test_a_file_that_its_job_has_not_written_is_refused_whenever_it_was_added(
-    ground: Ground, moment: float, is_copied: bool
+    scenario: Scenario, moment: float, is_copied: bool
 ) -> None:
     """An object's time proves nothing: a multipart upload has the time of its beginning."""
-    ground.versions.append("artifacts/preprocess/k/preprocess-1/train/more.csv")
-    ground.modified = moment
+    scenario.versions.append("artifacts/preprocess/k/preprocess-1/train/more.csv")
+    scenario.modified = moment
     with pytest.raises(StageFailed, match=r"differs from its job's list of files: tiny-dev/.*/train/more.csv"):
-        ground.verify(is_copied)
+        scenario.verify(is_copied)
 
 
-def test_a_file_that_is_missing_is_refused(ground: Ground) -> None:
-    ground.versions.remove("artifacts/preprocess/k/preprocess-1/test/rows.csv")
+def test_a_file_that_is_missing_is_refused(scenario: Scenario) -> None:
+    scenario.versions.remove("artifacts/preprocess/k/preprocess-1/test/rows.csv")
     with pytest.raises(StageFailed, match="differs from its job's list of files"):
-        ground.verify()
+        scenario.verify()
 
 
-def test_a_list_of_files_that_was_exchanged_or_is_not_there_is_refused(ground: Ground) -> None:
-    (name,) = (key for key in ground.contents if "-digests/" in key)
-    rows = ground.contents[name]
-    ground.contents[name] = rows + b"train/more.csv\0" + b"0" * 64 + b"\n"
+def test_a_list_of_files_that_was_exchanged_or_is_not_there_is_refused(scenario: Scenario) -> None:
+    (name,) = (key for key in scenario.contents if "-digests/" in key)
+    rows = scenario.contents[name]
+    scenario.contents[name] = rows + b"train/more.csv\0" + b"0" * 64 + b"\n"
     with pytest.raises(StageFailed, match="The list of the files that the job preprocess-1 has written was changed"):
-        ground.verify()
-    del ground.contents[name]
+        scenario.verify()
+    del scenario.contents[name]
     with pytest.raises(StageFailed, match="was changed"):
-        ground.verify()
-    ground.jobs["preprocess-1"]["ExitMessage"] = ""
+        scenario.verify()
+    scenario.jobs["preprocess-1"]["ExitMessage"] = ""
     with pytest.raises(StageFailed, match="has not listed its files"):
-        ground.verify()
+        scenario.verify()
 
 
-def test_a_digest_that_is_not_the_jobs_own_is_refused(ground: Ground) -> None:
-    ground.run.preparation.output = "e" * 64
+def test_a_digest_that_is_not_the_jobs_own_is_refused(scenario: Scenario) -> None:
+    scenario.run.preparation.output = "e" * 64
     with pytest.raises(StageFailed, match="differs from its job's list of files"):
-        ground.verify()
+        scenario.verify()
 
 
-def test_each_of_several_machines_says_what_it_has_written(ground: Ground) -> None:
-    ground.writes("preprocess-1", "a.csv", "z.csv")
-    second = ground.jobs["preprocess-1"]["ExitMessage"]
-    ground.versions = [key for key in ground.versions if key.startswith("artifacts/train/")]
-    ground.writes("preprocess-1", *FILES)
-    ground.jobs["preprocess-1"]["ExitMessage"] += second
-    ground.versions += [f"artifacts/preprocess/k/preprocess-1/{name}" for name in ("a.csv", "z.csv")]
+def test_each_of_several_machines_says_what_it_has_written(scenario: Scenario) -> None:
+    scenario.writes("preprocess-1", "a.csv", "z.csv")
+    second = scenario.jobs["preprocess-1"]["ExitMessage"]
+    scenario.versions = [key for key in scenario.versions if key.startswith("artifacts/train/")]
+    scenario.writes("preprocess-1", *FILES)
+    scenario.jobs["preprocess-1"]["ExitMessage"] += second
+    scenario.versions += [f"artifacts/preprocess/k/preprocess-1/{name}" for name in ("a.csv", "z.csv")]
     names = sorted((*FILES, "a.csv", "z.csv"))
     rows = "".join(f"{name}\0{digest_bytes(name.encode())}\n" for name in names)
-    ground.run.preparation.output = digest_bytes(rows.encode())
-    ground.verify()
+    scenario.run.preparation.output = digest_bytes(rows.encode())
+    scenario.verify()
 
 
-def test_a_bucket_without_versions_is_refused(ground: Ground) -> None:
-    ground.version = "null"
+def test_a_bucket_without_versions_is_refused(scenario: Scenario) -> None:
+    scenario.version = "null"
     with pytest.raises(StageFailed, match="The bucket has no versioning") as caught:
-        ground.verify()
+        scenario.verify()
     assert "put-bucket-versioning" in caught.value.hint
 
 
-def test_a_model_that_is_newer_than_its_job_is_refused(ground: Ground) -> None:
-    ground.modified = 5.0
+def test_a_model_that_is_newer_than_its_job_is_refused(scenario: Scenario) -> None:
+    scenario.modified = 5.0
     with pytest.raises(StageFailed, match="The output of train was changed after its job had written it"):
-        ground.verify()
+        scenario.verify()
 
 
-def test_the_version_of_a_trainings_reports_is_recorded_also_that_there_are_none(ground: Ground) -> None:
-    ground.verify()
-    assert ground.run.training.detail["reports_version"] == "v1"
-    ground.versions.remove("artifacts/train/k/train-1/output/output.tar.gz")
-    ground.verify()
-    assert ground.run.training.detail["reports_version"] == ""
+def test_the_version_of_a_trainings_reports_is_recorded_also_that_there_are_none(scenario: Scenario) -> None:
+    scenario.verify()
+    assert scenario.run.training.detail["reports_version"] == "v1"
+    scenario.versions.remove("artifacts/train/k/train-1/output/output.tar.gz")
+    scenario.verify()
+    assert scenario.run.training.detail["reports_version"] == ""
 
 
 @pytest.mark.parametrize("stage", [stage.name for stage in JOBS])
-def test_a_record_that_names_another_jobs_output_is_refused(ground: Ground, stage: str) -> None:
-    ground.run.stage(stage).artifact = f"artifacts/{stage}/k/{stage}-2/"
+def test_a_record_that_names_another_jobs_output_is_refused(scenario: Scenario, stage: str) -> None:
+    scenario.run.stage(stage).artifact = f"artifacts/{stage}/k/{stage}-2/"
     with pytest.raises(StageFailed, match=f"The output of {stage} does not come from this run's own job"):
-        ground.verify()
+        scenario.verify()
 
 
 @pytest.mark.parametrize("stage", [stage.name for stage in JOBS])
-def test_a_request_that_was_exchanged_is_refused_though_the_record_says_the_same(ground: Ground, stage: str) -> None:
-    ground.documents[stage]["request"]["code"] = "s3://b/code/evil/"
+def test_a_request_that_was_exchanged_is_refused_though_the_record_says_the_same(
+    scenario: Scenario, stage: str
+) -> None:
+    scenario.documents[stage]["request"]["code"] = "s3://b/code/evil/"
     with pytest.raises(StageFailed, match="does not come from this run's own job"):
-        ground.verify()
+        scenario.verify()
 
 
-def test_a_record_that_claims_reuse_does_not_hide_a_job(ground: Ground) -> None:
-    ground.run.training.status = Status.REUSED
-    ground.run.training.artifact = "artifacts/train/k/of-another-run/"
+def test_a_record_that_claims_reuse_does_not_hide_a_job(scenario: Scenario) -> None:
+    scenario.run.training.status = Status.REUSED
+    scenario.run.training.artifact = "artifacts/train/k/of-another-run/"
     with pytest.raises(StageFailed, match="does not come from this run's own job"):
-        ground.verify()
+        scenario.verify()
 
 
 @pytest.mark.parametrize("code", ["ours", "same"])
-def test_the_output_of_a_job_that_did_the_same_is_reused(ground: Ground, code: str) -> None:
-    ground.writes("earlier", *FILES)
-    ground.jobs["earlier"]["ProcessingInputs"][0]["S3Input"]["S3Uri"] = f"s3://b/code/{code}/"
-    ground.jobs["earlier"]["ProcessingInputs"][1]["S3Input"]["S3Uri"] = f"s3://b/data/shards-{DATASET[:16]}-2/"
-    ground.reuses("earlier")
-    ground.verify()
+def test_the_output_of_a_job_that_did_the_same_is_reused(scenario: Scenario, code: str) -> None:
+    scenario.writes("earlier", *FILES)
+    scenario.jobs["earlier"]["ProcessingInputs"][0]["S3Input"]["S3Uri"] = f"s3://b/code/{code}/"
+    scenario.jobs["earlier"]["ProcessingInputs"][1]["S3Input"]["S3Uri"] = f"s3://b/data/shards-{DATASET[:16]}-2/"
+    scenario.reuses("earlier")
+    scenario.verify()
 
 
 @pytest.mark.parametrize(
@@ -275,19 +277,19 @@ def test_the_output_of_a_job_that_did_the_same_is_reused(ground: Ground, code: s
         ("input", {"S3Uri": "s3://b/artifacts/", "LocalPath": "/evil", "S3DataType": "S3Prefix"}),
     ],
 )
-def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, value: Any) -> None:
+def test_a_job_that_did_anything_else_is_not_reused(scenario: Scenario, part: str, value: Any) -> None:
     """The cache key in the record may have been written by another run."""
-    ground.writes("evil", *FILES)
-    job = ground.jobs["evil"]
+    scenario.writes("evil", *FILES)
+    job = scenario.jobs["evil"]
     if part == "code":
         job["ProcessingInputs"][0]["S3Input"]["S3Uri"] = value
     elif part == "input":
         job["ProcessingInputs"].append({"S3Input": value})
     else:
         job[part] = value
-    ground.reuses("evil")
+    scenario.reuses("evil")
     with pytest.raises(StageFailed, match="reuses comes from another job"):
-        ground.verify()
+        scenario.verify()
 
 
 @pytest.mark.parametrize("is_reused", [False, True])
@@ -311,50 +313,50 @@ def test_a_job_that_did_anything_else_is_not_reused(ground: Ground, part: str, v
     ],
 )
 def test_an_output_of_another_dataset_than_the_runs_is_refused(
-    ground: Ground, folder: str, tables: list[tuple[float, str]], passes: bool, is_reused: bool
+    scenario: Scenario, folder: str, tables: list[tuple[float, str]], passes: bool, is_reused: bool
 ) -> None:
     """The digest in the evidence is that of the data that the job has read."""
     if is_reused:
-        ground.writes("earlier", *FILES)
-        ground.reuses("earlier")
-    job = ground.jobs["earlier" if is_reused else "preprocess-1"]
+        scenario.writes("earlier", *FILES)
+        scenario.reuses("earlier")
+    job = scenario.jobs["earlier" if is_reused else "preprocess-1"]
     job["ProcessingInputs"][1]["S3Input"]["S3Uri"] = f"s3://b/data/{folder}"
-    ground.tables = tables
+    scenario.tables = tables
     if passes:
-        ground.verify()
+        scenario.verify()
     else:
         with pytest.raises(
             StageFailed, match="The output of preprocess does not come from the dataset dddddddddddd of this run"
         ):
-            ground.verify()
+            scenario.verify()
 
 
-def test_a_record_without_the_datas_digest_matches_no_dataset(ground: Ground) -> None:
-    ground.run.preparation.cache_inputs = {}
-    ground.tables = [(1.0, "")]
+def test_a_record_without_the_datas_digest_matches_no_dataset(scenario: Scenario) -> None:
+    scenario.run.preparation.cache_inputs = {}
+    scenario.tables = [(1.0, "")]
     with pytest.raises(StageFailed, match="does not come from the dataset"):
-        ground.verify()
+        scenario.verify()
 
 
-def test_names_that_a_text_would_be_split_at_are_whole(ground: Ground) -> None:
-    ground.versions = [key for key in ground.versions if key.startswith("artifacts/train/")]
+def test_names_that_a_text_would_be_split_at_are_whole(scenario: Scenario) -> None:
+    scenario.versions = [key for key in scenario.versions if key.startswith("artifacts/train/")]
     names = ("a\u2028b.csv", "c\rd.csv", "e\x85f.csv", "g\nh.csv", "train/i\x0bj.csv")
-    ground.run.preparation.output = ground.writes("preprocess-1", *names)
-    ground.verify()
+    scenario.run.preparation.output = scenario.writes("preprocess-1", *names)
+    scenario.verify()
 
 
 @pytest.mark.parametrize("is_copied", [False, True])
-def test_an_output_of_a_job_that_sagemaker_does_not_know_is_refused(ground: Ground, is_copied: bool) -> None:
-    ground.reuses("unknown")
+def test_an_output_of_a_job_that_sagemaker_does_not_know_is_refused(scenario: Scenario, is_copied: bool) -> None:
+    scenario.reuses("unknown")
     with pytest.raises(StageFailed, match="SageMaker has no job unknown, the recorded job of preprocess"):
-        ground.verify(is_copied)
+        scenario.verify(is_copied)
 
 
-def test_aws_is_asked_once_for_a_job_and_once_for_the_runs_actions(ground: Ground) -> None:
-    ground.writes("earlier", *FILES)
-    ground.reuses("earlier")
+def test_aws_is_asked_once_for_a_job_and_once_for_the_runs_actions(scenario: Scenario) -> None:
+    scenario.writes("earlier", *FILES)
+    scenario.reuses("earlier")
     listed: list[str] = []
-    actions = ground.pipeline.actions
-    ground.pipeline.actions = lambda run_id: listed.append(run_id) or actions(run_id)
-    ground.verify()
-    assert (listed, ground.described) == (["r1"], ["earlier"])
+    actions = scenario.pipeline.actions
+    scenario.pipeline.actions = lambda run_id: listed.append(run_id) or actions(run_id)
+    scenario.verify()
+    assert (listed, scenario.described) == (["r1"], ["earlier"])

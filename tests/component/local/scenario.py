@@ -109,7 +109,7 @@ class Stages:
         return StageResult(run.stage(stage.name).key, detail={"passed": 1, "failed": 0})
 
 
-class Ground:
+class Scenario:
     """One project. ``backend`` is a new one for each command, as for a user."""
 
     def __init__(self, folder: Path) -> None:
@@ -118,7 +118,7 @@ class Ground:
         self.server = Server(self.project.endpoint)
         self.stages = Stages(self.project)
 
-    def make(self) -> Ground:
+    def make(self) -> Scenario:
         shutil.copytree(USE_CASES / "tiny" / "training", self.project.training)
         data = self.folder / "data.csv"
         data.write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
@@ -136,9 +136,9 @@ class Ground:
         checked: LocalBackend = backend
         return checked
 
-    def copy(self, folder: Path) -> Ground:
+    def copy(self, folder: Path) -> Scenario:
         shutil.copytree(self.folder, folder)
-        other_ground = Ground(folder)
+        other_ground = Scenario(folder)
         other_ground.stages.bad = self.stages.bad
         return other_ground
 
