@@ -97,7 +97,9 @@ def test_deploy_infra_names_it_before_anything_is_sent(
     use_case = SimpleNamespace(passed=PassedVariables(), time_limits=TimeLimits())
     deployed: Any = SimpleNamespace(project=project, use_case=use_case)
     console = Console(False, False, False)
-    show_and_deploy(Infrastructure(deployed), console, dry_run, True, CostApproval(console, Limits({}), True, True))
+    show_and_deploy(
+        Infrastructure(deployed, list), console, dry_run, True, CostApproval(console, Limits({}), True, True)
+    )
     output = capsys.readouterr().out
     assert "note: on this machine train has read words.txt: a job on AWS gets only training/" in output
     assert output.index("words.txt") < output.index("dry run" if dry_run else "deployed")

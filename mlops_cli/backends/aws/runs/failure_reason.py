@@ -72,8 +72,10 @@ class FailureExplainer:
 
     def _trial_problem(self, at: StageRun) -> str:
         """Return why the trial of a trained model has failed; empty if it has not, or was not started."""
-        trial, client = at.detail.get(TRIAL_JOB, ""), self._account.client("sagemaker")
-        description = or_none(client.describe_processing_job, ProcessingJobName=trial) if trial else None
+        trial = at.detail.get(TRIAL_JOB, "")
+        if not trial:
+            return ""
+        description = or_none(self._account.client("sagemaker").describe_processing_job, ProcessingJobName=trial)
         if description is None or description["ProcessingJobStatus"] == COMPLETED:
             return ""
         reason = " ".join(str(description.get("ExitMessage") or description.get("FailureReason", "")).split())

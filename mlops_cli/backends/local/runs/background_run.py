@@ -53,7 +53,7 @@ def finish_background_run(work: Callable[[], object]) -> None:
         print("Stopped; no process of the run is running. Continue: mlops run", flush=True)  # noqa: T201
         code = interruption.exit_code()
     except BaseException:  # noqa: BLE001 (no other process reports it)
-        print(without_secrets(traceback.format_exc()), flush=True)  # noqa: T201
+        print(without_secrets(traceback.format_exc()), end="", flush=True)  # noqa: T201
     finally:
         with suppress(OSError):  # the disk may be full, but this process must end
             sys.stdout.flush()
