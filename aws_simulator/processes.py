@@ -105,6 +105,11 @@ class Process:
                 on_line(line.decode("utf-8", "replace").rstrip("\n"))
 
 
+def token_variable() -> dict[str, str]:
+    """Return the token's variable, for a process that does not inherit the simulator's environment."""
+    return {TOKEN: os.environ[TOKEN]} if TOKEN in os.environ else {}
+
+
 def bearers(token: str) -> list[int]:
     """Return the processes with the token in their environment."""
     mark = f"{TOKEN}={token}".encode()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from pathlib import Path
 
 from aws_simulator.endpoint_server import Container, StartError
-from aws_simulator.processes import TOKEN
+from aws_simulator.processes import token_variable
 from mlops_cli.backends.local.server_processes import LocalServerProcesses
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.hashing import digest_file
@@ -29,7 +28,7 @@ class ModelServer:
             LocalServerProcesses(folder),
             port=int(container.environment.get(PORT, 0)) or _free_port(),
             limits=Limits(request_seconds=3600.0),
-            environment={**container.environment, **_simulator_token()},
+            environment={**container.environment, **token_variable()},
         )
         self.log = self._endpoint.status().log
 
@@ -64,11 +63,6 @@ def _framework(container: Container) -> Framework:
     if framework.installs_code and container.isolated:
         raise StartError("the container installs code/ with pip, and network isolation lets it reach no index")
     return framework
-
-
-def _simulator_token() -> dict[str, str]:
-    """Return the variable by which the simulator's reaper finds its processes: a server inherits only listed ones."""
-    return {TOKEN: os.environ[TOKEN]} if TOKEN in os.environ else {}
 
 
 def _free_port() -> int:
