@@ -133,7 +133,7 @@ def test_nothing_outlives_a_simulator_that_is_killed(tmp_path: Path) -> None:
     token = aws.control("start-process", argv=["bash", "-c", "sleep 300 & exec setsid sleep 300"])
     eventually(lambda: len(bearers(token)) == 2)
     aws.process.send_signal(signal.SIGKILL)
-    eventually(lambda: not bearers(token))
+    assert eventually(lambda: not bearers(token))
     aws.process.wait()
 
 

@@ -89,7 +89,7 @@ def test_an_abandoned_build_is_stopped(aws: Aws) -> None:
     identity = eventually(lambda: line.latest("make", "build").get("externalExecutionId"))
     line.client.stop_pipeline_execution(pipelineName="line", pipelineExecutionId=line.first, abandon=True)
     client = aws.client("codebuild")
-    eventually(lambda: client.batch_get_builds(ids=[identity])["builds"][0]["buildStatus"] == "STOPPED")
+    assert eventually(lambda: client.batch_get_builds(ids=[identity])["builds"][0]["buildStatus"] == "STOPPED")
 
 
 def machine(aws: Aws, definition: dict[str, Any]) -> str:
