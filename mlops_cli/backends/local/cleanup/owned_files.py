@@ -47,7 +47,7 @@ ENDPOINT_FILES = (
 
 WORK = (
     OwnedPath(f"runs/[0-9a-f]+/{RUN_FILES}", "logs"),
-    OwnedPath(rf"artifacts/({STAGE})/({KEY}|\.tmp-{KEY}|\.checkpoints|\.untried)", "outputs of stages", is_folder=True),
+    OwnedPath(rf"artifacts/({STAGE})/({KEY}|\.tmp-{KEY}|\.checkpoints|\.last)", "outputs of stages", is_folder=True),
     OwnedPath(f"endpoint/{ENDPOINT_FILES}", "the endpoint's files"),
     OwnedPath("endpoint/(models|observed|children)", "the endpoint's files", is_folder=True),
     OwnedPath("reproduction", "files of an interrupted reproduction", is_folder=True),

@@ -13,9 +13,9 @@ from typing import Any
 from mlops_cli.backends.gate_runner import execute_gate, gate_environment, gate_failure, has_passed
 from mlops_cli.backends.local.stages.checkpoints import Checkpoints
 from mlops_cli.backends.local.stages.failure_notes import package_notes, script_notes
+from mlops_cli.backends.local.stages.last_training import LastTraining, Trained
 from mlops_cli.backends.local.stages.model_trial import ModelTrial
 from mlops_cli.backends.local.stages.packed_code import PACKAGE
-from mlops_cli.backends.local.stages.untried_models import Trained, UntriedModels
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.jobs import script_mode
 from mlops_cli.core.jobs.script_environment import PassedVariables
@@ -64,7 +64,7 @@ class JobRunner:
         self.time_limits = time_limits
         self.checkpoints = checkpoints
         self.trial = trial
-        self.untried = UntriedModels(project, checkpoints.reads)
+        self.last_training = LastTraining(project, checkpoints.reads)
         compile_bootstrap()
 
     @cached_property
@@ -92,11 +92,11 @@ class JobRunner:
         if trained is None:
             since_ns = time.time_ns()
             outcome = self._execute(_empty_folder(draft), stage, run, hyperparameters, channels, view)
-            trained = self.untried.keep(draft, stage, run, outcome, since_ns, self.reads(run.id, stage.name))
+            trained = self.last_training.keep(draft, stage, run, outcome, since_ns, self.reads(run.id, stage.name))
             self.checkpoints.remove_all(stage)
         self._try_model(trained.folder / PACKAGE, self.log(run.id, stage.name))
         folder = _target(draft, trained.outcome)
-        self.untried.publish(trained, folder, stage, run)
+        self.last_training.publish(trained, folder, stage, run)
         remove_tree(draft)
         return self._with_digests(trained.outcome, folder)
 
@@ -126,8 +126,8 @@ class JobRunner:
         return StageResult(outcome.output, str(folder.relative_to(self.project.state)), detail)
 
     def _restored(self, draft: Path, stage: Stage, run: Run) -> Trained | None:
-        """Return the output of a training whose model has failed its trial, if only the trial is to be repeated."""
-        trained = self.untried.restore(draft, stage, run, self.reads(run.id, stage.name))
+        """Return the output of the last training, if only the trial of its model is to be repeated."""
+        trained = self.last_training.restore(draft, stage, run, self.reads(run.id, stage.name))
         if trained is not None:
             run.stage(stage.name).reason = reason = f"{TRAINED_IN}{trained.run_id}, tried again"
             with open(self._log(stage, run), "a", encoding="utf-8", opener=open_unless_link) as log:

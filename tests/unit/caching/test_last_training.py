@@ -1,4 +1,4 @@
-"""A training whose model fails its trial is kept: the next run trains only if the training itself would differ."""
+"""The last training is kept, also if its model fails its trial: a run trains only if the training would differ."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TrialBench(Bench):
 
     @property
     def model(self) -> bytes:
-        return self.member(self.project.artifacts / "train" / ".untried" / "output", "model")
+        return self.member(self.project.artifacts / "train" / ".last" / "output", "model")
 
     def member(self, folder: Path, name: str) -> bytes:
         with tarfile.open(folder / "model.tar.gz") as archive:
@@ -191,7 +191,7 @@ def interrupted(package: Path) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("moment", ["untried_models.remove_tree", "job_runner.stat_digest"])
+@pytest.mark.parametrize("moment", ["last_training.remove_tree", "job_runner.stat_digest"])
 def test_a_kill_after_the_trial_keeps_the_training(
     bench: TrialBench, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,7 +209,7 @@ def test_a_kill_after_the_trial_keeps_the_training(
 @pytest.mark.parametrize("name", ["model.tar.gz", "output/metrics.json"])
 @pytest.mark.parametrize("has_passed", [False, True])
 def test_an_output_that_was_changed_on_disk_is_made_again(bench: TrialBench, name: str, has_passed: bool) -> None:
-    model, folder = bench.model, bench.project.artifacts / "train" / ".untried" / "output"
+    model, folder = bench.model, bench.project.artifacts / "train" / ".last" / "output"
     if has_passed:
         folder = bench.project.state / bench.train().artifact
     with (folder / name).open("ab") as file:
@@ -217,8 +217,38 @@ def test_an_output_that_was_changed_on_disk_is_made_again(bench: TrialBench, nam
     assert not is_kept(bench, model)
 
 
-def test_a_model_that_has_passed_is_trained_again_with_other_handlers(bench: TrialBench) -> None:
+@pytest.mark.parametrize("name", ["inference.py", "serving.py", "requirements.txt"])
+def test_other_handlers_of_a_model_that_has_passed_need_no_training(bench: TrialBench, name: str) -> None:
     model = bench.model
     assert is_kept(bench, model)
-    bench.write("training/inference.py", "import serving  # another\n")
+    for text in ("import serving  # second\n", "import serving  # third\n"):
+        bench.write(f"training/{name}", text if name == "inference.py" else text.removeprefix("import serving  "))
+        earlier = [bench.project.state / run.training.artifact for run in bench.store.runs() if run.training.artifact]
+        assert is_kept(bench, model)
+        assert all((folder / "model.tar.gz").is_file() for folder in earlier), "the models of other runs stay"
+
+
+def test_another_framework_after_a_passed_trial_leaves_the_models_of_other_runs(bench: TrialBench) -> None:
+    model, use_case = bench.model, bench.project.training / "usecase.toml"
+    first = bench.project.state / bench.train().artifact
+    use_case.write_text(use_case.read_text().replace("[metrics]", '[model]\nframework = "sklearn"\n[metrics]'))
+    assert is_kept(bench, model)
+    assert bench.member(first, "model") == model
+
+
+def test_what_a_passed_training_depends_on_makes_another_one(bench: TrialBench) -> None:
+    model = bench.model
+    assert is_kept(bench, model)
+    bench.write("training/train.py", f"{TRAIN}# changed\n")
+    bench.write("training/inference.py", "import serving  # changed\n")
     assert not is_kept(bench, model)
+
+
+def test_a_model_that_fails_its_trial_with_other_handlers_leaves_the_passed_one(bench: TrialBench) -> None:
+    model = bench.model
+    passed = bench.project.state / bench.train().artifact
+    bench.write("training/inference.py", "import serving  # broken\n")
+    bench.fail()
+    assert bench.member(passed, "model") == model
+    bench.write("training/inference.py", "import serving  # fixed\n")
+    assert is_kept(bench, model)

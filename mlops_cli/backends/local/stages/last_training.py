@@ -1,6 +1,6 @@
-"""Trained models that have not passed their trial: the next run tries them again, without a training.
+"""The output of the last training: if only the handlers or the examples have changed, a run tries its model again.
 
-Handlers that were changed since replace those in the model package.
+Handlers that were changed since replace those in the model package, without a training.
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class UntriedModels:
-    """The last training's output in ``.untried/output``, with a record, and the notes of what it has read."""
+class LastTraining:
+    """The last training: a record of its output, and the notes of what it has read.
+
+    The output is in ``.last/output`` until its model has passed its trial, and then among the artifacts.
+    """
 
     project: Project
     reads: Reads
 
     def folder(self, stage: Stage) -> Path:
-        return self.project.artifacts / stage.name / ".untried"
+        return self.project.artifacts / stage.name / ".last"
 
     def keep(self, draft: Path, stage: Stage, run: Run, outcome: StageResult, since_ns: int, log: Path) -> Trained:
         """Move the output of a training that began at ``since_ns``; ``log`` has the notes of its reads."""
@@ -52,15 +55,15 @@ class UntriedModels:
         folder.mkdir(parents=True)
         if log.is_file():
             shutil.copyfile(log, folder / "reads")
-        inputs = _known_inputs(stage, run)
-        record = {"run": run.id, "since_ns": since_ns, "detail": outcome.detail, "output": outcome.output}
-        content = digest_folder(draft)
-        write_atomically(folder / "record.json", json.dumps({**record, "inputs": inputs, "content": content}))
+        trained = Trained(draft, outcome, run.id)
+        output = _record(f"{folder.name}/output", trained, stage, run)
+        record = {"run": run.id, "since_ns": since_ns, "detail": outcome.detail, "outputs": [output]}
+        write_atomically(folder / "record.json", json.dumps(record))
         draft.rename(folder / "output")
-        return Trained(folder / "output", outcome, run.id)
+        return replace(trained, folder=folder / "output")
 
     def restore(self, draft: Path, stage: Stage, run: Run, log: Path) -> Trained | None:
-        """Return the kept output, with the present handlers; None if the run has to train.
+        """Return the last training's output, with the present handlers; None if the run has to train.
 
         ``draft`` is an empty folder for another model package; the notes of the reads are copied to ``log``.
         """
@@ -71,7 +74,8 @@ class UntriedModels:
             return None
         if self.reads.have_changed(reads, record["since_ns"], inputs):
             return None
-        trained = self._published(stage, record, inputs) or self._with_present_code(stage, draft, record, inputs)
+        candidates = (self._with_present_code(stage, draft, record, output, inputs) for output in record["outputs"])
+        trained = next(filter(None, candidates), None)
         if trained is not None:
             log.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(reads, log)
@@ -80,50 +84,58 @@ class UntriedModels:
     def publish(self, trained: Trained, target: Path, stage: Stage, run: Run) -> None:
         """Move the output of a model that has passed its trial to its place among the artifacts.
 
-        A run that is killed before it has recorded the end of the stage uses the output again.
+        A run that is killed before it has recorded the end of the stage uses the output again. The record names the
+        earlier output, too, because such a run may not have moved this one.
         """
         file = self.folder(stage) / "record.json"
-        published = {
-            "name": target.name,
-            "output": trained.outcome.output,
-            "inputs": _known_inputs(stage, run),
-            "content": digest_folder(trained.folder),
-        }
-        write_atomically(file, json.dumps({**(read_json(file) or {}), "published": published}))
+        record = read_json(file) or {}
+        outputs = [_record(target.name, trained, stage, run), *record.get("outputs", [])[:1]]
+        write_atomically(file, json.dumps({**record, "outputs": outputs}))
         if trained.folder != target:
             remove_tree(target)
             trained.folder.rename(target)
         remove_tree(self.folder(stage) / "output")
 
-    def _published(self, stage: Stage, record: Mapping[str, Any], inputs: Mapping[str, str]) -> Trained | None:
-        published = record.get("published")
-        if not published or published["inputs"] != inputs:
-            return None
-        folder = self.project.artifacts / stage.name / published["name"]
-        return _trained(folder, record, published)
-
     def _with_present_code(
-        self, stage: Stage, draft: Path, record: Mapping[str, Any], inputs: Mapping[str, str]
+        self,
+        stage: Stage,
+        draft: Path,
+        record: Mapping[str, Any],
+        output: Mapping[str, Any],
+        inputs: Mapping[str, str],
     ) -> Trained | None:
-        folder = self.folder(stage)
-        trained = _trained(folder / "output", record, record)
-        before = record["inputs"]
+        trained = _trained(self.project.artifacts / stage.name / output["place"], record, output)
+        before = output["inputs"]
         changed = {name for name in before.keys() | inputs.keys() if before.get(name) != inputs.get(name)}
         names = {name for name in changed if not name.startswith(MODEL)}
-        if trained is None or not names:
+        if trained is None or before == inputs:
             return trained
-        files = changed_files(names, before, inputs, stage, self.project, self.reads, folder / "reads")
-        output = repack(trained.folder, draft, files) if files else ""
-        return Trained(draft, replace(trained.outcome, output=output), trained.run_id) if output else None
+        if not names:  # a copy: the output of another run stays
+            shutil.copytree(trained.folder, draft, dirs_exist_ok=True)
+            return replace(trained, folder=draft)
+        reads = self.folder(stage) / "reads"
+        files = changed_files(names, before, inputs, stage, self.project, self.reads, reads)
+        digest = repack(trained.folder, draft, files) if files else ""
+        return Trained(draft, replace(trained.outcome, output=digest), trained.run_id) if digest else None
 
 
-def _trained(folder: Path, record: Mapping[str, Any], kept: Mapping[str, Any]) -> Trained | None:
-    """Return the output in the folder, if it is the ``kept`` one: a killed trial may have left files of its own."""
+def _record(place: str, trained: Trained, stage: Stage, run: Run) -> dict[str, Any]:
+    """Return the record of an output at a ``place`` below the stage's artifacts."""
+    return {
+        "place": place,
+        "output": trained.outcome.output,
+        "inputs": _known_inputs(stage, run),
+        "content": digest_folder(trained.folder),
+    }
+
+
+def _trained(folder: Path, record: Mapping[str, Any], output: Mapping[str, Any]) -> Trained | None:
+    """Return the output in the folder, if it is the recorded one: a killed trial may have left files of its own."""
     for leftover in folder.glob(".trial*"):
         remove_tree(leftover)
-    if not folder.is_dir() or digest_folder(folder) != kept["content"]:
+    if not folder.is_dir() or digest_folder(folder) != output["content"]:
         return None
-    return Trained(folder, StageResult(kept["output"], detail=record["detail"]), record["run"])
+    return Trained(folder, StageResult(output["output"], detail=record["detail"]), record["run"])
 
 
 def _known_inputs(stage: Stage, run: Run) -> dict[str, str]:
