@@ -299,6 +299,20 @@ def test_a_run_that_continues_is_ended_from_elsewhere(tiny: Cli) -> None:
     assert (run["status"], statuses(run)["preprocess"]) == ("waiting", "done")
 
 
+def test_what_a_killed_run_has_left_is_removed_by_a_stop(tiny: Cli) -> None:
+    hold(tiny, "train")
+    with tiny.start("run", start_new_session=True) as process:
+        wait_for(reached(tiny, "train").exists)
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    drafts = tiny.folder / ".mlops" / "artifacts" / "train"
+    assert len(list(drafts.glob(".tmp-*"))) == 1
+    assert "is interrupted: nothing of it is running" in tiny("stop")
+    assert not list(drafts.glob(".tmp-*"))
+    assert processes_of(tiny) == {}
+    assert not (tiny.folder / ".mlops" / "children").exists()
+
+
 def test_a_single_stage_is_a_command(tiny: Cli) -> None:
     run_id = tiny.json("run", "--set", "epochs=2")["id"]
     tiny.edit("train.py", "import argparse", "import argparse  # changed")

@@ -28,18 +28,22 @@ TWO_LIVE = (
 class Case:
     """``command`` runs after the commands in ``before``. ``live``: start the endpoint, which the snapshot lacks.
 
-    ``is_new``: begin in an empty folder, in which the command creates the project.
+    ``is_new``: begin in a folder without a project, in which the command creates one. ``has_code``: the folder is a
+    repository with code. ``is_held``: the training of a background run waits, and so the run is under way.
     """
 
     command: tuple[str, ...]
     before: tuple[tuple[str, ...], ...] = ()
     live: bool = False
     is_new: bool = False
+    has_code: bool = False
+    is_held: bool = False
     ends: str = ""  # the run's status once the command was repeated
 
 
 CASES = {
     "init": Case(("init", ".", "--minimal", "--name", "tiny", "--aws", "--github"), is_new=True),
+    "init-here": Case(("init", ".", "--minimal", "--name", "tiny", "--aws", "--github"), is_new=True, has_code=True),
     "deploy-infra": Case(("deploy-infra",)),
     "download-data": Case(("download-data",)),
     "quickstart": Case(("quickstart", "--yes"), ends="done"),
@@ -49,6 +53,7 @@ CASES = {
     "reproduce": Case(("reproduce",), TWO_LIVE[:2]),
     "report": Case(("report",), TWO_LIVE[:2], ends="waiting"),
     "refresh": Case(("download-data", "--refresh"), TWO_LIVE[:2], ends="waiting"),
+    "stop": Case(("stop",), TWO_LIVE[:2], is_held=True, ends="interrupted"),
     "test-endpoint": Case(("test-endpoint",), TWO_LIVE[:3], live=True, ends="done"),
     "rollback": Case(("rollback", "--yes", "--comment", "bad"), TWO_LIVE, live=True, ends="done"),
     "cleanup": Case(("cleanup", "--yes"), TWO_LIVE[:3], live=True),
@@ -103,13 +108,13 @@ def prepared(folder: Path, model: Path, case: Case, has_files: bool = False) -> 
 
 def prepared_empty(project: Project, case: Case) -> Project:
     """Prepare an empty folder. Note the files that the command creates there if it is not killed."""
-    project.make_empty()
+    project.make_empty(case.has_code)
     if code := project(*case.command):
         raise RuntimeError(f"{case.command} ended with {code}: {project.said(*case.command)}")
-    project.own_files = project.files()
-    project.reference = project.contents()
+    own_files, project.reference = project.files(), project.contents()
     shutil.rmtree(project.folder)
-    project.folder.mkdir()
+    project.make_empty(case.has_code)
+    project.own_files = own_files
     project.save()
     return project
 
@@ -120,6 +125,8 @@ def begin(project: Project, case: Case) -> tuple[str, ...]:
     if case.live:
         project("run", "--from", "deploy")
         project.preload()
+    if case.is_held:
+        project.hold()
     command = with_id(project, case.command)
     project.preload()
     return command
@@ -133,7 +140,7 @@ def with_id(project: Project, command: tuple[str, ...]) -> tuple[str, ...]:
 
 def repeated(project: Project, case: Case, command: tuple[str, ...]) -> list[str]:
     """Return the faults of the project after the killed command and after its repetition."""
-    runs = [] if case.is_new else project.json("runs") or []
+    runs = [] if case.is_new or case.is_held else project.json("runs") or []
     faults = [f"{run['id']} is still {run['status']}" for run in runs if is_phantom(run)]
     code = project(*command)
     output = project.said(*command)

@@ -48,6 +48,15 @@ def output_fn(predictions, accept):
     return json.dumps({"predictions": predictions}), "application/json"
 """
 
+CODE = {
+    "src/app.py": "print(1)\n",
+    "tests/test_app.py": "def test_app():\n    assert True\n",
+    "README.md": "# An app\n",
+    "requirements.txt": "requests\n",
+    ".gitignore": "build/\n",  # mlops adds a line
+    ".env": "DEBUG=1\n",
+}
+
 
 class Project:
     """A project in ``folder``. ``temporary``: the TMPDIR of all its processes, which must be empty at the end."""
@@ -63,9 +72,26 @@ class Project:
         self.own_files: list[str] = []
         self.reference: dict[str, bytes] = {}  # what a whole `init` writes
 
-    def make_empty(self) -> None:
+    def make_empty(self, has_code: bool = False) -> None:
         self.folder.mkdir()
-        self.own_files = []
+        if has_code:
+            subprocess.run(["git", "init", "--quiet", "-b", "main"], cwd=self.folder, check=True)
+            for name, content in CODE.items():
+                (self.folder / name).parent.mkdir(exist_ok=True)
+                (self.folder / name).write_text(content)
+        self.own_files = self.files()
+
+    def hold(self) -> None:
+        """Start a run in the background, whose training waits until somebody stops it."""
+        training = self.folder / "training"
+        (training / "hold-train").touch()
+        (training / "reached-train").unlink(missing_ok=True)
+        self("run", "--force", "--detach")
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not (training / "reached-train").exists():
+            if time.monotonic() > deadline:
+                raise RuntimeError("the training of the background run has not begun")
+            time.sleep(0.01)
 
     def make(self) -> None:
         shutil.copytree(USE_CASE / "training", self.folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
@@ -246,7 +272,9 @@ class Project:
 
     def files(self) -> list[str]:
         paths = (path for path in self.folder.rglob("*") if "__pycache__" not in path.parts)
-        return sorted(str(path.relative_to(self.folder)) for path in paths if not path.name.startswith("reached-"))
+        return sorted(
+            str(path.relative_to(self.folder)) for path in paths if not path.name.startswith(("reached-", "hold-"))
+        )
 
     def save(self) -> None:
         self.end_all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.codebuild import stop_build
-from mlops_cli.backends.aws.clients.codepipeline import IN_PROGRESS, STEP_FUNCTIONS, ActionRun
+from mlops_cli.backends.aws.clients.codepipeline import ABANDONED, IN_PROGRESS, STEP_FUNCTIONS, ActionRun
 from mlops_cli.backends.aws.clients.stepfunctions import stop_execution
 from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.core.models.decision import person
@@ -18,8 +18,12 @@ class RunStopper:
         self._runs = runs
 
     def stop(self, run_id: str) -> Run:
-        """Stop the execution first, so that nothing new starts. A running deployment completes by itself."""
-        working = [action for action in self._runs.pipeline.actions(run_id) if action.status == IN_PROGRESS]
+        """Stop the execution first, so that nothing new starts. A running deployment completes by itself.
+
+        Stop the jobs of a stopped execution, too: an earlier command may have been killed before it reached them.
+        """
+        actions = self._runs.pipeline.actions(run_id)
+        working = [action for action in actions if action.status in (IN_PROGRESS, ABANDONED)]
         why = f"stopped by {person(*claimed_names()).name}"
         self._runs.pipeline.stop(run_id, why)
         for action in working:

@@ -107,7 +107,10 @@ class LocalRuns(Runs):
     def stop(self, run: Run) -> Run:
         lock = self._services.lock
         holder = lock.holder()
-        if holder and holder.run_id == run.id:
+        if holder is None:
+            with self._services.hold("stop"):  # it ends what a killed command has left
+                return self.get(run.id)
+        if holder.run_id == run.id:
             acquire_by_force(lock, "stop")
             try:
                 self._services.executor.kill_orphans()

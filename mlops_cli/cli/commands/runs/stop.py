@@ -17,8 +17,11 @@ def stop(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
     context, console = get_context(ctx)
     context.require_only_name(console)
     run = context.backend.runs.get(run_id)
-    if run.status in (Status.PENDING, Status.RUNNING):
+    was_active = run.status in (Status.PENDING, Status.RUNNING)
+    # A killed command, such as an earlier `stop`, may have left something of an interrupted run running.
+    if was_active or run.status is Status.INTERRUPTED:
         run = context.backend.runs.stop(run)
+    if was_active:
         console.say(f"run {run.id} is {run.status.value}")
         console.next(next_command(run))
     else:
