@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import BinaryIO
 
+from mlops_cli.data.limits import CHUNK
 from mlops_cli.data.tables.columns import Column
 from mlops_cli.data.tables.foreign import foreign, has_no_header, line_with_names, misspelled
+from mlops_cli.data.tables.row_limit import RowLimitedStream
 from mlops_cli.data.tables.schema import (
     SAVE_AS_UTF8,
     Problem,
@@ -54,7 +56,9 @@ class TableReader:
     def __init__(self, source: str, stream: BinaryIO, schema: Schema, findings: Problems) -> None:
         self._source, self._findings, self._title = source, findings, schema.title
         self._head = _head(stream)
-        text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+        self._limited = RowLimitedStream(stream, source)
+        buffered = io.BufferedReader(self._limited, CHUNK)
+        text = io.TextIOWrapper(buffered, "utf-8-sig", errors="surrogateescape", newline="")
         self._reader = csv.reader(text, strict=True)
         self._header = self._read_header()
         unknown_columns = [name.strip() or "(without a name)" for name in self._header if name not in schema.columns]
@@ -82,6 +86,7 @@ class TableReader:
         csv.field_size_limit(LONGEST_CELL)  # global in the process: another CSV reader may have changed it
         try:
             for row in self._reader:
+                self._limited.row_bytes = 0
                 block.append(row)
                 characters += sum(map(len, row))
                 if len(block) == BLOCK or characters > BLOCK_CHARACTERS:
@@ -116,6 +121,7 @@ class TableReader:
         try:
             while not "".join(header).strip():
                 header = next(self._reader)
+                self._limited.row_bytes = 0
         except StopIteration:
             raise MlopsError(f"{self._source} is empty", "give a CSV file with a header line") from None
         except csv.Error as error:

@@ -72,6 +72,15 @@ def test_names_line_column_and_value(problems, row, problem):
     assert f"\n  {problem}" in message
 
 
+@pytest.mark.parametrize("cells", [b"x," * 2**15, b'"\n",' * 2**14], ids=["one line", "lines in quotes"])
+@pytest.mark.parametrize("before", [b"id,text,bad\n" + b"a,x,1\n" * 2**12, b""], ids=["a row", "the header"])
+def test_a_row_that_would_fill_the_memory_is_refused(problems, monkeypatch, before, cells):
+    """Each of its cells is short. Rows before it, however many, do not count."""
+    monkeypatch.setattr("mlops_cli.data.tables.row_limit.LONGEST_ROW", 16_384)
+    monkeypatch.setattr("mlops_cli.data.tables.csv_reader.CHUNK", 4_096)
+    assert problems(before + cells + b"\n") == "has a row of more than 16,384 bytes"
+
+
 def test_a_nul_character_is_refused(problems):
     assert "line 3" in (message := problems(b"id,text,bad\na,x,0\nb,x\0y,0\n"))
     assert "NUL" in message
