@@ -112,22 +112,6 @@ def test_a_run_that_is_ended_takes_its_job_with_it(shared: Cloud) -> None:
     assert (run["status"], run["id"] != stopped["id"], statuses(run)["preprocess"]) == ("waiting", True, "reused")
 
 
-def test_a_job_that_a_killed_stop_has_not_reached_is_stopped_by_the_next_one(shared: Cloud) -> None:
-    """A stop ends the execution first, and then its job."""
-    held = shared.held("train.py")
-    run_id = shared.json("run", "--detach")["id"]
-    wait_for(lambda: training(shared))
-    pipeline = shared.aws.client("codepipeline")
-    (name,) = [entry["name"] for entry in pipeline.list_pipelines()["pipelines"]]
-    pipeline.stop_pipeline_execution(pipelineName=name, pipelineExecutionId=run_id, abandon=True)
-    wait_for(lambda: shared.json("status")["run"]["status"] == "interrupted")
-    assert training(shared)
-    assert "is interrupted: nothing of it is running" in shared("stop")
-    assert not training(shared)
-    held.unlink()
-    assert shared.json("run")["status"] == "waiting"
-
-
 def test_a_killed_command_is_repeated_and_goes_along_with_its_run(shared: Cloud) -> None:
     before = [run["id"] for run in shared.json("runs")]
     held = shared.held("train.py")
