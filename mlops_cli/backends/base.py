@@ -214,6 +214,15 @@ class ServedEndpoint(ABC):
     @abstractmethod
     def invoke(self, body: bytes, content_type: str) -> InvocationResponse: ...
 
+    @property
+    @abstractmethod
+    def log_name(self) -> str:
+        """The file or the log group of the endpoint's log."""
+
+    @abstractmethod
+    def failure(self, since: float) -> str:
+        """Return the exception that the handlers have logged since a time; empty without one."""
+
     @abstractmethod
     def run_gate(self) -> GateReport:
         """Run the post-training gate against the live endpoint, outside of any run."""

@@ -225,7 +225,7 @@ class RehearsalSteps:
         from mlops_cli.monitoring.endpoint_check import check_endpoint
 
         endpoint = self._context.backend.endpoint
-        predictions = check_endpoint(endpoint.invoke, list(self._context.use_case.examples))
+        predictions = check_endpoint(endpoint, list(self._context.use_case.examples))
         output.show_endpoint_check(self._console, predictions)
         gate = endpoint.run_gate()
         self._console.say(f"gate: {gate.passed} passed, {gate.failed} failed")

@@ -5,16 +5,30 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Protocol
 
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.errors import ConfigurationError, MlopsError
 from mlops_cli.files.json_text import parse_json
+from mlops_cli.plain_text import clipped
 
-REQUESTS = 100
-Invoke = Callable[[bytes, str], InvocationResponse]
+REQUESTS, OK = 100, HTTPStatus.OK
+INPUT_CHARACTERS = 80
+
+
+class InvokedEndpoint(Protocol):
+    """An endpoint; ``log_name``: where its log is."""
+
+    @property
+    def log_name(self) -> str: ...
+
+    def invoke(self, body: bytes, content_type: str) -> InvocationResponse: ...
+
+    def failure(self, since: float) -> str:
+        """Return the exception that the handlers have logged since a time; empty without one."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class EndpointCheck:
     p99_ms: float
 
 
-def check_endpoint(invoke: Invoke, instances: list[Any]) -> EndpointCheck:
+def check_endpoint(endpoint: InvokedEndpoint, instances: list[Any]) -> EndpointCheck:
     """Send all instances in one request for the predictions, then single requests for the latency.
 
     Raise ConfigurationError without instances, and MlopsError if the endpoint refuses them.
@@ -38,9 +52,8 @@ def check_endpoint(invoke: Invoke, instances: list[Any]) -> EndpointCheck:
             "There is nothing to send: usecase.toml has no examples under [endpoint].",
             "Add some, or name it: mlops test-endpoint --text TEXT, or mlops test-endpoint --file FILE",
         )
-    answer = _accepted(invoke(_body(instances), "application/json"))
-    raw = answer.body.decode("utf-8", "replace")
-    singles = [_accepted(invoke(_body([instances[i % len(instances)]]), "application/json")) for i in range(REQUESTS)]
+    raw = _accepted(endpoint, instances).body.decode("utf-8", "replace")
+    singles = [_accepted(endpoint, [instances[i % len(instances)]]) for i in range(REQUESTS)]
     times = sorted(answer.seconds * 1000 for answer in singles)
     return EndpointCheck(
         _rows(instances, raw), raw, REQUESTS, statistics.median(times), times[int(len(times) * 0.99) - 1]
@@ -51,13 +64,56 @@ def _body(instances: list[Any]) -> bytes:
     return json.dumps({"instances": instances}).encode()
 
 
-def _accepted(answer: InvocationResponse) -> InvocationResponse:
-    if answer.status != 200:
-        raise MlopsError(
-            f"The endpoint refused the request ({answer.status}): {_reason(answer.body)}",
-            "Check what you sent; the endpoint's log is .mlops/endpoint/server.log.",
-        )
-    return answer
+def _send(endpoint: InvokedEndpoint, instances: list[Any]) -> InvocationResponse:
+    return endpoint.invoke(_body(instances), "application/json")
+
+
+def _accepted(endpoint: InvokedEndpoint, instances: list[Any]) -> InvocationResponse:
+    """Return the answer. Raise MlopsError with the first refused input, and the exception of the handlers."""
+    answer = _send(endpoint, instances)
+    if answer.status == OK:
+        return answer
+    position = _first_refused(endpoint, instances)
+    refused = instances if position is None else [instances[position]]
+    since = time.time()
+    again = _send(endpoint, refused)  # its exception is the last one in the log
+    answer = answer if again.status == OK else again
+    exception = endpoint.failure(since) if _is_failure(answer) else ""
+    subject = "the request" if position is None else f"input {position + 1}, {_shown(instances[position])}"
+    raise MlopsError(
+        f"The endpoint refused {subject} ({answer.status}): {exception or _reason(answer.body)}",
+        f"Check what you sent, and the endpoint's log: {endpoint.log_name}",
+    )
+
+
+def _first_refused(endpoint: InvokedEndpoint, instances: list[Any]) -> int | None:
+    """Return the position of the first input that is refused alone; None if they are only refused together."""
+    start, end = 0, len(instances)
+    while end - start > 1:
+        middle = (start + end) // 2
+        if _send(endpoint, instances[start:middle]).status != OK:
+            end = middle
+        elif _send(endpoint, instances[middle:end]).status != OK:
+            start = middle
+        else:
+            return None
+    return start
+
+
+def _is_failure(answer: InvocationResponse) -> bool:
+    """Return True for an error of the handlers, as opposed to a request that they refuse."""
+    if answer.status != HTTPStatus.FAILED_DEPENDENCY:
+        return answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    try:
+        document = parse_json(answer.body)
+    except ValueError:
+        return True
+    status = document.get("OriginalStatusCode") if isinstance(document, dict) else None
+    return not isinstance(status, int) or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _shown(instance: Any) -> str:
+    return clipped(json.dumps(instance, ensure_ascii=False), INPUT_CHARACTERS)
 
 
 def _reason(body: bytes) -> str:

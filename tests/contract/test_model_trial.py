@@ -40,12 +40,12 @@ FAILURES = {
     "it does not load": (
         GOOD.replace("return 2.0", "raise ValueError('the file is broken')"),
         EXAMPLES,
-        "ValueError: the file is broken (code/inference.py, line 5)",
+        "ValueError: the file is broken (code/inference.py, line 5, in model_fn)",
     ),
     "a module of its own fails": (
         GOOD.replace("import json", "import json\nfrom own import factor").replace("return 2.0", "return factor(1)"),
         EXAMPLES,
-        "ValueError: two factors (code/own.py, line 2)",
+        "ValueError: two factors (code/own.py, line 2, in factor)",
     ),
     "a package is missing": (
         GOOD.replace("import json", "import json\nimport nowhere_at_all"),
@@ -55,14 +55,20 @@ FAILURES = {
     "it loads and does not answer": (
         GOOD.replace("model * sum(row)", "row['price']"),
         EXAMPLES,
-        "it does not answer [endpoint].examples of usecase.toml: TypeError: list indices must be integers or slices, "
-        "not str (code/inference.py, line 11)",
+        "it does not answer example 1 of [endpoint] in usecase.toml, [1, 2]: TypeError: list indices must be integers "
+        "or slices, not str (code/inference.py, line 11, in predict_fn)",
     ),
     "an example is wrong": (
         GOOD,
-        '{"instances": [["many", 2]]}',
-        "it does not answer [endpoint].examples of usecase.toml: ValueError: could not convert string to float: 'many' "
-        "(code/inference.py, line 8)",
+        '{"instances": [[1, 2], ["many", 2], [3, 4]]}',
+        'it does not answer example 2 of [endpoint] in usecase.toml, ["many", 2]: ValueError: could not convert string '
+        "to float: 'many' (code/inference.py, line 8, in input_fn)",
+    ),
+    "the examples do not go together": (
+        GOOD.replace("return [model * sum(row) for row in rows]", "return rows if len(rows) < 2 else 1 / 0"),
+        EXAMPLES,
+        "it does not answer the examples of [endpoint] in usecase.toml together: ZeroDivisionError: division by zero "
+        "(code/inference.py, line 11, in predict_fn)",
     ),
 }
 

@@ -175,8 +175,10 @@ def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_pa
     edit(cli, "training/train.py", "FunctionTransformer(partial(numpy.clip, a_min=0, a_max=99))", "StandardScaler()")
     edit(cli, "training/usecase.toml", "{ months = 2, tickets = 6,", "{ tickets = 6,")
     _, err = cli.both("run", code=3)
-    answer = "it does not answer [endpoint].examples of usecase.toml: KeyError: 'months' (code/inference.py, line "
-    assert answer in " ".join(err.split())
+    told = " ".join(err.split())
+    assert 'it does not answer example 1 of [endpoint] in usecase.toml, {"tickets": 6, "price": 85}: KeyError: ' in told
+    assert "KeyError: 'months' (code/inference.py, line " in told
+    assert ", in input_fn)" in told
     assert {stage["name"]: stage["status"] for stage in cli.json("status")["run"]["stages"]}["train"] == "failed"
     assert "The training is kept: after a change of the examples or the handlers" in " ".join(err.split())
     edit(cli, "training/inference.py", "def model_fn(", "def load_model(")

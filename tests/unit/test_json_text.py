@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -44,5 +46,6 @@ def test_an_answer_that_nests_without_end_is_shown_as_it_is() -> None:
     def invoke(_body: bytes, _content_type: str) -> InvocationResponse:
         return InvocationResponse(200, DEEP[0].encode(), 0.1)
 
-    check = check_endpoint(invoke, ["a"])
+    endpoint: Any = SimpleNamespace(invoke=invoke)
+    check = check_endpoint(endpoint, ["a"])
     assert (check.rows, json.dumps(check.raw)[:3]) == ([], '"[[')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mlops_cli.backends.aws.clients.endpoint_failure import read_failure
+from mlops_cli.backends.aws.clients.logs import ENDPOINT_LOGS
 from mlops_cli.backends.aws.clients.request_statistics import read_counts
 from mlops_cli.backends.aws.deployed_project import DeployedProject
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
@@ -34,6 +36,15 @@ class AwsServedEndpoint(ServedEndpoint):
     def invoke(self, body: bytes, content_type: str) -> InvocationResponse:
         self._deployed.require_owner()
         return self._deployed.services.endpoint.invoke(body, content_type)[0]
+
+    @property
+    def log_name(self) -> str:
+        return ENDPOINT_LOGS.format(self._deployed.services.endpoint.name)
+
+    def failure(self, since: float) -> str:
+        files = sorted(self._deployed.project.training.rglob("*.py"))
+        modules = [f"code/{path.relative_to(self._deployed.project.training).as_posix()}" for path in files]
+        return read_failure(self._deployed.account.client("logs"), self.log_name, since, modules)
 
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate_runner import run_gate

@@ -11,6 +11,7 @@ from mlops_cli.core.stages import ENDPOINT_GATE, TRAINING
 from mlops_cli.monitoring.preconditions import check_statistics_available, read_reference
 from mlops_cli.monitoring.statistics import FILE, RequestStatistics
 from mlops_cli.serving.control import ServerState
+from mlops_cli.serving.failure_log import read_failure
 
 
 class LocalServedEndpoint(ServedEndpoint):
@@ -40,6 +41,13 @@ class LocalServedEndpoint(ServedEndpoint):
     def invoke(self, body: bytes, content_type: str) -> InvocationResponse:
         response = self._services.server.invoke(body, content_type)
         return InvocationResponse(response.status, response.body, response.seconds)
+
+    @property
+    def log_name(self) -> str:
+        return str(self._services.server.status().log)
+
+    def failure(self, since: float) -> str:
+        return read_failure(self._services.server.status().log, since)
 
     def run_gate(self) -> GateReport:
         from mlops_cli.backends.gate_runner import run_gate

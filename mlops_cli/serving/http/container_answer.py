@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import falcon
 
+from mlops_cli.serving.failure_log import FAILED
 from mlops_cli.serving.runtime.predict_api import PredictError
 from mlops_cli.serving.runtime.script_model import AnswerError
 from mlops_cli.serving.runtime.tensorflow_c import TensorFlowError
 from mlops_cli.serving.worker.batch import Invocation
+from mlops_cli.serving.worker.failures import describe
 
 log = logging.getLogger("mlops.server")
 
@@ -49,7 +51,8 @@ def container_answer(invocation: Invocation) -> ContainerAnswer:
     if isinstance(error, falcon.HTTPStatus):
         text = error.text or ""
         return ContainerAnswer(error.status_code, "text/plain; charset=utf-8", _headers(error.headers), text.encode())
-    log.error("a request failed", exc_info=error)
+    reason = describe(error) if error is not None else "there is no answer"
+    log.error("%s%s", FAILED, reason, exc_info=error)
     return ContainerAnswer(500, JSON, [], json.dumps({"error": _message(error)}).encode())
 
 

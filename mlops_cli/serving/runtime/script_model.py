@@ -22,7 +22,9 @@ import falcon
 from mlops_cli.frameworks.base import CSV, JSON, Framework, Toolkit
 from mlops_cli.frameworks.formats import UnsupportedFormatError
 from mlops_cli.frameworks.package_check import NO_HANDLERS
+from mlops_cli.serving.failure_log import FAILED
 from mlops_cli.serving.runtime.saved_model import ModelError
+from mlops_cli.serving.worker.failures import describe
 from mlops_cli.serving.worker.handlers import Answer, import_inference
 
 log = logging.getLogger("mlops.server")
@@ -70,7 +72,7 @@ class ScriptModel:
         except AnswerError:
             raise
         except Exception as error:
-            log.exception("the package's functions failed")
+            log.exception("%s%s", FAILED, describe(error))
             raise self._failure(error) from error
         content, answered = result if isinstance(result, tuple) else (result, accept)
         if not isinstance(content, (str, bytes)):

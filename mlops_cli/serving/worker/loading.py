@@ -11,6 +11,7 @@ from mlops_cli.frameworks import framework_named
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 from mlops_cli.serving.control_files import Limits
 from mlops_cli.serving.worker.batch import Batch, Invocation
+from mlops_cli.serving.worker.failures import describe
 from mlops_cli.serving.worker.handlers import MODEL_NAME, Context
 from mlops_cli.serving.worker.lane import Engine
 from mlops_cli.serving.worker.progress_board import ProgressBoard
@@ -30,7 +31,7 @@ class LoadedModel:
         """Send the use case's examples, because a model's first call is slow. Serve the model even if this fails."""
         error = self.error_of(examples, board)
         if error is not None:
-            log.warning("the model does not answer the examples of usecase.toml: %s", error)
+            log.warning("the model does not answer the examples of usecase.toml: %s", describe(error))
 
     def error_of(self, examples: str, board: ProgressBoard) -> BaseException | None:
         """Return the error of a request with the examples; None without an error, examples, or for a ``handler``."""

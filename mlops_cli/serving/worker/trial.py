@@ -6,17 +6,20 @@ the model over HTTP is only loaded, because it answers only inside a server.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-import traceback
 from pathlib import Path
 
-import falcon
-
 from mlops_cli.files.model_archive import unpack
+from mlops_cli.plain_text import clipped
 from mlops_cli.serving.control_files import Limits
-from mlops_cli.serving.worker.loading import load_model
+from mlops_cli.serving.worker.failures import describe
+from mlops_cli.serving.worker.loading import LoadedModel, load_model
 from mlops_cli.serving.worker.progress_board import ProgressBoard, open_board_file
+
+# So many characters of an example are shown.
+EXAMPLE_CHARACTERS = 80
 
 
 def main() -> None:
@@ -25,28 +28,24 @@ def main() -> None:
     try:
         unpack(Path(archive), Path(folder))
         model = load_model(Path(folder), framework, Limits())
-        error = model.error_of(Path(request).read_text(encoding="utf-8"), ProgressBoard(open_board_file()))
+        reason = _unanswered(model, Path(request).read_text(encoding="utf-8"))
     except Exception as failure:  # noqa: BLE001 - the package's code is the user's
-        sys.exit(_one_line(_reason(failure, folder)))
-    if error is not None:
-        sys.exit(_one_line(f"it does not answer [endpoint].examples of usecase.toml: {_reason(error, folder)}"))
+        reason = describe(failure)
+    if reason:
+        sys.exit(reason.replace(f"{folder}/", ""))
 
 
-def _reason(error: BaseException, folder: str) -> str:
-    """Return the cause in words, with its place in the package, which is unpacked in ``folder``.
-
-    The original exception says more than the container's error response.
-    """
-    if isinstance(error, falcon.HTTPError):
-        cause = error.__cause__
-        return _reason(cause, folder) if cause is not None else f"{error.status} {error.description or ''}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(f"{folder}/")]
-    line = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{line}".replace(f"{folder}/", "")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _unanswered(model: LoadedModel, examples: str) -> str:
+    """Return why the model does not answer the examples, with the first one that it does not answer alone."""
+    board = ProgressBoard(open_board_file())
+    error = model.error_of(examples, board)
+    if error is None:
+        return ""
+    for number, example in enumerate(json.loads(examples)["instances"], 1):
+        if (own := model.error_of(json.dumps({"instances": [example]}), board)) is not None:
+            shown = clipped(json.dumps(example), EXAMPLE_CHARACTERS)
+            return f"it does not answer example {number} of [endpoint] in usecase.toml, {shown}: {describe(own)}"
+    return f"it does not answer the examples of [endpoint] in usecase.toml together: {describe(error)}"
 
 
 if __name__ == "__main__":

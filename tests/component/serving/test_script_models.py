@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from mlops_cli.frameworks import formats, framework_named
 from mlops_cli.frameworks.base import CSV, JSON, NPY, Framework, Image, Toolkit
 from mlops_cli.frameworks.package_check import obstacle
 from mlops_cli.serving.control import LocalEndpoint
+from mlops_cli.serving.failure_log import read_failure
 from mlops_cli.serving.runtime.saved_model import ModelError
 from mlops_cli.serving.runtime.script_model import AnswerError, ScriptModel
 from tests.conftest import LIMIT_SECONDS, wait_for
@@ -298,6 +300,12 @@ def test_the_server_answers_with_the_packages_functions(
     assert wrapped.json()["OriginalStatusCode"] == 415
     assert client.ask("GET", "/ping").status == 200
     wait_for(lambda: "does not answer the examples of usecase.toml" in endpoint.status().log.read_text())
+    started = time.time() + 1
+    assert read_failure(endpoint.status().log, started) == "", "only what was logged since then"
+    time.sleep(1)
+    assert client.ask("POST", "/invocations", b'[["many"]]', {"Content-Type": JSON}).status == 500
+    failure = read_failure(endpoint.status().log, started)
+    assert failure.startswith("ValueError: could not convert string to float: ")
 
 
 def test_the_trial_names_the_line_of_the_package_that_failed(tmp_path: Path) -> None:
@@ -310,5 +318,6 @@ def test_the_trial_names_the_line_of_the_package_that_failed(tmp_path: Path) -> 
     command = [sys.executable, "-m", "mlops_cli.serving.worker.trial", package, folder, "sklearn", request]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
-    message = "FileNotFoundError: [Errno 2] No such file or directory: 'model.skops' (code/inference.py, line 2)"
+    place = "code/inference.py, line 2, in model_fn"
+    message = f"FileNotFoundError: [Errno 2] No such file or directory: 'model.skops' ({place})"
     assert done.stderr.splitlines()[-1] == message

@@ -120,8 +120,8 @@ def check_failed_trial(cli: Cli, aws: Aws) -> None:
     _, err = cli.both("run", code=3)
     told = " ".join(err.split())
     assert (
-        "The trained model cannot be served: it does not answer [endpoint].examples of usecase.toml: KeyError: "
-        f"'no answer' (code/inference.py, line {line})" in told
+        "The trained model cannot be served: it does not answer example 1 of [endpoint] in usecase.toml, " in told
+        and f": KeyError: 'no answer' (code/inference.py, line {line}, in output_fn)" in told
     )
     assert "hint: Fix it, then continue: mlops run" in told
     run = cli.json("status")["run"]

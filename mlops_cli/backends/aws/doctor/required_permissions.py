@@ -227,7 +227,7 @@ def _logs(context: ArnContext) -> Iterator[RequiredPermission]:
         streams = context.arn("logs", f"{group}:log-stream:{context.endpoint}--*")
         yield RequiredPermission(streams, _actions("logs", "GetLogEvents DeleteLogStream"), "logs, cleanup")
     observed = context.arn("logs", f"log-group:{ENDPOINT_LOGS.format(context.endpoint)}:*")
-    yield RequiredPermission(observed, ("logs:FilterLogEvents",), "drift")
+    yield RequiredPermission(observed, ("logs:FilterLogEvents",), "drift, test-endpoint")
     looks = _actions("logs", "DescribeLogGroups DescribeIndexPolicies DescribeResourcePolicies")
     yield RequiredPermission(SOME, looks, "deploy-infra, cleanup")
 

@@ -39,7 +39,7 @@ def test_endpoint(
     endpoint = context.backend.endpoint.status()
     output.show_endpoint(console, endpoint)
     _require_in_service(endpoint)
-    predictions = check_endpoint(context.backend.endpoint.invoke, instances)
+    predictions = check_endpoint(context.backend.endpoint, instances)
     output.show_endpoint_check(console, predictions)
     gate = context.backend.endpoint.run_gate()
     console.say(f"gate: {gate.passed} passed, {gate.failed} failed")

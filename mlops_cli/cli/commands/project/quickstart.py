@@ -70,7 +70,7 @@ def run_all_stages(
         console.next(output.next_command(run))
         return {"run": output.run_dict(run), "probe": None}
     console.say("\n$ mlops test-endpoint")
-    predictions = check_endpoint(backend.endpoint.invoke, list(use_case.examples))
+    predictions = check_endpoint(backend.endpoint, list(use_case.examples))
     output.show_endpoint_check(console, predictions)
     console.next("mlops status", "mlops run --explain", *_longer_training(use_case), "mlops cleanup")
     return {"run": output.run_dict(run), "probe": asdict(predictions)}

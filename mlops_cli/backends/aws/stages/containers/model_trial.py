@@ -24,12 +24,12 @@ EXAMPLES, PACKAGE = "examples.json", "model.tar.gz"
 ENTRY_POINT, PROGRAM = "/usr/local/bin/dockerd-entrypoint.py", "serve"
 READY_SECONDS, ANSWER_SECONDS, LOG_SECONDS, LOOK_SECONDS = 480.0, 60.0, 5.0, 0.1
 # SageMaker keeps 1,024 bytes of a message.
-MESSAGE_BYTES, KEPT_LINES = 1000, 2000
+MESSAGE_BYTES, KEPT_LINES, EXAMPLE_CHARACTERS = 1000, 2000, 80
 # The beginnings of the messages.
 ANSWERED, NOT_TRIED = "answer: ", "not tried: "
 NO_SERVER = f"the serving image has no program `{PROGRAM}`, with which SageMaker starts its own images"
 ERROR = re.compile(r"(?:^|[\s.])([A-Za-z_]\w*(?:Error|Exception)): (.*)")
-FRAME = re.compile(r'File "([^"]+\.py)", line (\d+)')
+FRAME = re.compile(r'File "([^"]+\.py)", line (\d+)(?:, in ([A-Za-z_]\w*))?')
 
 
 class UnservableModelError(Exception):
@@ -71,18 +71,31 @@ class Server:
         raise UnservableModelError(self._error() or f"it was not ready within {READY_SECONDS:g} s: {health}")
 
     def answer(self, examples: bytes) -> str:
-        """Return the answer to the examples; raise UnservableModelError if it is an error."""
+        """Return the answer; raise UnservableModelError with the first example that has none alone."""
+        answer, reason = self._send(examples)
+        if not reason:
+            return answer
+        for number, example in enumerate(json.loads(examples)["instances"], 1):
+            _, own = self._send(json.dumps({"instances": [example]}).encode())
+            if own:
+                shown = _clipped(json.dumps(example))
+                message = f"it does not answer example {number} of [endpoint] in usecase.toml, {shown}: {own}"
+                raise UnservableModelError(message)
+        raise UnservableModelError(f"it does not answer the examples of [endpoint] in usecase.toml together: {reason}")
+
+    def _send(self, body: bytes) -> tuple[str, str]:
+        """Return the answer to a request, and why there is none."""
         self._lines = []
         try:
-            status, body = _request("POST", "/invocations", examples, ANSWER_SECONDS)
+            status, answer = _request("POST", "/invocations", body, ANSWER_SECONDS)
         except OSError as error:
-            raise UnservableModelError(_unanswered(self._error() or str(error))) from error
+            return "", self._error() or str(error)
         if status == http.client.OK:
-            return body.decode("utf-8", "replace")
+            return answer.decode("utf-8", "replace"), ""
         deadline = time.monotonic() + LOG_SECONDS  # the server's output may come later than its answer
         while status >= http.client.INTERNAL_SERVER_ERROR and not self._error() and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
-        raise UnservableModelError(_unanswered(self._error() or _text_of(status, body)))
+        return "", self._error() or _text_of(status, answer)
 
     def _end(self) -> str:
         last = next((line for line in reversed(self._lines) if line), "it printed nothing")
@@ -112,19 +125,20 @@ def last_error(lines: list[str], modules: list[str]) -> str:
 
 
 def _code_line(before: list[str], modules: list[str]) -> str:
-    """Return the last line of the package's own code in the traceback that ends here."""
+    """Return the last line and function of the package's own code in the traceback that ends here."""
+    last, function = "", ""
     for line in reversed(before):
         frame = FRAME.search(line)
         module = next((name for name in modules if frame and Path(name).name == Path(frame[1]).name), "")
         if frame and module:
-            return f" ({module}, line {frame[2]})"
-        if "Traceback (most recent call last)" in line:
+            last, function = last or f"{module}, line {frame[2]}", function or f", in {frame[3]}" if frame[3] else ""
+        if function or "Traceback (most recent call last)" in line:
             break
-    return ""
+    return f" ({last}{function})" if last else ""
 
 
-def _unanswered(reason: str) -> str:
-    return f"it does not answer [endpoint].examples of usecase.toml: {reason}"
+def _clipped(text: str) -> str:
+    return text if len(text) <= EXAMPLE_CHARACTERS else f"{text[:EXAMPLE_CHARACTERS]}… ({len(text):,} characters)"
 
 
 def _text_of(status: int, body: bytes) -> str:
