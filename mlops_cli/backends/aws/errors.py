@@ -66,12 +66,12 @@ LIMITS = frozenset(
     {"LimitExceeded", "LimitExceededException", "ResourceLimitExceeded", "ServiceQuotaExceededException"}
     | {"AccountLimitExceededException", "TooManyBuckets", "RepositoryLimitExceededException"}
 )
-# Of a request that has not reached AWS.
-NOT_SENT = frozenset(
-    {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError"}
-    | {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
+NO_CREDENTIALS = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError"}
     | {"UnauthorizedSSOTokenError", "SSOTokenLoadError"}
 )
+# Of a request that has not reached AWS.
+NOT_SENT = NO_CREDENTIALS | {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError", "SSLError"}
 OF_THE_CALLER = EXPIRED | INVALID | DENIED | SKEWED | THROTTLED | NOT_SENT
 NOT_SIGNED_UP = frozenset({"OptInRequired", "SubscriptionRequiredException"})
 
@@ -107,6 +107,9 @@ NOT_FOUND_CODE = re.compile(r"(NotFound|DoesNotExist)(Exception)?$|^404$|^NoSuch
 NOT_FOUND_MESSAGE = re.compile(r"could not find|cannot find|not found|does not exist|doesn't exist", re.IGNORECASE)
 
 
+CALLER = re.compile(r"User: arn:[\w-]+:(?:sts|iam)::\d+:([\w-]+)/(\S+)")
+
+
 class AwsError(MlopsError):
     """An error response of AWS. ``code`` and ``aws_message`` are AWS's, for callers that expect a certain error."""
 
@@ -121,6 +124,11 @@ class AwsError(MlopsError):
     def is_about_caller(self) -> bool:
         """Return True if the refusal is about the caller's credentials, rate or network, and not about the resource."""
         return self.code in OF_THE_CALLER
+
+    @property
+    def is_about_credentials(self) -> bool:
+        """Return True if AWS accepts the credentials for no request, for example because they have expired."""
+        return self.code in EXPIRED | INVALID | NO_CREDENTIALS
 
     @property
     def is_not_found(self) -> bool:
@@ -190,15 +198,28 @@ def from_client_error(
     if code in INVALID:
         return AwsError(f"AWS does not accept your credentials: {message or code}", sign_in(profile), code, message)
     if code in DENIED:
-        action, resource = denial(message, f"{name}:{operation}")
-        where = f" on {resource or subject}" if resource or subject else ""
-        return AwsError(
-            f"Your AWS credentials may not {action}{where}.",
-            f"Get the permission {action}, then repeat the command.",
-            code,
-            message,
-        )
+        return AwsError(*_denied(message, f"{name}:{operation}", subject), code, message)
     return _from_service_code(code, message, f"{name}:{operation}")
+
+
+def _denied(message: str, default_action: str, subject: str) -> tuple[str, str]:
+    """Return the problem and the next command. AWS's message names the caller, except in responses without a body."""
+    action, resource = denial(message, default_action)
+    where = f" on {resource or subject}" if resource or subject else ""
+    caller = _caller(message)
+    return (
+        f"{f'The {caller}' if caller else 'Your AWS credentials'} may not {action}{where}.",
+        f"Get the permission {action}{f' for the {caller}' if caller else ''}, then repeat the command.",
+    )
+
+
+def _caller(message: str) -> str:
+    """Return the role or user that AWS's message names, for example one of the pipeline's roles; "" if none."""
+    named = CALLER.search(message)
+    if named is None or named[1] not in ("assumed-role", "user"):
+        return ""
+    names = named[2].split("/")
+    return f"user {names[-1]}" if named[1] == "user" else f"role {names[0]}"
 
 
 def _from_service_code(code: str, message: str, action: str) -> AwsError:

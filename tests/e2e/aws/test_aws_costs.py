@@ -112,7 +112,7 @@ def test_without_prices_it_says_so_and_asks(project: Path, aws: Aws) -> None:
     everything = {"Action": "*", "Resource": "*"}
     keys = user(aws, "thrifty", everything, {"Effect": "Deny", "Action": "pricing:*", "Resource": "*"})
     denied = Denied(project, aws, keys)
-    assert "price unknown: Your AWS credentials may not pricing:GetProducts." in denied("deploy-infra", "--yes")
+    assert "price unknown: The user thrifty may not pricing:GetProducts." in denied("deploy-infra", "--yes")
     denied("download-data", "--source", "tiny.csv")
 
     nobody = denied("run", code=2)
@@ -129,6 +129,6 @@ def test_without_prices_it_says_so_and_asks(project: Path, aws: Aws) -> None:
     done = denied.json("approve", "--run-id", run["id"], "--yes")
     assert done["status"] == "done", "a yes is enough where there is no limit"
     assert [line["unknown_reason"] for line in denied.json("cleanup", "--yes")["costs"]["lines"]] == [
-        "Your AWS credentials may not pricing:GetProducts."
+        "The user thrifty may not pricing:GetProducts."
     ] * 2
     assert aws.denials() == []

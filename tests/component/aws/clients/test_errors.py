@@ -84,6 +84,20 @@ def test_each_code_has_its_own_words(code: str, text: str, message: str, hint: s
 
 
 @pytest.mark.parametrize(
+    ("arn", "caller"),
+    [
+        ("sts::123456789012:assumed-role/mlops-tiny-JobRole-1A2B/SageMaker", "role mlops-tiny-JobRole-1A2B"),
+        ("iam::123456789012:user/team/ann", "user ann"),
+    ],
+)
+def test_a_denial_names_the_role_or_user_that_was_refused(arn: str, caller: str) -> None:
+    message = f"User: arn:aws:{arn} is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::b/k because"
+    error = refused("AccessDenied", message, "GetObject", "s3")
+    assert error.message == f"The {caller} may not s3:GetObject on arn:aws:s3:::b/k."
+    assert error.hint == f"Get the permission s3:GetObject for the {caller}, then repeat the command."
+
+
+@pytest.mark.parametrize(
     ("operation", "permission"),
     [("HeadObject", "s3:GetObject"), ("ListObjectsV2", "s3:ListBucket"), ("UploadPart", "s3:PutObject")],
 )

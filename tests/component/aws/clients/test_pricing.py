@@ -64,7 +64,7 @@ def test_a_denied_price_names_the_permission(scenario: Scenario, monkeypatch: py
         monkeypatch.setenv(name.upper(), value)
     reason = unknown_reason(endpoint(scenario.backend()))
     assert len(reason) == 2
-    assert set(reason) == {"Your AWS credentials may not pricing:GetProducts."}
+    assert set(reason) == {"The user thrifty may not pricing:GetProducts."}
 
 
 @pytest.mark.slow
