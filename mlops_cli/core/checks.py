@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
@@ -50,12 +50,22 @@ class Check:
     find: Callable[[], Iterable[Finding]]
 
 
-def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
-    """Yield the findings of the checks. A check that raises becomes a finding and stops no other check."""
-    for check in checks:
+def _stops_no_check(_: MlopsError) -> bool:
+    return False
+
+
+def run_checks(checks: Sequence[Check], stops_all: Callable[[MlopsError], bool] = _stops_no_check) -> Iterator[Finding]:
+    """Yield the findings of the checks. A check that raises becomes a finding and stops no other check.
+
+    ``stops_all``: returns True for an error with which every further check would fail.
+    """
+    for number, check in enumerate(checks):
         try:
             yield from check.find()
         except MlopsError as error:
+            if stops_all(error):
+                yield _not_checked(error, [left.name for left in checks[number:]])
+                return
             yield _check_error(check, error.message, error.hint)
         except Exception as error:  # noqa: BLE001 (whatever it is, the other checks are made)
             yield _check_error(check, f"{type(error).__name__}: {error}", "")
@@ -63,6 +73,12 @@ def run_checks(checks: Iterable[Check]) -> Iterator[Finding]:
 
 def _check_error(check: Check, message: str, hint: str) -> Finding:
     return Finding(check.name, State.WARNING, f"Not known: {message}", "It was not checked, so it may be wrong.", hint)
+
+
+def _not_checked(error: MlopsError, names: Sequence[str]) -> Finding:
+    listed = ", ".join(dict.fromkeys(names))
+    reason = f"These checks were not finished: {listed}."
+    return Finding(names[0], State.FAILURE, error.message, reason, error.hint)
 
 
 def ok(name: str, detail: str) -> Finding:

@@ -210,6 +210,20 @@ def test_credentials_that_have_expired_are_a_finding_and_not_the_end(scenario: S
     assert (out.count("expired"), err) == (1, "")
 
 
+def test_credentials_that_expire_between_two_checks_end_the_checks_with_a_failure(scenario: Scenario) -> None:
+    backend = scenario.backend()
+    findings = backend.run_checks()
+    assert next(finding for finding in findings if finding.name == "permissions").state is State.OK
+    expired = keys(scenario.aws.control("expired-credentials"))
+    credentials = backend.deployed.account.session.get_credentials()
+    credentials.access_key, credentials.secret_key = expired["AWS_ACCESS_KEY_ID"], expired["AWS_SECRET_ACCESS_KEY"]
+    credentials.token = expired["AWS_SESSION_TOKEN"]
+    last = list(findings)[-1]
+    assert (last.state, last.message) == (State.FAILURE, "Your AWS credentials have expired.")
+    assert last.reason.startswith("These checks were not finished: ")
+    assert last.reason.endswith("stack, owner, expiry, store, leftovers, endpoints.")
+
+
 def test_without_credentials_the_project_itself_is_checked_all_the_same(scenario: Scenario) -> None:
     use_case = scenario.root / "training" / "usecase.toml"
     more = '[time_limits]\npost-training-tests = 3000\n[aws.endpoint]\nserverless = true\n[secrets]\nnames = ["FEED"]\n'

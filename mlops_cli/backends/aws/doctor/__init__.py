@@ -16,6 +16,7 @@ from mlops_cli.backends.aws.doctor.requirements import gate_limits, requirements
 from mlops_cli.backends.aws.doctor.running_instances import RunningInstances, idle
 from mlops_cli.backends.aws.doctor.secrets import secrets, unchecked_secrets
 from mlops_cli.backends.aws.doctor.undeployed import undeployed
+from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.common_checks import dataset_check
 from mlops_cli.core.checks import Check, Finding, State, run_checks
 
@@ -59,5 +60,6 @@ def run_doctor(subject: CheckContext) -> Iterator[Finding]:
             Check("store", lambda: records(subject)),
             Check("leftovers", lambda: orphaned_resources(subject)),
             Check("endpoints", lambda: idle(subject, fleet)),
-        ]
+        ],
+        stops_all=lambda error: isinstance(error, AwsError) and error.is_about_credentials,
     )

@@ -39,6 +39,8 @@ def permissions(subject: CheckContext) -> Iterator[Finding]:
         request_values = request_context(subject.settings)
         lacking = [(need, missing) for need in required if (missing := refused(iam, role_arn, need, request_values))]
     except AwsError as error:
+        if error.is_about_credentials:
+            raise
         yield _not_simulated(error, role_arn)
         return
     yield from (_missing_finding(need, missing, role_arn) for need, missing in lacking)
