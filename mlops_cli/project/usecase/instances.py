@@ -13,6 +13,7 @@ from mlops_cli.project.settings.catalog import INSTANCE_TYPE
 from mlops_cli.project.usecase.problems import Problems
 
 TRIAL, TRIAL_MINUTES = "trial", 30
+NOT_OF_TRIAL = ("instance_count", "spot", "max_wait_minutes", "sharded_channel")
 MEMORY_MB = (1024, 2048, 3072, 4096, 5120, 6144)
 
 
@@ -92,8 +93,7 @@ class InstanceSettings:
     @property
     def trial(self) -> JobInstances:
         """The instance of the job that tries a model: by default of the kind that prepares the data."""
-        machine = self.jobs.get(TRIAL) or _for_trial(self.of(PREPARATION))
-        return replace(machine, instance_count=1, spot=False, sharded_channel="")
+        return self.jobs.get(TRIAL) or _for_trial(self.of(PREPARATION))
 
     def trained_on(self, instance_type: str) -> InstanceSettings:
         """Return the same settings with another training instance; "" changes nothing."""
@@ -115,6 +115,12 @@ def read_instances(
         if name not in tables_known:
             problems.add_unknown(f"aws.{name}", name, tables_known, f"[aws.{name}]")
     jobs = {stage.name: _read(stage.name, tables, _with_limit(limits.get(stage.name)), problems) for stage in JOBS}
+    trial = tables.get(TRIAL, {})
+    for key in NOT_OF_TRIAL:
+        if isinstance(trial, dict) and key in trial:
+            problems.add(
+                f"aws.{TRIAL}.{key}", "has no effect: the trial of a model is one job on one instance, not spot"
+            )
     return InstanceSettings(
         jobs={**jobs, TRIAL: _read(TRIAL, tables, _for_trial(jobs[PREPARATION.name]), problems)},
         endpoint=_read("endpoint", tables, EndpointConfig(), problems),

@@ -73,3 +73,12 @@ def test_mistakes_reach_the_user_with_the_files_name(tmp_path: Path) -> None:
     path.write_text(text + '\n[aws.train]\nspot = "yes"\n')
     with pytest.raises(ConfigurationError, match=r"usecase.toml: aws.train.spot must be true or false"):
         load_use_case(path)
+
+
+@pytest.mark.parametrize("key", ["instance_count", "spot", "max_wait_minutes", "sharded_channel"])
+def test_a_key_that_a_trial_does_not_have_is_refused(key: str) -> None:
+    value = {"spot": True, "sharded_channel": "train"}.get(key, 2)
+    _, problems = read(trial={key: value, "instance_type": "ml.g5.xlarge", "max_runtime_minutes": 2})
+    assert len(problems) == 1
+    assert f"aws.trial.{key}" in problems[0]
+    assert "the trial of a model is one job on one instance" in problems[0]
