@@ -63,6 +63,10 @@ class Infrastructure(ABC):
         """Return, in words, the dangers of the settings. They are shown before anything is deployed or paid."""
         return []
 
+    def refusals(self) -> list[Finding]:
+        """Return the failures that are certain to come with these settings. Such a deployment is not begun."""
+        return []
+
     def unsent_inputs(self) -> list[str]:
         """Return, in words, files and packages that stages use on this machine but that the target would lack."""
         return []

@@ -38,12 +38,12 @@ class AwsBackend(Backend):
     def infra(self) -> AwsInfrastructure:
         from mlops_cli.backends.aws.infrastructure import AwsInfrastructure
 
-        return AwsInfrastructure(self.deployed, self._company_warnings)
+        return AwsInfrastructure(self.deployed, self._check_company)
 
-    def _company_warnings(self) -> list[str]:
-        from mlops_cli.backends.aws.doctor.company import company_warnings
+    def _check_company(self) -> list[Finding]:
+        from mlops_cli.backends.aws.doctor.company import company_problems
 
-        return company_warnings(self._check_context())
+        return company_problems(self._check_context())
 
     @cached_property
     def data(self) -> AwsData:

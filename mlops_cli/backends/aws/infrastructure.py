@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 from mlops_cli.backends.aws.cleanup.steps import Cleanup
 from mlops_cli.backends.aws.clients.codepipeline import Pipeline
@@ -23,6 +24,7 @@ from mlops_cli.backends.aws.runs.cost_estimate import (
 )
 from mlops_cli.backends.base import CostScope, Infrastructure
 from mlops_cli.caching.unsent import describe_unsent
+from mlops_cli.core.checks import Finding, State
 from mlops_cli.core.costs import Costs
 from mlops_cli.core.jobs.secret_addresses import addresses
 from mlops_cli.core.plan import Plan
@@ -30,9 +32,9 @@ from mlops_cli.core.progress import Watch, no_watch
 
 
 class AwsInfrastructure(Infrastructure):
-    def __init__(self, deployed: DeployedProject, company_warnings: Callable[[], list[str]]) -> None:
+    def __init__(self, deployed: DeployedProject, check_company: Callable[[], list[Finding]]) -> None:
         self._deployed = deployed
-        self._company_warnings = company_warnings
+        self._check_company = check_company
 
     def account_label(self) -> str:
         return str(self._deployed.account.identity)
@@ -41,8 +43,15 @@ class AwsInfrastructure(Infrastructure):
         deployed = self._deployed
         return differences(deployed.use_case, deployed.settings, deployed.pipeline_stack)
 
+    @cached_property
+    def _company_findings(self) -> list[Finding]:
+        return self._check_company()
+
     def warnings(self) -> list[str]:
-        return self._company_warnings()
+        return [finding.in_one_line for finding in self._company_findings]
+
+    def refusals(self) -> list[Finding]:
+        return [finding for finding in self._company_findings if finding.state is State.FAILURE]
 
     def unsent_inputs(self) -> list[str]:
         project, shared = self._deployed.project, self._deployed.use_case.passed.code

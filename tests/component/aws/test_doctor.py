@@ -333,6 +333,10 @@ def test_policies_of_a_bucket_and_a_key_that_refuse_the_project_are_named(scenar
     warnings = [line for line in out.splitlines() if line.startswith("warning: ")]
     assert [message in line for message, line in zip((company[0], checkpoints[0]), warnings, strict=True)] == [True] * 2
     assert warnings[1].endswith(f"Fix: {checkpoints[2]}"), "deploy-infra shows what doctor would"
+    _, err = scenario.cli(BUCKET_NAME="company", KMS_KEY_ARN=key).both("deploy-infra", "--yes", code=2)
+    assert err.startswith(f"error: Nothing was changed. {company[0]}"), "a certain failure is refused"
+    assert err.splitlines()[-1] == f"hint: {company[2]}"
+    assert (checkpoints[0] in err, scenario.stacks()) == (False, {})
 
 
 def test_a_project_without_a_company_asks_aws_nothing_for_it(

@@ -154,15 +154,15 @@ def company_checks(subject: CheckContext) -> list[Check]:
     ]
 
 
-def company_warnings(subject: CheckContext) -> list[str]:
-    """Return what in the company's account would, or may, make a command fail.
+def company_problems(subject: CheckContext) -> list[Finding]:
+    """Return what in the company's account would (FAILURE), or may (WARNING), make a command fail.
 
     Nothing is asked of AWS for a project without such settings.
     """
     if not _has_company(subject.settings):
         return []
     checks = [*company_checks(subject), Check("requirements", lambda: model_packages(subject))]
-    return [finding.in_one_line for finding in run_checks(checks) if finding.state is not State.OK]
+    return [finding for finding in run_checks(checks) if finding.state is not State.OK]
 
 
 def _has_company(settings: Settings) -> bool:

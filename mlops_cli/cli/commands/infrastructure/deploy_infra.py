@@ -8,7 +8,7 @@ import typer
 
 from mlops_cli.cli.app import command, get_context, show_account, show_unsent_inputs, show_warnings
 from mlops_cli.cli.options import DryRun, Json, Yes, YesCost
-from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
+from mlops_cli.errors import EXIT_INTERRUPTED, ConfigurationError, MlopsError
 
 if TYPE_CHECKING:
     from mlops_cli.backends.base import Infrastructure
@@ -55,6 +55,8 @@ def show_and_deploy(
         with console.resource_view() as watch:
             plan = infra.plan(watch)
         output.show_plan(console, plan)
+        if plan.active and not dry_run:
+            _require_no_refusal(infra)
         show_warnings(infra, console)
         show_unsent_inputs(infra, console)
         if not plan.active:
@@ -76,6 +78,14 @@ def show_and_deploy(
         infra.discard_plan()
     console.say("done")
     return plan, True
+
+
+def _require_no_refusal(infra: Infrastructure) -> None:
+    """Raise ConfigurationError, before anything is created, if the deployment or a run after it is certain to fail."""
+    refusals = infra.refusals()
+    if refusals:
+        problems = "\n".join(f"{finding.message} {finding.reason}" for finding in refusals)
+        raise ConfigurationError(f"Nothing was changed. {problems}", refusals[0].fix)
 
 
 def _question(plan: Plan) -> str:
