@@ -7,7 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from mlops_cli.core.progress import Report
-from mlops_cli.data.compression.compressed import CsvSource, translate_archive_errors
+from mlops_cli.data.compression.compressed import (
+    CsvSource,
+    archive_bomb_error,
+    max_unpacked,
+    translate_archive_errors,
+)
 from mlops_cli.data.tables.columns import NO_LABEL
 from mlops_cli.data.tables.csv_reader import formatted, header_line
 from mlops_cli.data.tables.record_readers import ParquetReader, table_reader
@@ -20,7 +25,7 @@ class Writer:
 
     def __init__(self, out: BinaryIO, schema: Schema) -> None:
         self._out, self._schema = out, schema
-        self._digest = hashlib.sha256()
+        self._digest, self._bytes = hashlib.sha256(), 0
         self._tables: list[CsvSource] = []
         self.checker = Checker(schema)
         self.ignored: list[str] = []
@@ -32,12 +37,15 @@ class Writer:
 
     def add_table(self, table: CsvSource, report: Report) -> None:
         self._tables.append(table)
-        before = self.checker.rows + self.checker.findings.count
+        before, begin = self.checker.rows + self.checker.findings.count, self._bytes
         with translate_archive_errors(table.source), table.open() as (stream, position):
             reader = table_reader(table, stream, self._schema, self.checker.findings)
             for block in reader.blocks():
                 self._add_rows(block.rows, block.records())
                 if isinstance(reader, ParquetReader):
+                    # Equal values take no room in Parquet: without a limit, a small file could fill the disk.
+                    if self._bytes - begin > max_unpacked(table.size):
+                        raise archive_bomb_error(table.source, "if that is right, give it as CSV")
                     report("check", reader.rows_read, reader.rows, "rows")
                 else:
                     report("check", position(), table.size, "B")
@@ -72,6 +80,7 @@ class Writer:
 
     def _write(self, encoded: bytes) -> None:
         self._digest.update(encoded)
+        self._bytes += len(encoded)
         self._out.write(encoded)
 
 

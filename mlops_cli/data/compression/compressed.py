@@ -108,11 +108,8 @@ def max_unpacked(packed: int) -> int:
     return min(MAX_UNPACKED, max(_RATIO_MATTERS_FROM, packed * MAX_RATIO))
 
 
-def archive_bomb_error(source: str) -> MlopsError:
-    return MlopsError(
-        f"{source} is refused: it unpacks to more than {MAX_RATIO} times its size",
-        "get the archive from a source you trust",
-    )
+def archive_bomb_error(source: str, hint: str = "get the archive from a source you trust") -> MlopsError:
+    return MlopsError(f"{source} is refused: it unpacks to more than {MAX_RATIO} times its size", hint)
 
 
 # The unpackers' exceptions for broken archives. bz2 raises an OSError without a number, zip seeks before the file's

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mlops_cli.data.compression.compressed import CsvSource
-from mlops_cli.data.tables.csv_reader import BLOCK, LONGEST_CELL, MOST_NAMES, Block, TableReader
+from mlops_cli.data.tables.csv_reader import (
+    BLOCK,
+    BLOCK_CHARACTERS,
+    LONGEST_CELL,
+    MOST_NAMES,
+    Block,
+    TableReader,
+)
 from mlops_cli.data.tables.schema import Problem, Problems, Schema, shown
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.json_text import json_text, parse_json
@@ -124,8 +131,7 @@ class ParquetReader:
         first = 1
         try:
             for batch in self._rows.select(self.names).collect_batches(chunk_size=BLOCK, maintain_order=True):
-                for start in range(0, batch.height, BLOCK):
-                    part = batch.slice(start, BLOCK)
+                for part in batch.iter_slices(self._rows_at_once(batch, first)):
                     self._check_dates(part, first)
                     rows = [[_cell(value) for value in row] for row in part.iter_rows()]
                     self.rows_read += len(rows)
@@ -135,6 +141,24 @@ class ParquetReader:
             raise self._damaged(error) from None
         except PYTHON_ERRORS as error:
             raise self._out_of_range(first, f"a value that Python cannot hold ({_first_line(error)})") from None
+
+    def _rows_at_once(self, batch: pl.DataFrame, first: int) -> int:
+        """Return how many rows of the batch are one block. Raise MlopsError for a cell that is too long.
+
+        Equal texts are stored once in the file and in a batch, but not in the rows that are made from it.
+        """
+        import polars as pl
+        import polars.selectors as of
+
+        texts = of.string(include_categorical=True) | of.enum()
+        lengths = batch.select(texts.cast(pl.String).str.len_bytes().max(), of.binary().bin.size().max())
+        longest = [length or 0 for length in (lengths.row(0) if lengths.width else ())]
+        if max(longest, default=0) > LONGEST_CELL:
+            raise MlopsError(
+                f"{self._source} has a cell of more than {LONGEST_CELL:,} bytes, in the rows from {first:,} on",
+                "shorten it, or leave the column out of usecase.toml",
+            )
+        return min(BLOCK, max(1, BLOCK_CHARACTERS // max(1, sum(longest))))
 
     def _check_dates(self, batch: pl.DataFrame, first: int) -> None:
         """Raise MlopsError for a date before the year 1 or after 9999: polars panics at some of them."""

@@ -16,7 +16,7 @@ import pytest
 
 from mlops_cli.core.progress import no_report
 from mlops_cli.data.dataset import download
-from mlops_cli.data.tables.record_readers import JsonLinesReader
+from mlops_cli.data.tables.record_readers import JsonLinesReader, ParquetReader
 from mlops_cli.data.tables.schema import Problems, Schema
 from mlops_cli.errors import MlopsError
 
@@ -197,3 +197,40 @@ def test_several_tables_in_a_tar_are_named(get: Callable) -> None:
     assert get("rows.tar.gz", in_tar("a.csv", TABLE.encode(), "b.csv"), file="b.csv").rows == 2
     with pytest.raises(MlopsError, match=r"contains no table: it has notes\.txt"):
         get("rows.tar.gz", in_tar("notes.txt", b"x"))
+
+
+def test_equal_long_texts_of_a_parquet_file_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """Such a file stores the text once; a thousand rows of it are a gigabyte."""
+    path = tmp_path / "rows.parquet"
+    text = "x" * 1_000_000
+    columns = {"id": range(100), "text": pl.Series([text] * 100, dtype=pl.Categorical), "bad": [1] * 100}
+    pl.DataFrame(columns).write_parquet(path)
+    assert path.stat().st_size < 100_000
+    schema = Schema({"id": "id", "text": "text", "bad": "label"})
+    blocks = list(ParquetReader("rows.parquet", path, schema).blocks())
+    assert [len(block.rows) for block in blocks] == [8] * 12 + [4]
+    assert [row[0] for block in blocks for row in block.rows] == [str(number) for number in range(100)]
+    assert {row[1] for block in blocks for row in block.rows} == {text}
+
+
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Binary])
+def test_a_cell_of_a_parquet_file_that_is_too_long_is_refused(get: Callable, kind: type[pl.DataType]) -> None:
+    out = io.BytesIO()
+    text = pl.Series(["x" * (16 * 2**20 + 1)], dtype=pl.String).cast(kind)
+    pl.DataFrame({"id": ["a"], "text": text, "bad": [1], "price": [1.0], "day": [None]}).write_parquet(out)
+    with pytest.raises(MlopsError) as caught:
+        get("rows.parquet", out.getvalue())
+    assert caught.value.message.endswith("rows.parquet has a cell of more than 16,777,216 bytes, in the rows from 1 on")
+
+
+def test_a_parquet_file_that_would_fill_the_disk_is_refused(get: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlops_cli.data.compression.compressed._RATIO_MATTERS_FROM", 1_000)
+    out = io.BytesIO()
+    count = 20_000
+    pl.DataFrame(
+        {"id": range(count), "text": ["equal " * 1_000] * count, "bad": 1, "price": 1.0, "day": date(2026, 11, 29)}
+    ).write_parquet(out)
+    with pytest.raises(MlopsError) as caught:
+        get("rows.parquet", out.getvalue())
+    assert "is refused: it unpacks to more than 200 times its size" in caught.value.message
+    assert caught.value.hint == "if that is right, give it as CSV"
