@@ -36,6 +36,7 @@ COMMON_ERRORS = {
     "ThrottlingException",
     "InternalFailure",
     "UnknownOperationException",
+    "UnrecognizedClientException",
     # CodeCommit's error for a new repository in an account to which it is closed.
     "OperationNotAllowedException",
 }

@@ -53,6 +53,7 @@ class JobTask:
         machine = stepfunctions._state_machines[execution["stateMachineArn"]]
         role = assume(machine["roleArn"], SERVICE, secrets.token_hex(16), machine["stateMachineArn"])
         request = json.loads(json.dumps(payload))
+        _note_parameters(execution, request)
         waits = resource.endswith(".sync")
         if waits:
             request = {**request, "Tags": [*request.get("Tags", []), MARK]}
@@ -172,8 +173,8 @@ def _needed(*actions: str) -> Callable[[Resource], list[tuple[str, str]]]:
     return needed
 
 
-def _install_endings() -> None:
-    """Keep a stopped execution stopped, whatever result the task's thread returns."""
+def _install_events() -> None:
+    """Keep a stopped execution stopped, whatever result its task's thread returns. Write a task's events in full."""
     run, fail, add = stepfunctions._run_execution, stepfunctions._fail_execution, stepfunctions._add_event
 
     def run_execution(arn: str) -> None:
@@ -186,12 +187,31 @@ def _install_endings() -> None:
 
     def add_event(execution: dict[str, Any], kind: str, details: Any = None) -> Any:
         if execution["status"] == "RUNNING" or kind.startswith("Execution"):
-            return add(execution, kind, details)
+            return add(execution, kind, _task_details(kind, details))
         return None
 
     stepfunctions._run_execution = run_execution
     stepfunctions._fail_execution = fail_execution
     stepfunctions._add_event = add_event
+
+
+def _task_details(kind: str, details: Any) -> Any:
+    """Return an event's details with the fields of a task that AWS always gives, and ministack does not."""
+    if kind not in ("TaskScheduled", "TaskSucceeded", "TaskFailed"):
+        return details
+    ((name, fields),) = details.items()
+    service, _, action = fields["resource"].rpartition(":::")[2].partition(":")
+    fields = {**fields, "resourceType": service, "resource": action}
+    if kind == "TaskScheduled":
+        fields |= {"region": get_region(), "parameters": "{}"}
+    return {name: fields}
+
+
+def _note_parameters(execution: dict[str, Any], request: Request) -> None:
+    """Add the task's request to its event."""
+    event = execution["events"][-1]
+    if event["type"] == "TaskScheduled":
+        event["taskScheduledEventDetails"]["parameters"] = json.dumps(request)
 
 
 def _set_scale(arguments: dict[str, Any]) -> None:
@@ -202,7 +222,7 @@ def _set_scale(arguments: dict[str, Any]) -> None:
 def register(simulator: Simulator) -> None:
     for task in (JobTask(simulator, "Training"), JobTask(simulator, "Processing")):
         stepfunctions._SERVICE_DISPATCH[task.resource] = task.run
-    _install_endings()
+    _install_events()
     _install_checks()
     simulator.add_control("states-scale", _set_scale)
     simulator.on_reset(lambda: _set_scale({"scale": 1.0}))

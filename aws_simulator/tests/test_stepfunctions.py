@@ -121,6 +121,11 @@ def test_a_failed_job_fails_the_execution_with_its_reason(machine: Machine) -> N
     assert "there are no rows" in cause["FailureReason"]
     events = machine.states.get_execution_history(executionArn=execution["executionArn"])["events"]
     assert [event["type"] for event in events][-2:] == ["TaskFailed", "ExecutionFailed"]
+    scheduled = next(event for event in events if event["type"] == "TaskScheduled")["taskScheduledEventDetails"]
+    assert json.loads(scheduled.pop("parameters"))["TrainingJobName"] == "t2"
+    resource = {"resourceType": "sagemaker", "resource": "createTrainingJob.sync"}
+    assert scheduled == {**resource, "region": "us-east-1"}
+    assert events[-2]["taskFailedEventDetails"].items() >= resource.items()
     execution = machine.ended(machine.start("processing", machine.jobs.processing("p2", "false")))
     assert "AlgorithmError" in json.loads(execution["cause"])["FailureReason"]
 

@@ -59,6 +59,16 @@ class Connections:
         idle = (protocol for protocol in self._open if protocol.is_idle)
         return next((protocol for protocol in idle if not _has_unread_bytes(protocol.transport)), None)
 
+    def close_answered(self) -> None:
+        """Close the connections without a request. Mark the others: they close with their next response."""
+        for protocol in list(self._open):
+            if not _has_unread_bytes(protocol.transport):
+                protocol.shutdown()
+
+    def drop_all(self) -> None:
+        for protocol in list(self._open):
+            self.drop(protocol)
+
     def drop(self, protocol: BoundedProtocol) -> None:
         self._open.pop(protocol, None)
         protocol.transport.abort()
@@ -90,9 +100,21 @@ class AcceptingSocket:
         self._resume()
 
     def close(self) -> None:
+        """Accept no more connections than those that have been opened already."""
+        if self._is_open:
+            self._accept()
         self._is_open = False
         self._loop.remove_reader(self.listener)
         self.listener.close()
+
+    async def finish(self, seconds: float) -> None:
+        """Close the socket, answer the requests that have arrived, and drop what is open after ``seconds``."""
+        self.close()
+        deadline = time.monotonic() + seconds
+        while (self._arriving or len(self._connections)) and time.monotonic() < deadline:
+            self._connections.close_answered()
+            await asyncio.sleep(FULL_SECONDS)
+        self._connections.drop_all()
 
     def _accept(self) -> None:
         for _ in range(BACKLOG):

@@ -94,10 +94,6 @@ class Dispatcher:
         status, content_type, headers = frame.fields
         return WorkerAnswer(status, content_type, headers, frame.body, digest)
 
-    @property
-    def is_idle(self) -> bool:
-        return self._count == 0
-
     def reserve(self, size: int) -> None:
         """Count the bytes of a body that is being read. Raise QueueFullError if there are too many in memory."""
         self._reading_bytes += size

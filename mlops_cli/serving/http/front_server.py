@@ -37,10 +37,11 @@ class FrontServer:
     def listen_for(self, worker: Worker, listener: socket.socket) -> AcceptingSocket:
         return self._accept(listener, worker)
 
-    def close(self) -> None:
-        self._date.cancel()
+    async def finish(self, seconds: float) -> None:
+        """Accept no more connections. Answer the requests that have arrived, for at most ``seconds``."""
         if self._public is not None:
-            self._public.close()
+            await self._public.finish(seconds)
+        self._date.cancel()
 
     def _accept(self, listener: socket.socket, worker: Worker | None) -> AcceptingSocket:
         limits = self._front.deployment.limits

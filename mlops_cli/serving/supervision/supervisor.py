@@ -271,10 +271,7 @@ class Supervisor:
     async def _end(self) -> None:
         """Accept no more requests, answer those in progress, end the workers."""
         if self._server is not None:
-            self._server.close()
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._front and not self._front.dispatcher.is_idle and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+            await self._server.finish(STOP_SECONDS)
         for task in list(self._leaving):
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)

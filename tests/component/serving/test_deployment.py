@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import resource
 import signal
@@ -22,6 +23,7 @@ from mlops_cli.errors import MlopsError
 from mlops_cli.processes.subreaper import LINUX
 from mlops_cli.serving.control import LocalEndpoint, ServerState
 from mlops_cli.serving.control_files import EndpointDirectory, Limits, is_locked
+from tests.component.serving.conftest import Client, stopped
 from tests.conftest import LIMIT_SECONDS, is_alive, links_into, wait_for
 
 NAME = "dev-comments"
@@ -306,6 +308,23 @@ def test_stopping_ends_everything_and_may_be_repeated(make_endpoint: Any, packag
     assert is_refused(status.url)
     endpoint.stop(10)
     assert deploy(endpoint, packages("text-0")).state is ServerState.IN_SERVICE
+
+
+def test_a_server_that_is_ended_answers_all_requests_that_have_arrived(make_endpoint: Any, packages: Any) -> None:
+    endpoint = make_endpoint()
+    status = deploy(endpoint, packages("text-0"))
+    clients = [Client(status.url) for _ in range(20)]
+    for client in clients[:10]:  # the connections of the others are new
+        client.predict("before")
+    body = json.dumps({"instances": ["sleep 0.1"]})
+    with stopped(endpoint):
+        for client in clients:
+            client.connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
+        os.kill(status.pid or 0, signal.SIGTERM)
+    answers = [client.connection.getresponse() for client in clients]
+    assert [answer.status for answer in answers] == [200] * len(clients)
+    assert answers[0].getheader("connection") == "close"
+    wait_for(lambda: not is_alive(status.pid))
 
 
 # Started by the package's code; it leaves its session, its parents and its environment.

@@ -133,7 +133,7 @@ class Endpoint:
 
     def chosen(self, target: str = "") -> Fleet | None:
         """Return the variant that answers: the requested one, or one chosen by weight."""
-        fleets = [fleet for fleet in self.fleets if target in ("", fleet.name)]
+        fleets = [fleet for fleet in self.fleets if target in ("", fleet.name) and not fleet.is_stopping]
         weights = [fleet.weight if not target else 1.0 for fleet in fleets]
         return random.choices(fleets, weights)[0] if any(weights) else None
 

@@ -43,6 +43,10 @@ class Answer:
     seconds: float
 
 
+class FleetStoppedError(Exception):
+    """The fleet takes no more requests."""
+
+
 class Fleet:
     """All instances of a variant are one server: further instances are not simulated."""
 
@@ -69,6 +73,9 @@ class Fleet:
         self._folder = simulator.folder / "endpoints" / uuid.uuid4().hex[:12]
         self._server: EndpointServer | None = None
         self._ended = threading.Event()
+        self._requests = 0
+        self.is_stopping = False
+        self._changed = threading.Condition()
         self.role: Caller
 
     @property
@@ -125,7 +132,22 @@ class Fleet:
             raise Failure(f"{failed} {ensure} has permissions to download the object.") from error
 
     def invoke(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
-        """Send one request to the container. Raise OSError without a response, TimeoutError if it takes too long."""
+        """Send one request to the container.
+
+        Raise FleetStoppedError if the fleet is leaving, OSError without a response, TimeoutError if it takes too long.
+        """
+        with self._changed:
+            if self.is_stopping:
+                raise FleetStoppedError
+            self._requests += 1
+        try:
+            return self._send(body, headers, seconds)
+        finally:
+            with self._changed:
+                self._requests -= 1
+                self._changed.notify_all()
+
+    def _send(self, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
         if not seconds:
             raise TimeoutError("there is no time at all")
         if self._server is None:
@@ -144,6 +166,10 @@ class Fleet:
         return Answer(answer.status, answer.getheader("content-type") or "", content, time.perf_counter() - began)
 
     def stop(self) -> None:
+        """End the server after it has answered the requests that it has."""
+        with self._changed:
+            self.is_stopping = True
+            self._changed.wait_for(lambda: not self._requests, STOP_SECONDS)
         if self._server is not None:
             self._server.stop(STOP_SECONDS)
         self._ended.set()

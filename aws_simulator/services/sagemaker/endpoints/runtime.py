@@ -11,7 +11,7 @@ from aws_simulator.services.cloudwatch import record
 from aws_simulator.services.sagemaker.common import arn_of
 from aws_simulator.services.sagemaker.endpoints.capture import Capture
 from aws_simulator.services.sagemaker.endpoints.endpoint import Endpoint
-from aws_simulator.services.sagemaker.endpoints.fleet import Answer, Fleet
+from aws_simulator.services.sagemaker.endpoints.fleet import Answer, Fleet, FleetStoppedError
 from aws_simulator.services.sagemaker.endpoints.operations import Endpoints
 from aws_simulator.simulator import Simulator
 
@@ -43,7 +43,10 @@ class Runtime(Service):
         fleet = endpoint.chosen(target)
         if fleet is None:
             raise ServiceError("ValidationError", f"Variant {target} of endpoint {endpoint.name} not found.")
-        answer = self._ask(endpoint, fleet, request, caller)
+        try:
+            answer = self._ask(endpoint, fleet, request, caller)
+        except FleetStoppedError:  # an update has ended since the choice: the new fleet has the traffic
+            return self.invoke_endpoint(request, caller)
         _count(endpoint, fleet, answer)
         if answer.status >= 400:
             raise _model_error(fleet, answer.status, answer.body.decode("utf-8", "replace"), caller)
