@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation import metrics
-from model.calibration import PLAIN, calibrate, read_rates, representative, uncalibrated
+from model.calibration import PLAIN, Calibration, calibrate, read_rates, representative, uncalibrated
 
 LABELS = ["common", "rare"]
 
@@ -64,7 +64,16 @@ def test_a_label_without_positives_stays_near_the_network_s_probabilities() -> N
     logits = np.random.default_rng(1).normal(size=(200, 1))
     calibration = calibrate(logits, np.zeros([200, 1]), np.ones(200))
     assert np.isfinite(calibration).all()
-    assert abs(calibration.scale[0] - PLAIN[0]) < 1
+    np.testing.assert_allclose([calibration.low[0], calibration.high[0]], PLAIN[:2], atol=0.5)
+
+
+def test_a_network_too_careful_at_one_end_and_too_sure_at_the_other_is_right_at_both() -> None:
+    random = np.random.default_rng(4)
+    logits = random.normal(-2, 3, size=(40_000, 1))
+    answer = Calibration(*np.array([[1.4], [0.7], [0.5]]))
+    truth = random.random(logits.shape) < answer.probabilities(logits)
+    fitted = calibrate(logits, truth.astype(np.float32), np.ones(len(logits)))
+    np.testing.assert_allclose(fitted, answer, atol=0.1)
 
 
 def test_without_calibration_a_probability_is_the_sigmoid_of_the_logit() -> None:

@@ -2,8 +2,10 @@
 
 Training rows are often selected: positives are rare, so a data set contains more of them. Probabilities learnt from
 such rows are too high everywhere else. The hyperparameter base_rates gives each label's real frequency. The validation
-rows are weighted until they have these rates, and one logistic regression for each label is fitted to them. This
-assumes that texts with the same combination of labels are alike in both populations.
+rows are weighted until they have these rates, and a beta calibration for each label is fitted to them: a logistic
+regression on log(p) and -log(1 - p), whose sum is the logit. The network is too careful about improbable labels and too
+sure of probable ones, so a single factor of the logit would be wrong at both ends. All this assumes that texts with the
+same combination of labels are alike in both populations.
 """
 
 from __future__ import annotations
@@ -13,19 +15,21 @@ from typing import NamedTuple
 import numpy as np
 
 # A prior towards the network's own probabilities, so that a rare label is not fitted to noise.
-PLAIN, TRUST = np.array([1.0, 0.0]), np.array([10.0, 1.0])
+PLAIN, TRUST = np.array([1.0, 1.0, 0.0]), np.array([10.0, 10.0, 1.0])
 STEPS = 100
 
 
 class Calibration(NamedTuple):
-    """For each label, the factor of the logit and the bias."""
+    """For each label, the factors of log(p) and of -log(1 - p), and the bias. p: the network's probability."""
 
-    scale: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     shift: np.ndarray
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return probabilities for logits [rows, labels]."""
-        return _sigmoid(self.scale * logits + self.shift)
+        log_p, minus_log_rest = _ends(logits)
+        return _sigmoid(self.low * log_p + self.high * minus_log_rest + self.shift)
 
 
 class Weights(NamedTuple):
@@ -88,7 +92,7 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Cal
 
 def _fit(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Fit a logistic regression by Newton's method."""
-    inputs, answer = np.stack([logits, np.ones_like(logits)], axis=1).astype(np.float64), PLAIN.copy()
+    inputs, answer = np.stack([*_ends(logits), np.ones(len(logits))], axis=1), PLAIN.copy()
     for _ in range(STEPS):
         probabilities = _sigmoid(inputs @ answer)
         slope = inputs.T @ (weights * (truth - probabilities)) - TRUST * (answer - PLAIN)
@@ -104,6 +108,12 @@ def _tilted(tilt: np.ndarray, combinations: np.ndarray, shares: np.ndarray) -> W
     exponents = combinations @ tilt
     largest = exponents.max()
     return Weights(tilt, float(-largest - np.log(shares @ np.exp(exponents - largest))))
+
+
+def _ends(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return log(p) and -log(1 - p) of the probabilities p with these logits."""
+    log_rest = -np.logaddexp(0, logits.astype(np.float64))
+    return logits + log_rest, -log_rest
 
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:

@@ -107,12 +107,14 @@ class Classifier(tf.Module):  # type: ignore[misc]
     def __init__(self, featurizer: Featurizer, network: Network, calibration: Calibration) -> None:
         super().__init__(name="classifier")
         self.featurizer, self.network = featurizer, network
-        self._scale, self._shift = (tf.constant(part, tf.float32) for part in calibration)
+        self._low, self._high, self._shift = (tf.constant(part, tf.float32) for part in calibration)
 
     def __call__(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return OUTPUTS of strings [n]: probabilities [n, labels], number of words [n], share of unknown words [n]."""
         features = self.featurizer(texts)
-        probabilities = tf.sigmoid(self._scale * self.network(features) + self._shift)
+        logits = self.network(features)
+        parts = self._low * tf.math.log_sigmoid(logits) - self._high * tf.math.log_sigmoid(-logits)
+        probabilities = tf.sigmoid(parts + self._shift)
         return dict(zip(OUTPUTS, (probabilities, features.word_counts, features.unknown_shares), strict=True))
 
     def save(self, folder: str) -> None:
