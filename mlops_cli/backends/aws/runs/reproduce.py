@@ -19,8 +19,9 @@ from mlops_cli.backends.aws.clients.model_registry import kept_key
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.clients.stepfunctions import RUNNING, SUCCEEDED, StateMachine
 from mlops_cli.backends.aws.deployed_project import DeployedProject
+from mlops_cli.backends.aws.runs.failure_reason import TAIL_LINES
 from mlops_cli.backends.aws.stages.approval_report import ENVIRONMENT, key_of
-from mlops_cli.backends.aws.stages.executor import TAIL_LINES, AwsStageExecutor
+from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.backends.aws.stages.jobs import job_outputs
 from mlops_cli.backends.aws.stages.jobs.job_builder import LOG_GROUPS, REPRODUCE_PREFIX
 from mlops_cli.backends.base import Reproductions

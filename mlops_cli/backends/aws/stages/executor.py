@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +16,6 @@ from pathlib import Path
 from mlops_cli.backends.aws.clients.model_registry import REJECTED, ServingContainer
 from mlops_cli.backends.aws.clients.secrets import secret_values
 from mlops_cli.backends.aws.company_account import check_hosting
-from mlops_cli.backends.aws.infra.dataset import data_prefix
 from mlops_cli.backends.aws.models.approval_summary import DecisionDetails
 from mlops_cli.backends.aws.models.approvals import approved_stage, objection
 from mlops_cli.backends.aws.services import AwsServices
@@ -28,31 +23,26 @@ from mlops_cli.backends.aws.stages.action_inputs import ActionInputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
 from mlops_cli.backends.aws.stages.auto_rollback import RollbackModel
 from mlops_cli.backends.aws.stages.containers import model_trial
-from mlops_cli.backends.aws.stages.endpoint_proxy import EndpointProxy, endpoint_proxy
+from mlops_cli.backends.aws.stages.gates import GateRunner, downloaded_output
 from mlops_cli.backends.aws.stages.jobs import job_code, job_outputs
 from mlops_cli.backends.aws.stages.jobs.job_builder import JobBuilder, job_log
 from mlops_cli.backends.aws.stages.jobs.job_provenance import JobProvenance
 from mlops_cli.backends.aws.stages.jobs.trial_job import trial_message
 from mlops_cli.backends.aws.stages.stage_inputs import StageInputs
-from mlops_cli.backends.gate_runner import execute_gate, folder_variables, gate_environment, gate_failure, has_passed
-from mlops_cli.core.cache_inputs import FILE, THE_DATA, digest_cache_inputs
+from mlops_cli.core.cache_inputs import THE_DATA, digest_cache_inputs
 from mlops_cli.core.endpoint import EndpointState
 from mlops_cli.core.engine import RunView, StageFailed, StageResult
 from mlops_cli.core.models.approval import accepts
-from mlops_cli.core.models.model_versions import UNTESTED
 from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
-from mlops_cli.data.metadata import dataset_info_from, record_of
+from mlops_cli.data.metadata import record_of
 from mlops_cli.errors import MlopsError
 from mlops_cli.frameworks import DEFAULT, framework_named
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.frameworks.package_check import TRIAL_ANSWER, TRIAL_JOB, UNSERVABLE, UNTRIED, obstacle
-from mlops_cli.processes.child_process import JobProcesses
-from mlops_cli.processes.output_lines import LastLines
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase.use_case import UseCase
 
-TAIL_LINES = 8
 ASK_AGAIN = "Ask for a decision: mlops run --from approval"
 
 
@@ -96,6 +86,10 @@ class AwsStageExecutor:
             services.names.tags,
             lambda: self.inputs.template,
         )
+
+    @property
+    def _gate_runner(self) -> GateRunner:
+        return GateRunner(self.project, self.use_case, self.bucket, self.endpoint, self.inputs, self._secrets)
 
     def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
         return self.inputs.cache_inputs(stage, run, self.previous(stage))
@@ -153,7 +147,7 @@ class AwsStageExecutor:
             self.services.registry.require_kept(package, run.approval.output)
             self.services.registry.require_approved(package)
             return StageResult(run.approval.output, status=Status.RUNNING)
-        return self._gate(stage, run) if stage.kind is Kind.GATE else self._prepare_job(stage, run)
+        return self._gate_runner.run(stage, run) if stage.kind is Kind.GATE else self._prepare_job(stage, run)
 
     def _prepare_job(self, stage: Stage, run: Run) -> StageResult:
         self._require_deployable(self.use_case.framework)
@@ -200,61 +194,8 @@ class AwsStageExecutor:
         )
         return StageResult(trained.output, detail={"package": package}, status=Status.WAITING)
 
-    def _gate(self, stage: Stage, run: Run) -> StageResult:
-        report, tail = self.project.state / f"{stage.name}.json", LastLines(TAIL_LINES)
-        training, children = self.project.training, JobProcesses(self.project.state / "children")
-        notes, started = self.project.state / f"{stage.name}.reads", time.time_ns()
-        notes.unlink(missing_ok=True)
-        with self._endpoint_proxy(stage) as proxy:
-            gate_variables = self._gate_variables(stage, run, proxy)
-            variables = {**self._secrets(), **gate_variables, "MLOPS_READS": str(notes.resolve())}
-            environment = gate_environment(training, variables, self.use_case.passed)
-            detail = execute_gate(
-                stage,
-                training,
-                environment,
-                children,
-                report,
-                sys.stderr.buffer,
-                tail.add,
-                self.use_case.time_limits,
-            )
-        if has_passed(detail):
-            read = self.inputs.reads().cache_inputs(notes, started, run.stage(stage.name).cache_inputs)
-            # The next step runs on another machine: only files of the project exist there, too.
-            inside = {name: value for name, value in read.items() if not name.startswith(f"{FILE}/")}
-            return StageResult(run.stage(stage.name).key, detail=detail, read=inside)
-        if error := proxy.caller_error:
-            raise StageFailed(error.message, error.hint, {**detail, UNTESTED: True})
-        log = f"mlops logs {run.id} --stage {stage.name}"
-        raise StageFailed(gate_failure(stage, detail, tail.texts, log), CONTINUE, detail)
-
-    @contextmanager
-    def _endpoint_proxy(self, stage: Stage) -> Iterator[EndpointProxy]:
-        """Provide the proxy in front of the endpoint; an empty one for a gate that does not test the endpoint."""
-        if not stage.tests_endpoint:
-            yield EndpointProxy()
-            return
-        with endpoint_proxy(self.endpoint.invoke, self.endpoint.deployed_model().digest) as proxy:
-            yield proxy
-
-    def _gate_variables(self, stage: Stage, run: Run, proxy: EndpointProxy) -> dict[str, str]:
-        folders = {name: self._input_folder(source, run) for name, source in stage.folders.items()}
-        endpoint = {"MLOPS_ENDPOINT_URL": proxy.url, "MLOPS_MODEL_DIGEST": run.deployment.output}
-        return {**(endpoint if stage.tests_endpoint else {}), **folder_variables(folders)}
-
-    def _input_folder(self, source: str, run: Run) -> Path:
-        """Return a local copy of the dataset or of a stage's output."""
-        if source == DATA:
-            dataset = self.inputs.dataset()
-            return job_outputs.download(
-                self.bucket, data_prefix(dataset), dataset_info_from(self.project.data, dataset).folder
-            )
-        record = run.stage(source)
-        return job_outputs.download(self.bucket, record.artifact, self._folder(record))
-
     def _folder(self, record: StageRun) -> Path:
-        return self.project.artifacts / record.name / record.artifact.rstrip("/").rpartition("/")[2]
+        return downloaded_output(self.project, record)
 
     def publish_outcome(self, run: Run) -> None:
         """Add to the run's report that its model is live. Log a failure: a run does not fail because of its report."""
