@@ -5,19 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
 
 from mlops_cli.errors import MlopsError
 from mlops_cli.files.json_text import parse_json
-from mlops_cli.files.process_identity import ELSEWHERE, send
 from mlops_cli.monitoring.statistics import CUSTOM_ATTRIBUTES, EXCLUDE_FROM_STATISTICS, Counts
 from mlops_cli.plain_text import clipped, log_line
 from mlops_cli.serving.client import Response, base_url, request
@@ -27,17 +23,13 @@ from mlops_cli.serving.control_files import (
     Limits,
     Outcome,
     Service,
-    Supervision,
-    is_locked,
-    supervision,
     write_json,
 )
+from mlops_cli.serving.supervisor_process import ServerProcesses, SupervisorProcess, await_end
 
-LOG_BYTES = 5_000_000
 LOG_LINES = 12
 EXAMPLES_BYTES = 65_536
 PING_SECONDS = 3.0
-LEAVE_SECONDS = 5.0
 STOP_SECONDS = 15.0
 
 
@@ -69,16 +61,6 @@ class EndpointStatus:
     hosts: tuple[str, ...] = ()  # more host names that callers may use
 
 
-class ServerProcesses(Protocol):
-    """Starts, finds and ends the server's processes, and provides their environment."""
-
-    def start(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start a process that continues after this one, with its output in ``log``."""
-
-    def end_all(self) -> None:
-        """End all processes of the endpoint's servers. Raise MlopsError if one does not end."""
-
-
 class LocalEndpoint:
     """One endpoint: its folder, and a supervisor process that continues after this process."""
 
@@ -102,12 +84,11 @@ class LocalEndpoint:
         """
         self._folder = EndpointDirectory(folder)
         self.name = name
-        self._processes = processes
+        self._supervisor = SupervisorProcess(self._folder, name, processes, environment or {})
         self.host = host
         self.port = port
         self.limits = limits or Limits()
         self.sample = sample
-        self._environment = environment or {}
         self.hosts = hosts
         # The examples are a part of a command line, which has at most 128 KiB.
         self._examples = examples if len(examples.encode()) <= EXAMPLES_BYTES else ""
@@ -120,7 +101,7 @@ class LocalEndpoint:
         current = self.status()
         if current.state is ServerState.IN_SERVICE and self._is_serving(digest, current):
             return current
-        if self._was_moved():
+        if self._supervisor.was_moved:
             self.stop(STOP_SECONDS)
         deployment = Deployment(
             os.urandom(6).hex(),
@@ -137,8 +118,9 @@ class LocalEndpoint:
         )
         self._store_package(model, deployment)
         write_json(self._folder.deployment, deployment)
-        mark = self._log_size()
-        outcome = self._await_outcome(deployment, self._call_supervisor(timeout), timeout + 15)
+        mark = self._supervisor.log_size
+        self._folder.outcome.unlink(missing_ok=True)
+        outcome = self._await_outcome(deployment, self._supervisor.signal_or_start(timeout), timeout + 15)
         if outcome.error:
             raise self._failure(outcome.error, outcome.hint, mark)
         return self.status()
@@ -146,9 +128,8 @@ class LocalEndpoint:
     def status(self) -> EndpointStatus:
         """Ask the kernel whether the server lives, and the server which model it serves. Wait some seconds at most."""
         service = self._folder.read_service()
-        note = supervision(self._folder.supervisor_lock)
-        supervisor = note.process.pid if note else None
-        if not is_locked(self._folder.supervisor_lock):
+        supervisor = self._supervisor.pid
+        if not self._supervisor.is_alive:
             if service is None:
                 return self._status(ServerState.ABSENT, None, reason="No model was deployed.")
             reason = "The server process has died." if service.worker else service.reason
@@ -169,12 +150,7 @@ class LocalEndpoint:
 
         Safe to repeat. Raise MlopsError if a process does not end.
         """
-        supervisor = supervision(self._folder.supervisor_lock)
-        if supervisor is not None:
-            self._signal(supervisor, signal.SIGTERM)
-            if not _wait_until_unlocked(self._folder.supervisor_lock, timeout):
-                self._signal(supervisor, signal.SIGKILL)
-        self._kill_orphans()
+        self._supervisor.stop(timeout)
         for path in (self._folder.service, self._folder.deployment, self._folder.outcome):
             path.unlink(missing_ok=True)
         shutil.rmtree(self._folder.models, ignore_errors=True)
@@ -250,35 +226,16 @@ class LocalEndpoint:
                 "Train again and approve the new model: mlops run --from train",
             )
 
-    def _call_supervisor(self, timeout: float) -> subprocess.Popen[bytes] | None:
-        """Signal the running supervisor, or start one. Return it."""
-        self._folder.outcome.unlink(missing_ok=True)
-        deadline = time.monotonic() + min(timeout, 5)
-        while is_locked(self._folder.supervisor_lock) and time.monotonic() < deadline:
-            supervisor = supervision(self._folder.supervisor_lock)
-            if supervisor is not None:
-                self._signal(supervisor, signal.SIGHUP)
-                return None
-            time.sleep(0.01)
-        self._kill_orphans()
-        return self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        if self._log_size() > LOG_BYTES:
-            self._folder.log.replace(self._folder.log.with_suffix(".log.1"))
-        command = [sys.executable, "-m", "mlops_cli.serving", str(self._folder.root.resolve())]
-        return self._processes.start(command, self._folder.log, self._environment)
-
     def _await_outcome(
         self, deployment: Deployment, started: subprocess.Popen[bytes] | None, timeout: float
     ) -> Outcome:
         deadline = time.monotonic() + timeout
         while True:
-            alive = started.poll() is None if started else is_locked(self._folder.supervisor_lock)
+            alive = started.poll() is None if started else self._supervisor.is_alive
             outcome = self._folder.read_outcome()
             if outcome is not None and outcome.id == deployment.id and outcome.done:
                 if outcome.error and started:
-                    _await_end(started)
+                    await_end(started)
                 return outcome
             if not alive:
                 return Outcome(deployment.id, "The server died while it was starting.")
@@ -288,42 +245,10 @@ class LocalEndpoint:
 
     def _failure(self, error: str, hint: str, mark: int) -> MlopsError:
         """Return the error with the last lines of this attempt in the log."""
-        lines = []
-        if self._folder.log.exists():
-            with self._folder.log.open("rb") as log:
-                log.seek(min(mark, self._log_size()))
-                lines = log.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:]
-        tail = "".join(f"\n  {clipped(log_line(line))}" for line in lines)
+        tail = "".join(f"\n  {clipped(log_line(line))}" for line in self._supervisor.log_lines(mark)[-LOG_LINES:])
         return MlopsError(
             f"{error} Log: {self._folder.log}{tail}", hint or "Fix the script that writes the package, then: mlops run"
         )
-
-    def _log_size(self) -> int:
-        return self._folder.log.stat().st_size if self._folder.log.exists() else 0
-
-    def _kill_orphans(self) -> None:
-        """Wait for workers to end with their supervisor. Then kill workers that hang, and their children."""
-        _wait_until_unlocked(self._folder.workers_lock, 2, shared=True)
-        self._processes.end_all()
-        if not _wait_until_unlocked(self._folder.workers_lock, 5, shared=True):
-            raise MlopsError(
-                f"A server process of the endpoint {self.name} is running {ELSEWHERE}.",
-                "End it there (mlops cleanup), then repeat the command.",
-            )
-
-    def _signal(self, supervisor: Supervision, sign: signal.Signals) -> None:
-        """Send the signal. Raise MlopsError if it cannot be proven that the process is the supervisor."""
-        if not send(supervisor.process, sign) and is_locked(self._folder.supervisor_lock):
-            raise MlopsError(
-                f"The server of the endpoint {self.name} (process {supervisor.process.pid}) runs {ELSEWHERE}: "
-                "it is not signalled from here.",
-                "End it there (mlops cleanup), then repeat the command.",
-            )
-
-    def _was_moved(self) -> bool:
-        """Return True if the project was moved after the server's start: the server then looks at the old path."""
-        supervisor = supervision(self._folder.supervisor_lock)
-        return supervisor is not None and supervisor.folder != str(self._folder.root.resolve())
 
     def _ping(self, service: Service) -> tuple[str | None, str]:
         """Return the digest that the healthy server reports, or why it is not healthy."""
@@ -373,19 +298,3 @@ def _reason(answer: Response) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         return str(parse_json(answer.body)["error"])
     return ""
-
-
-def _await_end(supervisor: subprocess.Popen[bytes]) -> None:
-    """Wait until a supervisor has ended after its failed first deployment: until then the status is "starting"."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        supervisor.wait(LEAVE_SECONDS)
-
-
-def _wait_until_unlocked(lock: Path, seconds: float, shared: bool = False) -> bool:
-    """Wait until all holders of the lock are gone. Return False if they do not end in time."""
-    deadline = time.monotonic() + seconds
-    while is_locked(lock, shared):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
