@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mlops_cli.backends.gate_runner import folder_variables
 from mlops_cli.backends.local.cleanup.owned_files import remove_unfinished
 from mlops_cli.backends.local.runs.store import RunStore
-from mlops_cli.caching.inputs import hyperparameter_values, input_digests, no_dataset_error, use_case_inputs
-from mlops_cli.caching.key import code_inputs
-from mlops_cli.caching.reads import Reads
-from mlops_cli.caching.stage_files import file_inputs
+from mlops_cli.backends.local.stages.stage_inputs import StageInputs
+from mlops_cli.caching.inputs import hyperparameter_values
 from mlops_cli.caching.unsent import record_unsent, unsent_files
 from mlops_cli.core.cache_inputs import digest_cache_inputs
 from mlops_cli.core.engine import RunView, StageResult
@@ -26,16 +22,14 @@ from mlops_cli.core.models.approval import SHORTFALLS, accepts, approvals_since_
 from mlops_cli.core.models.decision import Decision
 from mlops_cli.core.runs import Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
-from mlops_cli.data.metadata import changed_since, load
+from mlops_cli.data.metadata import load
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
-from mlops_cli.files.hashing import DigestCache, digest_file, digest_folder, stat_digest
+from mlops_cli.files.hashing import digest_file, digest_folder, stat_digest
 from mlops_cli.frameworks import DEFAULT
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 from mlops_cli.processes.child_process import JobProcesses
-from mlops_cli.project.environment import job_environment_inputs
 from mlops_cli.project.environment_info import environment_info
-from mlops_cli.project.git.tracked_files import tracked_or_new_files
 from mlops_cli.project.paths import Project
 from mlops_cli.project.usecase.use_case import UseCase
 from mlops_cli.serving.control import LocalEndpoint, ServerState
@@ -70,6 +64,7 @@ class LocalStageExecutor:
         self.endpoint = endpoint
         self.children = children
         self.shortfalls = shortfalls
+        self.inputs = StageInputs(project, use_case, store, endpoint)
 
     @cached_property
     def job_runner(self) -> JobRunner:
@@ -77,71 +72,13 @@ class LocalStageExecutor:
         from mlops_cli.backends.local.stages.job_runner import JobRunner
         from mlops_cli.backends.local.stages.model_trial import ModelTrial
 
-        checkpoints = Checkpoints(self.project.artifacts, self._reads(digest_file))
+        checkpoints = Checkpoints(self.project.artifacts, self.inputs.reads(digest_file))
         trial = ModelTrial(self.use_case.framework.name, self.use_case.example_request)
         time_limits = self.use_case.time_limits
         return JobRunner(self.project, self.children, self.use_case.passed, time_limits, checkpoints, trial)
 
     def cache_inputs(self, stage: Stage, run: Run) -> dict[str, str]:
-        code = {**self._code(stage), **self._environment_inputs} if stage.script else {}
-        inputs = input_digests(stage, run, self._data_digest() if DATA in stage.inputs else "")
-        use_case = use_case_inputs(stage, run, self.use_case)
-        return {**code, **inputs, **use_case, **self._environment(stage), **self._read_before(stage)}
-
-    @cached_property
-    def _environment_inputs(self) -> dict[str, str]:
-        return job_environment_inputs(self.use_case.passed)
-
-    def _read_before(self, stage: Stage) -> dict[str, str]:
-        """Return the present values of the files that the last execution has read."""
-        previous = self.previous(stage) if stage.script else None
-        with self._digests() as digest:
-            return self._reads(digest).present(previous.cache_inputs) if previous else {}
-
-    def _reads(self, digest: Callable[[Path], str]) -> Reads:
-        code = self.use_case.passed.code
-        return Reads(self.project.root, self.use_case.files, digest, self.project.scripts_dir, code)
-
-    def _code(self, stage: Stage) -> dict[str, str]:
-        imports, training = self.store.known_imports(), self.project.training
-        before = set(imports)
-        root, scripts_dir = self.project.root, self.project.scripts_dir
-        trackables = {name.removeprefix(f"{scripts_dir}/") for name in tracked_or_new_files(root, scripts_dir)}
-        names = sorted(trackables - self.store.files_written_by_stages())
-        with self._digests() as digest:
-            shared = self.use_case.passed.code
-            code = code_inputs(training / stage.script, imports, stage.packs, digest, training, shared, root)
-            counted_files = file_inputs(
-                stage, training, names, self.use_case.files, imports, digest, self.use_case.data_scripts, shared, root
-            )
-        self.store.save_imports({digest: imports[digest] for digest in imports.keys() - before})
-        return {**counted_files, **code}
-
-    @contextmanager
-    def _digests(self) -> Iterator[DigestCache]:
-        """Provide digests of files. Save those of large files for the next command."""
-        cache = DigestCache(entries := self.store.known_digests())
-        before = dict(entries)
-        yield cache
-        self.store.save_digests({path: entry for path, entry in entries.items() if before.get(path) != entry})
-
-    def _environment(self, stage: Stage) -> dict[str, str]:
-        """Return the inputs of a deployment. A gate on the endpoint is valid for one deployment only."""
-        if stage.kind is Kind.DEPLOY:
-            address = " ".join((f"{self.endpoint.host}:{self.endpoint.port}", *self.endpoint.hosts))
-            return {"the endpoint": self.endpoint.name, "the endpoint's address": address}
-        return {"the deployment": str(self.endpoint.status().since)} if stage.tests_endpoint else {}
-
-    def _data_digest(self) -> str:
-        """Return the digest of the file's present content, because its size and time do not prove it."""
-        dataset = load(self.project.data)
-        if dataset is None:
-            raise no_dataset_error(self.use_case)
-        with self._digests() as digest:
-            content = digest_folder(dataset.path, digest) if dataset.files else digest(dataset.path)
-        if content != dataset.sha256:
-            raise changed_since(dataset.path)
-        return dataset.sha256
+        return self.inputs.cache_inputs(stage, run, self.previous(stage))
 
     def key(self, cache_inputs: dict[str, str]) -> str:
         return digest_cache_inputs(cache_inputs)
@@ -149,8 +86,8 @@ class LocalStageExecutor:
     def find(self, stage: Stage, key: str, run: Run) -> StageRun | None:
         if stage.kind is Kind.APPROVAL:
             return self._approved(stage, key, run)
-        with self._digests() as digest:
-            reads = self._reads(digest)
+        with self.inputs.digests() as digest:
+            reads = self.inputs.reads(digest)
             usable = (
                 record
                 for record in self.store.finished(stage.name, key, run.id)
@@ -215,7 +152,7 @@ class LocalStageExecutor:
             outcome = self._run_script(stage, run, view)
         finally:
             self.store.save_written_files(
-                self._reads(digest_file).written_files(self.job_runner.reads(run.id, stage.name))
+                self.inputs.reads(digest_file).written_files(self.job_runner.reads(run.id, stage.name))
             )
         return self._with_reads(outcome, stage, run, started)
 
@@ -232,8 +169,8 @@ class LocalStageExecutor:
     def _with_reads(self, outcome: StageResult, stage: Stage, run: Run, started_ns: int) -> StageResult:
         """Return the outcome with the files that the stage has read in addition to its known inputs."""
         log, counted = self.job_runner.reads(run.id, stage.name), run.stage(stage.name).cache_inputs
-        with self._digests() as digest:
-            read = self._reads(digest).cache_inputs(log, started_ns, counted)
+        with self.inputs.digests() as digest:
+            read = self.inputs.reads(digest).cache_inputs(log, started_ns, counted)
         shared, scripts_dir = self.use_case.passed.code, self.project.scripts_dir
         files = unsent_files(read, self.project.root, shared, scripts_dir)
         record_unsent(self.project.state, stage.name, files)
