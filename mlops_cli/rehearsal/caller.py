@@ -8,11 +8,10 @@ from typing import Any
 from mlops_cli.backends.aws import company_account
 from mlops_cli.backends.aws.doctor.required_permissions import (
     ArnContext,
-    generated_bucket,
     policy,
     required_permissions,
 )
-from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.resource_names import ResourceNames, generated_bucket
 from mlops_cli.project.usecase.use_case import UseCase
 
 ACCOUNT = "123456789012"

@@ -1,4 +1,4 @@
-"""The permissions of the commands' caller: every one is one of AWS, fits its resource, and none is missing."""
+"""The permissions of the commands' caller: each exists on AWS and fits its resource, and none is missing."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import pytest
 
 from aws_simulator.repairs.names import shortened
 from mlops_cli.backends.aws.doctor.required_permissions import (
-    LONGEST_ROLE_ID,
     ArnContext,
-    generated_bucket,
     policy,
     required_permissions,
 )
-from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.resource_names import LONGEST_ROLE_ID, ResourceNames, generated_bucket
 from tests.templates.references.authorization import problems
 from tests.templates.references.handlers import permissions_of_handlers
 from tests.templates.template import FOLDER, load
@@ -60,8 +58,8 @@ def test_every_permission_exists_and_fits_its_resource(place: ArnContext) -> Non
     assert [statement for statement in statement if not statement.startswith(WITHOUT_RESOURCE)] == []
 
 
-def test_what_makes_and_removes_the_stacks_is_all_there() -> None:
-    """Reading too: the handler of the model package group reads its policy before it says that the group is made."""
+def test_the_caller_has_all_permissions_of_the_stacks_handlers() -> None:
+    """This includes reading: the handler of a model package group reads its policy after the creation."""
     ours = {action for need in required_permissions(PLACE) for action in need.actions}
     requested = {
         action

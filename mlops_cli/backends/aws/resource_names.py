@@ -1,4 +1,7 @@
-"""The only resource names that are built in Python: three stacks, their tags, and the project's key prefix in S3."""
+"""The only resource names that are built in Python: three stacks, their tags, and the project's key prefix in S3.
+
+Of the names that CloudFormation generates, it has the patterns.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,10 @@ from mlops_cli.files.hashing import digest_bytes
 # In a bucket, CodePipeline's artifact folder of a pipeline has this number of characters of the pipeline's name.
 ARTIFACT_FOLDER_LENGTH = 20
 OWNER_TAG = "mlops:owner"
+# CloudFormation adds two hyphens and up to 13 characters to stack name and logical ID, and shortens both to fit.
+ADDED = 15
+ROLE_NAME, BUCKET_NAME = 64, 63
+LONGEST_ROLE_ID = 20
 
 
 @dataclass(frozen=True)
@@ -57,3 +64,15 @@ class ResourceNames:
     @property
     def tags(self) -> dict[str, str]:
         return {"mlops:project": self.use_case, "mlops:environment": self.environment}
+
+
+def generated_role(stack: str) -> str:
+    """Return a pattern for the role names that CloudFormation generates for a stack."""
+    limit = ROLE_NAME - ADDED
+    return f"{stack}-*" if len(stack) + LONGEST_ROLE_ID <= limit else f"{stack[: limit // 2]}*"
+
+
+def generated_bucket(names: ResourceNames) -> str:
+    """Return a pattern for the bucket name that CloudFormation generates."""
+    stack, limit = names.storage_stack.lower(), BUCKET_NAME - ADDED
+    return f"{stack}-bucket-*" if len(stack) + len("bucket") <= limit else f"{stack[: limit // 2]}*"

@@ -12,10 +12,10 @@ from mlops_cli.backends.aws.doctor.context import CheckContext
 from mlops_cli.backends.aws.doctor.required_permissions import (
     ArnContext,
     RequiredPermission,
-    generated_bucket,
     required_permissions,
 )
 from mlops_cli.backends.aws.errors import DENIED, AwsError
+from mlops_cli.backends.aws.resource_names import generated_bucket
 from mlops_cli.core.checks import Finding, State, ok
 from mlops_cli.project.settings.values import Settings
 

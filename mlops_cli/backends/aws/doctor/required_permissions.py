@@ -12,17 +12,13 @@ from typing import Any
 
 from mlops_cli.backends.aws.clients.logs import BUILD_LOGS, DECISIONS, ENDPOINT_LOGS, JOB_LOGS
 from mlops_cli.backends.aws.infra import image_registry
-from mlops_cli.backends.aws.resource_names import ResourceNames
+from mlops_cli.backends.aws.resource_names import ResourceNames, generated_role
 from mlops_cli.core.jobs import codeartifact
 
 SOME = "*"
 # The characters that follow the endpoint's name in other names. They are explicit, because another project's endpoint
 # may have a name that begins with this one's.
 REVISION = "-????????"
-# CloudFormation adds two hyphens and up to 13 characters to stack name and logical ID, and shortens both to fit.
-ADDED = 15
-ROLE_NAME, BUCKET_NAME = 64, 63
-LONGEST_ROLE_ID = 20
 
 
 @dataclass(frozen=True)
@@ -78,18 +74,6 @@ def _statement(need: RequiredPermission) -> dict[str, Any]:
     if need.passed_to:
         statement["Condition"] = {"StringEquals": {"iam:PassedToService": need.passed_to}}
     return statement
-
-
-def generated_role(stack: str) -> str:
-    """Return a pattern for the role names that CloudFormation generates for a stack."""
-    limit = ROLE_NAME - ADDED
-    return f"{stack}-*" if len(stack) + LONGEST_ROLE_ID <= limit else f"{stack[: limit // 2]}*"
-
-
-def generated_bucket(names: ResourceNames) -> str:
-    """Return a pattern for the bucket name that CloudFormation generates."""
-    stack, limit = names.storage_stack.lower(), BUCKET_NAME - ADDED
-    return f"{stack}-bucket-*" if len(stack) + len("bucket") <= limit else f"{stack[: limit // 2]}*"
 
 
 def _actions(service: str, names: str) -> tuple[str, ...]:
