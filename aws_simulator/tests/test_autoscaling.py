@@ -1,4 +1,7 @@
-"""Application Auto Scaling: targets are real variants, their alarms appear and disappear, permissions are checked."""
+"""Application Auto Scaling:
+
+targets are real variants, their alarms are created and deleted, permissions are checked.
+"""
 
 from __future__ import annotations
 
@@ -68,8 +71,8 @@ def test_a_target_its_policy_and_their_alarms(aws: Aws, models: Models) -> None:
         scaling.deregister_scalable_target(**TARGET)
 
 
-def test_a_tag_says_whose_a_target_is(aws: Aws, models: Models) -> None:
-    """Register, change and remove by the tag that a target has, or gets when it is created."""
+def test_permissions_on_a_target_can_depend_on_its_tag(aws: Aws, models: Models) -> None:
+    """Register, change and remove targets by the tag that they have, or get at their creation."""
     own, anything = {"StringEquals": {"aws:ResourceTag/whose": "ours"}}, {"Action": "sagemaker:*", "Resource": "*"}
     new = {"StringEquals": {"aws:RequestTag/whose": "ours"}, "Null": {"aws:ResourceTag/whose": "true"}}
     statements = [
@@ -97,7 +100,7 @@ def test_a_tag_says_whose_a_target_is(aws: Aws, models: Models) -> None:
             refused()
 
 
-def test_who_registers_needs_what_the_scaling_will_do(aws: Aws, models: Models) -> None:
+def test_registering_a_target_needs_the_permissions_of_the_scaling(aws: Aws, models: Models) -> None:
     register = {"Action": "application-autoscaling:RegisterScalableTarget", "Resource": "*"}
     looking = {"Action": ["sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"], "Resource": "*"}
     changing = {"Action": "sagemaker:UpdateEndpointWeightsAndCapacities", "Resource": "*"}

@@ -1,4 +1,4 @@
-"""A user of a rehearsal: first an administrator, then one with exactly these permissions; both are recorded."""
+"""A user of a rehearsal is first an administrator, then has exactly these permissions; its calls are recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds run their commands for real, under the project's role, and end as CodeBuild's do."""
+"""Builds run their commands under the project's role, and end as CodeBuild's do."""
 
 from __future__ import annotations
 
@@ -121,13 +121,13 @@ phases:
     assert {"cleaned", "succeeding 0"} <= set(lines)
 
 
-def test_nothing_follows_a_failed_install(builds: Builds) -> None:
+def test_after_a_failed_install_no_phase_runs(builds: Builds) -> None:
     build = builds.run("version: 0.2\nphases: {install: {commands: [exit 3]}, build: {commands: [echo never]}}\n")
     assert phases(build)["INSTALL"] == "FAILED"
     assert "BUILD" not in phases(build)
 
 
-def test_a_build_has_its_role_and_nothing_more(builds: Builds) -> None:
+def test_a_build_has_only_its_roles_permissions(builds: Builds) -> None:
     s3 = bucket(builds.aws, "data")
     s3.put_object(Bucket="data", Key="a/b.txt", Body=b"hello")
     grant(builds.aws, "builder", LOGS, {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::data/a/*"})
@@ -140,7 +140,7 @@ def test_a_build_has_its_role_and_nothing_more(builds: Builds) -> None:
     }
 
 
-def test_pip_installs_what_it_is_given_and_nothing_from_an_index(builds: Builds) -> None:
+def test_pip_installs_only_given_files_and_no_package_of_an_index(builds: Builds) -> None:
     spec = """
 version: 0.2
 phases:
@@ -154,7 +154,7 @@ phases:
     assert build["buildStatus"] == "SUCCEEDED", builds.log(build)
 
 
-def test_what_was_installed_before_is_there_at_once_and_only_if_it_is_the_same(builds: Builds, tmp_path: Path) -> None:
+def test_an_earlier_installation_is_reused_only_if_it_is_the_same(builds: Builds, tmp_path: Path) -> None:
     spec = """
 version: 0.2
 phases:
@@ -194,7 +194,7 @@ def test_a_role_that_may_not_log_fails_the_build_before_its_commands(aws: Aws) -
     assert "logs:CreateLogStream" in failed["contexts"][0]["message"]
 
 
-def test_a_stopped_build_ends_with_everything_it_started(builds: Builds) -> None:
+def test_a_stopped_build_ends_with_all_its_processes(builds: Builds) -> None:
     token = builds.aws.control("start-process", argv=["true"])
     build = builds.start("version: 0.2\nphases: {build: {commands: [sleep 300 & sleep 300]}}\n")
     eventually(lambda: builds.get(build)["currentPhase"] == "BUILD" and len(bearers(token)) >= 3)
@@ -277,7 +277,7 @@ def test_a_stack_makes_and_removes_a_project(aws: Aws) -> None:
     assert client.batch_get_projects(names=["made"])["projectsNotFound"] == ["made"]
 
 
-def test_a_project_whose_role_does_not_trust_codebuild_is_refused(aws: Aws) -> None:
+def test_a_project_with_a_role_that_does_not_trust_codebuild_is_refused(aws: Aws) -> None:
     assert stack(aws, "s", resources("ec2.amazonaws.com")) == "ROLLBACK_COMPLETE"
     assert "not authorized to perform: sts:AssumeRole" in reasons(aws, "s")[0]
 

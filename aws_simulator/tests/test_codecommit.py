@@ -111,7 +111,7 @@ def repository(**code: Any) -> dict[str, Any]:
     return {"R": {"Type": "AWS::CodeCommit::Repository", "Properties": properties}}
 
 
-def test_a_stack_makes_a_repository_whose_first_commit_is_a_zip_and_removes_it(aws: Aws) -> None:
+def test_a_stack_creates_a_repository_with_a_zip_as_first_commit_and_deletes_it(aws: Aws) -> None:
     bucket(aws, "code").put_object(Bucket="code", Key="k", Body=zipped({"README.md": "hello", "x/y": "z"}))
     assert stack(aws, "s", repository(), Arn={"Fn::GetAtt": ["R", "Arn"]}) == "CREATE_COMPLETE"
     client = aws.client("codecommit")

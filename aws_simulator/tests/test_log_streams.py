@@ -1,4 +1,4 @@
-"""A role that may write only certain streams, as on AWS and unlike in ministack itself."""
+"""A role with permissions on certain log streams only. AWS enforces this, ministack does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated AWS of one user: other users may not call it."""
+"""The simulated AWS of one user refuses requests of other users."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def connection() -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
 
 
 @LINUX_ONLY
-def test_the_kernel_tells_whose_a_connection_is(connection: Any) -> None:
+def test_the_kernel_gives_the_user_of_a_connection(connection: Any) -> None:
     client, server = connection
     assert user_of(client, server) == os.geteuid()
     assert user_of(("127.0.0.1", 1), server) is None
 
 
 @LINUX_ONLY
-def test_a_client_that_has_gone_is_not_taken_for_root() -> None:
+def test_a_closed_connection_does_not_count_as_roots() -> None:
     """A stranger's request is refused although its sender closes the connection at once."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
@@ -97,7 +97,7 @@ def test_a_web_page_is_refused(connection: Any, header: tuple[bytes, bytes]) -> 
     assert answered([header], connection) == 403
 
 
-def test_its_own_user_calls_as_ever_and_nobody_else(tmp_path: Path) -> None:
+def test_only_the_own_user_may_call(tmp_path: Path) -> None:
     aws = start(tmp_path, "--own-user")
     try:
         assert aws.client("s3").list_buckets()["Buckets"] == []

@@ -1,4 +1,4 @@
-"""The packages of this machine, as images with a known content show them."""
+"""The packages of this machine, limited to those of an image with known content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_requirements_without_options_comments_and_hashes() -> None:
         ("git+https://example.com/x", False),
     ],
 )
-def test_what_meets_a_requirement(requirement: str, installed: bool) -> None:
+def test_versions_that_meet_a_requirement(requirement: str, installed: bool) -> None:
     assert is_installed(requirement) is installed
 
 
@@ -40,7 +40,7 @@ def test_a_package_brings_its_dependencies_and_those_of_its_extras() -> None:
     assert "rich" in entries({"rich"})
 
 
-def test_an_image_of_known_content_can_import_nothing_else(tmp_path: Path) -> None:
+def test_an_image_of_known_content_can_import_only_its_packages(tmp_path: Path) -> None:
     linked = image.packages(tmp_path / "images", None, ["rich"])
     python = image.make(tmp_path / "container", linked) / "python"
     subprocess.run([python, "-c", "import rich, pygments"], check=True)

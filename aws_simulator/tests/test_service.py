@@ -1,4 +1,4 @@
-"""The base of every service: models enforced in both directions, IAM on exact resources, no process left behind."""
+"""The base of every service: requests and responses fit AWS's models, IAM is exact, and no process remains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from aws_simulator.processes import bearers
 REPOSITORY = "arn:aws:codecommit:us-east-1:123456789012:"
 
 
-def test_an_owner_may_do_everything_and_a_user_only_what_a_policy_allows_on_that_resource(aws: Aws) -> None:
+def test_an_owner_has_all_permissions_and_a_user_those_of_its_policy(aws: Aws) -> None:
     owner = aws.client("codecommit")
     for name in ("ours", "theirs"):
         owner.create_repository(repositoryName=name)
@@ -89,8 +89,8 @@ def test_an_operation_that_the_simulator_lacks_is_refused_loudly(aws: Aws) -> No
         aws.client("codecommit").list_pull_requests(repositoryName="x")
 
 
-def test_an_answer_of_ministack_that_aws_would_not_give_is_noticed() -> None:
-    """The check is put around a service that answers with a member that no model has."""
+def test_a_response_of_ministack_that_does_not_fit_aws_models_is_found() -> None:
+    """The check wraps a service that answers with a member that no model has."""
 
     async def wrong(*_: object) -> tuple[int, dict[str, str], bytes]:
         return 200, {}, b'{"Parameters": [{"Name": "/a", "Colour": "red"}]}'
@@ -128,7 +128,7 @@ def test_a_stack_keeps_its_role_until_it_is_gone(aws: Aws) -> None:
     assert stack(aws, "s", repository) == "CREATE_COMPLETE"
 
 
-def test_nothing_outlives_a_simulator_that_is_killed(tmp_path: Path) -> None:
+def test_a_killed_simulator_leaves_no_process(tmp_path: Path) -> None:
     aws = start(tmp_path)
     token = aws.control("start-process", argv=["bash", "-c", "sleep 300 & exec setsid sleep 300"])
     eventually(lambda: len(bearers(token)) == 2)
@@ -137,7 +137,7 @@ def test_nothing_outlives_a_simulator_that_is_killed(tmp_path: Path) -> None:
     aws.process.wait()
 
 
-def test_the_simulator_dies_with_whoever_started_it(tmp_path: Path) -> None:
+def test_the_simulator_ends_with_its_parent(tmp_path: Path) -> None:
     script = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})

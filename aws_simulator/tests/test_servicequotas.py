@@ -1,4 +1,4 @@
-"""Service Quotas over botocore on several pages; and IAM's policy simulation of every resource with a context."""
+"""Service Quotas over botocore on several pages, and IAM's policy simulation of every resource with a context."""
 
 from __future__ import annotations
 

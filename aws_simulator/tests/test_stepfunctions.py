@@ -169,7 +169,7 @@ def test_stopping_the_execution_stops_the_job(machine: Machine, kind: str) -> No
     assert events[-1]["type"] == "ExecutionAborted"
 
 
-def test_a_job_that_somebody_else_stops_fails_the_execution(machine: Machine) -> None:
+def test_a_job_that_another_caller_stops_fails_the_execution(machine: Machine) -> None:
     execution = machine.start("training", machine.jobs.training("t4", "import time\ntime.sleep(60)"))
     eventually(lambda: machine.jobs.sagemaker.list_training_jobs()["TrainingJobSummaries"])
     machine.jobs.sagemaker.stop_training_job(TrainingJobName="t4")
@@ -182,7 +182,7 @@ def test_a_job_that_somebody_else_stops_fails_the_execution(machine: Machine) ->
     ("statement", "lacking"),
     [(JOBS, "sagemaker:CreateTrainingJob"), (TAGS, "sagemaker:AddTags"), (None, "iam:PassRole")],
 )
-def test_what_the_machines_role_may_not_do_fails_the_task(
+def test_a_missing_permission_of_the_machines_role_fails_the_task(
     aws: Aws, machine: Machine, statement: dict[str, Any] | None, lacking: str
 ) -> None:
     machine.lacking(statement or passing(machine.jobs.role))

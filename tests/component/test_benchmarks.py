@@ -69,7 +69,7 @@ def test_comments_are_taken_from_a_folder_or_a_file(packed: bool, tmp_path: Path
         (["benchmarks.serving", "--bilstm", "--source", "nowhere"], "nowhere holds no train.csv"),
     ],
 )
-def test_what_is_missing_is_reported_without_a_traceback(arguments: list[str], message: str) -> None:
+def test_a_missing_file_is_reported_without_a_traceback(arguments: list[str], message: str) -> None:
     done = benchmark(*arguments)
     assert done.returncode == 1
     assert message in done.stderr

@@ -1,4 +1,4 @@
-"""A run in another process, as a follower sees it."""
+"""Following a run of another process."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def followed(*looks: Run, lines: tuple[list[str], ...] = ()) -> tuple[Run, list[
     return run, view.told
 
 
-def test_each_change_is_told_once_and_the_rest_ends_it() -> None:
+def test_each_change_is_reported_once_until_the_run_ends() -> None:
     run, events = followed(run_of(R, R, P), run_of(R, R, P), run_of(R, D, R), run_of(W, D, W))
     assert run.status is W
     assert events == [("s0", "running"), ("s0", "done"), ("s1", "running"), ("s1", "waiting")]
 
 
-def test_a_stage_that_began_and_ended_between_two_looks_is_told_to_have_begun() -> None:
+def test_a_stage_that_began_and_ended_between_two_polls_is_reported_as_begun() -> None:
     _, events = followed(run_of(P, P, P), run_of(F, D, F))
     assert events == [("s0", "running"), ("s0", "done"), ("s1", "running"), ("s1", "failed")]
 
@@ -55,13 +55,13 @@ def test_a_reused_stage_never_began() -> None:
     assert events == [("s0", "reused")]
 
 
-def test_progress_lines_are_told_as_such_and_else_the_last_line() -> None:
+def test_progress_lines_are_reported_as_progress_and_otherwise_the_last_line() -> None:
     lines = (["epoch 1", "progress 1/2 loss 0.5", ""], ["installing", "loading"])
     _, events = followed(run_of(R, R), run_of(R, R), run_of(D, D), lines=lines)
     assert events == [("s0", "running"), ("s0", 1, 2, "loss 0.5"), ("s0", 0, 0, "loading"), ("s0", "done")]
 
 
-def test_what_was_told_before_is_not_told_again() -> None:
+def test_an_earlier_report_is_not_repeated() -> None:
     view, coming = Told(), iter([run_of(R, D, W, P), run_of(D, D, D, D)])
     follow(lambda: next(coming), lambda run, stage: [], view, PollInterval(1, 4), shown_run=run_of(W, D, W, P))
     assert view.told == [("s1", "done"), ("s2", "running"), ("s2", "done")]

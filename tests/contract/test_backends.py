@@ -1,6 +1,7 @@
-"""What every backend guarantees, through the Backend interface only. Each target is a parameter.
+"""The guarantees of every backend, through the Backend interface only.
 
-The tests of a target share one project, and each continues with the state of the previous ones.
+Each target is a parameter. The tests of a target share one project, and each continues with the state of the previous
+ones.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def ready(backend: Backend, request_for_data: DataRequest) -> Backend:
 
 
 def live(ready: Backend) -> Run:
-    """Return a run with a live model; one may be there already."""
+    """Return a run with a live model. A previous test may have deployed it."""
     run, _ = ready.runs.start(RunRequest(), Recorded())
     return ready.approvals.approve(run, True, "good", Recorded()) if run.status is Status.WAITING else run
 
@@ -163,7 +164,7 @@ def test_evidence_has_metrics_limits_gates_and_digests(ready: Backend) -> None:
     assert [gate.passed for gate in evidence.gates] == [1, 1]
 
 
-def test_what_is_live_is_what_was_approved_and_answers(ready: Backend) -> None:
+def test_the_live_model_is_the_approved_one_and_answers(ready: Backend) -> None:
     run = live(ready)
     endpoint = ready.endpoint.status()
     assert endpoint.state is EndpointState.IN_SERVICE
@@ -210,7 +211,7 @@ def test_a_decision_about_a_run_that_went_on_meanwhile_is_refused(ready: Backend
         ready.approvals.approve(stale, False, "", Recorded())
 
 
-def test_teardown_does_what_its_plan_says_and_leaves_nothing(ready: Backend) -> None:
+def test_the_cleanup_follows_its_plan_and_leaves_no_resource(ready: Backend) -> None:
     live(ready)
     plan = ready.infra.plan_cleanup(keep_data=False)
     assert {change.action for change in plan.active} == {Action.STOP, Action.REMOVE}

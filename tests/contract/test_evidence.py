@@ -1,4 +1,7 @@
-"""Champion and challenger and the report through the CLI, with a use case of stages that take no time."""
+"""The comparison of champion and challenger, and the report, through the CLI.
+
+The use case has stages that take no time.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def get_data(cli: Cli, rows: list[str]) -> None:
 
 @pytest.fixture
 def judged(tiny: Cli) -> Cli:
-    """The tiny use case with predictions, and 200 rows to test on."""
+    """Provide the tiny use case with predictions and 200 test rows."""
     script = tiny.folder / "training" / "train.py"
     script.write_text(script.read_text() + PREDICTIONS)
     get_data(tiny, first_rows())
@@ -40,7 +43,7 @@ def approve(cli: Cli, *overrides: str) -> Any:
 
 
 def report_of(cli: Cli, *arguments: str) -> str:
-    """Return the page at the address that the command gives."""
+    """Return the page at the address that the command prints."""
     with urllib.request.urlopen(cli.json("report", *arguments)["report"]) as answer:
         return str(answer.read().decode())
 
@@ -50,7 +53,7 @@ def demand_better(cli: Cli) -> None:
     path.write_text(path.read_text().replace('primary = "roc_auc"', 'primary = "roc_auc"\nmust_beat_live = true'))
 
 
-def test_without_predictions_the_report_says_so_and_a_rejected_run_keeps_it(either: Cli) -> None:
+def test_a_report_without_predictions_has_a_note_and_a_rejected_run_keeps_it(either: Cli) -> None:
     run = either.json("run")
     assert "the training wrote no predictions.json" in report_of(either, run["id"])
     assert either.json("run")["status"] == "waiting"
@@ -93,7 +96,7 @@ def the_browser_gets_the_page(judged: Cli, tmp_path: Path) -> None:
     assert (process.returncode, "No browser was found on this machine." in err) == (1, True)
 
 
-def test_a_better_model_is_seen_as_better_and_the_report_of_a_decided_run_stays_what_it_was(judged: Cli) -> None:
+def test_a_better_model_is_better_in_the_report_and_a_decided_runs_report_is_unchanged(judged: Cli) -> None:
     first = judged.json("run")["id"]
     judged("approve", "--run-id", first, "--yes", "--comment", "a good start")
     before = report_of(judged, first)
@@ -174,7 +177,7 @@ def test_a_model_that_must_beat_the_live_one_needs_a_reason_where_it_does_not(ju
     assert (done["status"], done["decision"]["comment"]) == ("done", "it is smaller")
 
 
-def test_rows_that_the_live_model_was_not_tested_on_are_asked_and_those_it_has_learnt_are_left_out(judged: Cli) -> None:
+def test_the_live_model_predicts_new_rows_and_rows_of_its_training_are_left_out(judged: Cli) -> None:
     approve(judged)
     get_data(judged, later_rows())
     comparison = approve(judged)["evidence"]["comparison"]
@@ -188,7 +191,7 @@ def test_rows_that_the_live_model_was_not_tested_on_are_asked_and_those_it_has_l
     assert comparison["differences"]["long"]["live"] > 0.7
 
 
-def test_a_use_case_without_predictions_has_a_report_and_says_why_it_is_not_compared(tiny: Cli) -> None:
+def test_a_use_case_without_predictions_has_a_report_with_the_reason_for_no_comparison(tiny: Cli) -> None:
     demand_better(tiny)
     approve(tiny)
     out = tiny("run", "--set", "epochs=2")

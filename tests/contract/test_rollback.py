@@ -36,7 +36,7 @@ def live(cli: Cli) -> dict[str, Any]:
 
 
 def kill_in_gate(cli: Cli, *command: str) -> None:
-    """Kill the command when the model is already live."""
+    """Kill the command in the gate on the endpoint: the model is already live."""
     held = hold(cli, "post-training-tests")
     reached(cli, "post-training-tests").unlink(missing_ok=True)
     with cli.start(*command) as process:
@@ -47,7 +47,7 @@ def kill_in_gate(cli: Cli, *command: str) -> None:
 
 
 def answer_with_5xx(cloud: Cloud) -> None:
-    """Let the live model fail one request."""
+    """Let one request to the live model fail."""
     cloud.aws.control("sagemaker-pace", invocation=0)
     with pytest.raises(ClientError, match="timed out"):
         cloud.aws.client("sagemaker-runtime").invoke_endpoint(EndpointName="tiny-dev", Body=b"{}")
@@ -60,7 +60,7 @@ def bucket_of(cloud: Cloud) -> str:
     )
 
 
-def versions_are_told(cli: Cli, first: dict, second: dict) -> None:
+def every_model_is_a_version(cli: Cli, first: dict, second: dict) -> None:
     """Check that every trained model is a version."""
     newest, oldest = cli.json("models")
     assert [(model["version"], model["run"]) for model in (newest, oldest)] == [(2, second["id"]), (1, first["id"])]
@@ -120,7 +120,7 @@ def rolled_back_after_two_kills(cloud: Cloud) -> dict[str, Any]:
 
 def test_back_to_the_model_before_without_training_and_forth_again(either: Cli) -> None:
     assert "no models yet" in either("models")
-    versions_are_told(either, *two_models(either))
+    every_model_is_a_version(either, *two_models(either))
     _, err = either.both("rollback", code=2)
     assert "--yes" in err, "without a terminal the flag is named"
     assert live(either)["version"] == 2
@@ -150,7 +150,7 @@ def test_back_to_the_model_before_without_training_and_forth_again(either: Cli) 
 
 
 def spoiled(cli: Cli, good: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """Return a run whose model waits for a decision and will fail its gate: only ``good`` passes the gate."""
+    """Provide a run that waits for a decision about a model that will fail its gate: only ``good`` passes."""
     gate = cli.folder / "training" / "tests" / "test_posttraining.py"
     gate.write_text(
         gate.read_text()
@@ -194,7 +194,7 @@ def good_model(cloud: Cloud) -> dict[str, Any]:
     return live(cloud)
 
 
-def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cloud) -> None:
+def test_a_run_that_is_approved_in_the_console_needs_no_follower(shared: Cloud) -> None:
     good = good_model(shared)
     bad = spoiled(shared, good, epochs=4)
     runs = len(shared.json("runs"))
@@ -219,7 +219,7 @@ def test_nobody_needs_to_follow_a_run_that_is_approved_in_the_console(shared: Cl
     assert live(shared)["version"] == good["version"], "what has been given up stays so, whoever tries its stage again"
 
 
-def test_a_gate_whose_build_breaks_off_leaves_the_way_back_to_who_follows(shared: Cloud) -> None:
+def test_after_an_interrupted_build_of_the_gate_the_follower_rolls_back(shared: Cloud) -> None:
     good = good_model(shared)
     trouble = shared.folder.parent / "trouble"
     trouble.touch()
@@ -241,7 +241,7 @@ def test_a_gate_whose_build_breaks_off_leaves_the_way_back_to_who_follows(shared
     assert [row[0] for row in seen["runs"]][:2] == [newest["id"], bad["id"]]
 
 
-def test_what_waits_for_an_approval_waits_on_and_continues_when_it_was_approved(tiny: Cli) -> None:
+def test_a_run_that_waits_for_an_approval_continues_after_it(tiny: Cli) -> None:
     two_models(tiny)
     waiting = tiny.json("run", "--set", "epochs=3")
     tiny("rollback", "--yes")
@@ -253,7 +253,7 @@ def test_what_waits_for_an_approval_waits_on_and_continues_when_it_was_approved(
     assert live(tiny)["version"] == 3
 
 
-def test_where_there_is_no_way_back_it_says_so(tiny: Cli) -> None:
+def test_a_rollback_without_an_approved_target_is_an_error(tiny: Cli) -> None:
     approved_run(tiny)
     _, err = tiny.both("rollback", "--yes", code=1)
     assert "There is no earlier approved model to roll back to." in err
@@ -294,7 +294,7 @@ def test_the_first_model_has_nothing_to_go_back_to(tiny: Cli) -> None:
     assert "The endpoint continues to serve this model: there is no earlier approved one." in err
 
 
-def test_a_second_rollback_deploys_what_was_asked_for_now(tiny: Cli) -> None:
+def test_a_second_rollback_deploys_its_own_version(tiny: Cli) -> None:
     two_models(tiny)
     third = tiny.json("run", "--set", "epochs=3")
     tiny("approve", "--run-id", third["id"], "--yes")

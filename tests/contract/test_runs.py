@@ -1,4 +1,4 @@
-"""Runs through the CLI: a gate that fails, a model that is rejected, and a run made again beside everything else."""
+"""Runs through the CLI: a failed gate, a rejected model, and a reproduction that changes nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["aws_server", "either", "shared"]
 
 
 def keys(cloud: Cloud) -> dict[str, str]:
-    """Return every object of the project with its version, except CodePipeline's artifacts."""
+    """Return the keys and versions of the project's objects, except CodePipeline's artifacts."""
     s3 = cloud.aws.client("s3")
     (bucket,) = (bucket["Name"] for bucket in s3.list_buckets()["Buckets"])
     listed = s3.list_object_versions(Bucket=bucket, Prefix="tiny-dev/")
@@ -40,12 +40,12 @@ def again(cli: Cli) -> dict[str, str]:
 
 
 def state(cli: Cli) -> dict[str, Any]:
-    """Return everything that a reproduction must leave as it was."""
+    """Return everything that a reproduction must not change."""
     objects = keys(cli) if isinstance(cli, Cloud) else (cli.folder / ".mlops" / "reproduction").exists()
     return {"objects": objects, "runs": cli.json("runs"), "models": cli.json("models")}
 
 
-def test_a_gate_that_fails_says_which_assertion_and_run_continues_after_the_fix(either: Cli) -> None:
+def test_a_failed_gate_names_the_assertion_and_run_continues_after_the_fix(either: Cli) -> None:
     either.edit("tests/test_pretraining.py", ">= 3", ">= 300")
     _, err = either.both("run", code=3)
     assert "test_there_are_rows: there are only 20 rows, expected at least 3" in err
@@ -63,7 +63,7 @@ def test_a_gate_that_fails_says_which_assertion_and_run_continues_after_the_fix(
     assert statuses(run)["preprocess"] == preprocess
 
 
-def test_a_rejected_model_is_not_deployed_and_asked_about_again(either: Cli) -> None:
+def test_a_rejected_model_is_not_deployed_and_a_new_run_asks_again(either: Cli) -> None:
     run = either.json("run")
     rejected = either.json("approve", "--run-id", run["id"], "--reject", "--comment", "too rude", "--yes")
     assert (rejected["status"], rejected["decision"]["comment"]) == ("rejected", "too rude")
@@ -114,7 +114,7 @@ def test_the_manifest_has_the_origin_of_a_run(either: Cli) -> None:
 
 
 def on_a_larger_machine(cli: Cli) -> tuple[Cli, list[str]]:
-    """Change the instance type. Return the project and the lines that report it; nothing on one machine."""
+    """Change the instance type. Return the project and the lines that report the change; no lines on one machine."""
     if not isinstance(cli, Cloud):
         return cli, []
     use_case = cli.folder / "training" / "usecase.toml"

@@ -1,7 +1,7 @@
-"""A script sees the same in the container's own toolkit, in the simulated SageMaker and in a local run.
+"""A script runs in the same environment in SageMaker's toolkit, in the simulated SageMaker and in a local run.
 
 SageMaker's TensorFlow image runs scripts with this toolkit (sagemaker-training). Here it runs as a plain process in a
-separate environment, and reads its code from the simulated S3.
+virtual environment, and reads its code from the simulated S3.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ HARMFUL = {
 
 @pytest.fixture(scope="session", params=TOOLKITS)
 def toolkit(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """Return the toolkit's ``train`` in a separate environment."""
+    """Provide the toolkit's ``train`` in a virtual environment."""
     folder = tmp_path_factory.mktemp("toolkit") / request.param
     requirement = f"sagemaker-training=={request.param}"
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
@@ -104,13 +104,13 @@ def toolkit(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
 
 @pytest.fixture
 def jobs(aws: Aws, toolkit: Path) -> Jobs:
-    """An account with the toolkit's version in its training image."""
+    """Provide an account with the toolkit's version in its training image."""
     aws.control("sagemaker-toolkit", version=toolkit.name)
     return Jobs(aws)
 
 
 def run_toolkit(toolkit: Path, folder: Path, request: Mapping[str, Any], aws: Aws) -> Path:
-    """Run the request in the image; return its /opt/ml."""
+    """Run the request in the image. Return its /opt/ml."""
     root = folder / "opt" / "ml"
     for name in ("input/config", "input/data", "model", "output/data"):
         (root / name).mkdir(parents=True)
@@ -144,14 +144,14 @@ def run_toolkit(toolkit: Path, folder: Path, request: Mapping[str, Any], aws: Aw
 
 
 def neutral(seen: dict[str, Any]) -> dict[str, Any]:
-    """Return what a script has seen, except what must differ: the path of /opt/ml, and the image's program."""
+    """Return the environment that a script has reported, without the path of /opt/ml and the image's program."""
     text = json.dumps(seen).replace(seen["root"], "/opt/ml").replace(MODULE, scriptmode.TENSORFLOW)
     document: dict[str, Any] = json.loads(text)
     document["variables"].pop("SM_STUDIO_LOCAL_MODE", None)
     return document
 
 
-def test_the_simulator_gives_a_script_what_the_toolkit_gives_it(
+def test_the_simulator_gives_a_script_the_toolkits_environment(
     aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path
 ) -> None:
     channels = {name: f"s3://{BUCKET}/data/{name}/" for name in ("train", "validation")}
@@ -175,7 +175,7 @@ def test_the_simulator_gives_a_script_what_the_toolkit_gives_it(
     assert ours["variables"] == theirs["variables"]
 
 
-def test_a_local_run_gives_a_script_what_the_toolkit_gives_it(
+def test_a_local_run_gives_a_script_the_toolkits_environment(
     aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path
 ) -> None:
     channels = {name: f"s3://{BUCKET}/data/{name}/" for name in ("train", "validation")}
@@ -209,8 +209,8 @@ def test_a_local_run_gives_a_script_what_the_toolkit_gives_it(
     assert json.loads(ours["SM_RESOURCE_CONFIG"]).keys() == json.loads(theirs["SM_RESOURCE_CONFIG"]).keys()
 
 
-def test_hyperparameters_reach_the_script_letter_by_letter(aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path) -> None:
-    """As they are sent, through the toolkit and through the simulated SageMaker; as a local run gives them."""
+def test_hyperparameters_reach_the_script_unchanged(aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path) -> None:
+    """The toolkit, the simulated SageMaker and a local run pass the same characters."""
     channels = {"train": f"s3://{BUCKET}/data/train/"}
     request = jobs.training("harmful", SCRIPT, channels=channels, files={LAUNCHER: Path(launcher.__file__).read_text()})
     code = request["HyperParameters"]["sagemaker_submit_directory"]
@@ -244,7 +244,7 @@ def _read(value: str) -> Any:
         return value
 
 
-def test_a_script_that_fails_is_reported_in_the_same_words(aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path) -> None:
+def test_a_failed_script_has_the_same_message(aws: Aws, jobs: Jobs, toolkit: Path, tmp_path: Path) -> None:
     channels = {"train": f"s3://{BUCKET}/data/train/"}
     request = jobs.training("bad", SCRIPT, hyperparameters={"fail": "1"}, channels=channels)
     root = run_toolkit(toolkit, tmp_path, request, aws)

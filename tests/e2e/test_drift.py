@@ -1,4 +1,4 @@
-"""Requests like those of the training, and others, through the CLI and HTTP; texts, a table, and no measurements."""
+"""Requests like the training data, and other ones, through the CLI and HTTP: texts, a table, and no measurements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from aws_simulator.fixture import Aws, aws, aws_server
 from tests.conftest import ROOT, USE_CASES, Cli, wait_for
-from tests.e2e.test_own_usecase import FLAT, edit, examined, project, said_of_rents
+from tests.e2e.test_own_usecase import FLAT, edit, examined, project, texts_about_rents
 from tests.e2e.test_tracking import logged
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def churn(tmp_path: Path) -> Iterator[Cli]:
 
 @pytest.fixture
 def comments(tmp_path: Path) -> Iterator[Cli]:
-    """Provide the comments' project. Its gate accepts a model that has learnt little."""
+    """Provide the comments' project. Its gate accepts a model of little training."""
     Cli(tmp_path)("init", "comments")
     cli = Cli(tmp_path / "comments", {"ENDPOINT_PORT": "0"})
     edit(cli, "training/usecase.toml", "[endpoint]\n# The share", "[endpoint]\n#")
@@ -50,7 +50,7 @@ def comments(tmp_path: Path) -> Iterator[Cli]:
 
 
 def over_http(cli: Cli) -> Callable[[list[Any]], None]:
-    """Sends to the local endpoint, as any client would."""
+    """Sends requests to the local endpoint, as any client would."""
     url = f"{cli.json('status')['endpoint']['url']}/invocations"
 
     def send(instances: list[Any]) -> None:
@@ -62,7 +62,7 @@ def over_http(cli: Cli) -> Callable[[list[Any]], None]:
 
 
 def flats(count: int, seed: int) -> list[dict[str, Any]]:
-    """Return flats that were not in the training, of the same kind."""
+    """Return flats of the same kind that were not in the training."""
     script = (USE_CASES / "rent" / "make_data.py").read_text().replace("Random(11)", f"Random({seed})")
     rows = subprocess.run([sys.executable, "-c", script, str(count)], stdout=subprocess.PIPE, text=True, check=True)
     table = csv.DictReader(io.StringIO(rows.stdout))
@@ -77,7 +77,7 @@ def newer(flat: dict[str, Any]) -> dict[str, Any]:
 
 
 def drift_when(cli: Cli, requests: int, *arguments: str) -> dict[str, Any]:
-    """Return the result once this number of requests is counted: the endpoint reports every few seconds."""
+    """Return the result as soon as this number of requests is counted. The endpoint reports every few seconds."""
     result = wait_for(lambda: (known := cli.json("drift", *arguments))["requests"] >= requests and known)
     assert result["requests"] == requests
     return dict(result)
@@ -88,7 +88,7 @@ def statuses(result: dict[str, Any]) -> dict[str, str]:
 
 
 def test_regression_from_init_to_cleanup_and_its_drift(rent: Cli) -> None:
-    said_of_rents(rent("quickstart", "--yes"))
+    texts_about_rents(rent("quickstart", "--yes"))
     findings = examined(rent, FLAT)
     ((shown, predicted),) = findings["probe"]["rows"]
     assert shown == "district hill, area 50, rooms 2, built 1960"
@@ -182,7 +182,7 @@ def test_comments(comments: Cli) -> None:
 
 
 def unseen(count: int, folder: Path) -> list[str]:
-    """Comments of the same kind that come after those of the training."""
+    """Return comments of the same kind after those of the training."""
     options = ["--output-dir", str(folder), "--rows", str(6000 + count), "--seed", "42"]
     subprocess.run([sys.executable, "-m", "sample.generate", *options], cwd=ROOT / "training", check=True)
     with (folder / "comments.csv").open(newline="", encoding="utf-8") as rows:
@@ -190,8 +190,10 @@ def unseen(count: int, folder: Path) -> list[str]:
 
 
 def test_on_aws(tmp_path: Path, aws: Aws) -> None:
-    """The same commands and words, also in MLflow; the counts are lines in the endpoint's log, written with the model's
-    role."""
+    """The commands and texts are the same, also in MLflow.
+
+    The counts are lines in the endpoint's log, written with the model's role.
+    """
     local = project(tmp_path / "rent", USE_CASES / "rent")
     folder = next(local).folder
     shutil.copytree(ROOT / "templates", folder / "templates")
@@ -199,7 +201,7 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
     rent("deploy-infra", "--yes")
     tracking = f"sqlite:///{tmp_path}/mlflow.db"
     with_tracking = Cli(rent.folder, {**rent.environment, "MLFLOW_TRACKING_URI": tracking})
-    said_of_rents(with_tracking("quickstart", "--yes"))
+    texts_about_rents(with_tracking("quickstart", "--yes"))
     findings = examined(rent, FLAT)
     assert findings["endpoint"]["is_what_was_approved"] is True
     assert findings["gate"] == {"passed": 2, "failed": 0, "failures": []}

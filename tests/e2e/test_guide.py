@@ -1,5 +1,7 @@
-"""Pages of docs/ are carried out block by block: commands are run and their output compared, changes are applied, and
-what is quoted of a file must stand in it."""
+"""Pages of docs/ are executed block by block.
+
+Commands are run and their output is compared, changes are applied, and quoted lines must be in their file.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,10 @@ def text_of(page: str) -> str:
 
 
 def blocks(page: str, section: str = "") -> list[tuple[str, str, str]]:
-    """Return the fenced blocks: the file that a bold line before it names, language ("" for a session), content.
+    """Return the fenced blocks:
 
-    ``section``: the title of the only part that counts.
+    the file in a bold line before it, language ("" for a session), content. ``section``: the title of the only part to
+    read.
     """
     text = text_of(page)
     if section:
@@ -46,7 +49,7 @@ def blocks(page: str, section: str = "") -> list[tuple[str, str, str]]:
 
 
 def write_files(page: str, folder: Path, section: str = "") -> None:
-    """Write the files that the page shows whole, and apply its changes."""
+    """Write the complete files of the page, and apply its changes."""
     for name, language, text in blocks(page, section):
         if name:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ def apply(diff: str, folder: Path) -> None:
 
 
 class Reader:
-    """A person who follows the guide in a folder."""
+    """A user who follows the guide in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

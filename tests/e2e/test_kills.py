@@ -29,6 +29,6 @@ def trained(tmp_path: Path, tiny_model: Path) -> Project:
 
 
 @pytest.mark.parametrize("command", ["report", "test-endpoint", "deploy-infra", "run"])
-def test_what_runs_beside_a_cleanup_brings_nothing_back(trained: Project, command: str) -> None:
+def test_a_command_beside_a_cleanup_creates_no_file_again(trained: Project, command: str) -> None:
     for _ in range(3):
         assert at_once(trained, (command, "cleanup")) == []

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def processes_of(cli: Cli) -> dict[int, str]:
-    """The processes that work in this project and where in it, the endpoint's aside."""
+    """Return the processes of this project with their working folders, without the endpoint's."""
     folders = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -137,7 +137,9 @@ parser = argparse"""
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_who_ends_the_command_ends_the_stage_and_is_told_how_to_continue(tiny: Cli, sign: signal.Signals) -> None:
+def test_a_signal_to_the_command_ends_the_stage_and_names_the_command_to_continue(
+    tiny: Cli, sign: signal.Signals
+) -> None:
     tiny.edit("train.py", "parser = argparse", HELPER)
     hold(tiny, "train")
     with tiny.start("run") as process:
@@ -180,7 +182,7 @@ def kill_training(cli: Cli, *arguments: str) -> None:
     [("no change", (), "the first code"), ("the first code", (), "nobody"), ("no change", ("--force",), "nobody")],
     ids=["the same code", "other code", "forced"],
 )
-def test_a_training_continues_only_from_what_the_same_code_has_learnt(
+def test_a_training_continues_only_from_a_checkpoint_of_the_same_code(
     tiny: Cli, old: str, arguments: tuple[str, ...], begins_with: str
 ) -> None:
     tiny.edit("train.py", "model = Path", f"# no change\n{LEARNING}")
@@ -245,7 +247,7 @@ def test_a_detached_run_is_watched_from_elsewhere(tiny: Cli) -> None:
     assert tiny.json("status", "--follow")["run"]["status"] == "waiting"
 
 
-def test_a_detached_run_that_dies_leaves_word_and_the_status_says_where(tiny: Cli) -> None:
+def test_a_detached_run_that_dies_leaves_a_log_that_status_names(tiny: Cli) -> None:
     held = hold(tiny, "train")
     run_id = tiny.json("run", "--detach")["id"]
     wait_for(reached(tiny, "train").exists)

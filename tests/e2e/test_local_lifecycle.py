@@ -281,8 +281,8 @@ def test_a_dead_endpoint_is_seen_and_brought_back(tiny: Cli) -> None:
     assert (back["state"], back["url"], back["live_digest"]) == ("in-service", endpoint["url"], endpoint["live_digest"])
 
 
-def test_what_is_live_is_compared_with_what_was_approved(tiny: Cli) -> None:
-    """`test-endpoint` detects a model that was deployed without the approval."""
+def test_the_live_model_is_compared_with_the_approved_one(tiny: Cli) -> None:
+    """`test-endpoint` finds a model that was deployed without the approval."""
     from mlops_cli.backends.local.server_processes import LocalServerProcesses
     from mlops_cli.files.model_archive import pack
     from mlops_cli.serving.control import LocalEndpoint

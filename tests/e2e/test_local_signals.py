@@ -1,4 +1,4 @@
-"""A signal to any long command: everything that it has started ends with it, and it says how to continue."""
+"""A signal to any long command ends all its processes, and the command names the next one to run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FOLDER = FOLDER"""
 
 
 def end(cli: Cli, begun: Path, sign: signal.Signals, *command: str) -> str:
-    """Send the signal to the command once ``begun`` exists; return what it said."""
+    """Send the signal to the command as soon as ``begun`` exists. Return its output."""
     begun.unlink(missing_ok=True)
     with cli.start(*command) as process:
         wait_for(begun.exists)
@@ -49,7 +49,7 @@ def end(cli: Cli, begun: Path, sign: signal.Signals, *command: str) -> str:
 
 @contextmanager
 def mute_server(begun: Path) -> Iterator[str]:
-    """A server that sends the beginning of a file and then nothing."""
+    """Provide a server that sends the beginning of a file and then nothing."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

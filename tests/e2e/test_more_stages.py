@@ -1,6 +1,6 @@
-"""Two more stages are two more lines in core/stages.py: a job with two inputs and a gate on both, on either target.
+"""Two more stages are two more lines in core/stages.py, on either target: a job with two inputs and a gate on both.
 
-The dataset is a folder of files without a schema, which the job gets as it is.
+The dataset is a folder of files without a schema. The job gets it unchanged.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ import os
 from pathlib import Path
 
 
-def test_both_inputs_are_there():
+def test_the_job_gets_both_inputs():
     counts = Path(os.environ["MLOPS_DATA_DIR"], "counts.txt").read_text()
     assert counts == "60 60"
 
@@ -57,7 +57,7 @@ def test_so_is_the_other_stages_output():
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """The folder of a mlops_cli with the two lines."""
+    """Provide a mlops_cli with the two lines."""
     folder = tmp_path / "checkout"
     shutil.copytree(ROOT / "mlops_cli", folder / "mlops_cli", ignore=shutil.ignore_patterns("__pycache__"))
     stages = folder / "mlops_cli" / "core" / "stages.py"
@@ -67,7 +67,7 @@ def package(tmp_path: Path) -> Path:
 
 
 def add_scripts(folder: Path) -> Path:
-    """Add the stages' scripts; return a folder with the data, of which usecase.toml has no schema."""
+    """Add the stages' scripts. Return a folder with data without a schema."""
     training, data = folder / "training", folder.parent / "files"
     (data / "images").mkdir(parents=True)
     (data / "images" / "1.png").write_bytes(b"PNG")
@@ -83,7 +83,7 @@ def add_scripts(folder: Path) -> Path:
 
 
 def check_lifecycle(cli: Cli) -> None:
-    """From run to report, and a gate that fails."""
+    """Check everything from run to report, and a failed gate."""
     run = cli.json("run")
     assert run["status"] == "waiting"
     assert statuses(run) | {"enrich": "done", "enriched-checks": "done", "train": "done"} == statuses(run)

@@ -19,7 +19,7 @@ SERVING = 3 if sys.platform == "linux" else 2
 
 
 def servers(folder: Path) -> list[int]:
-    """The processes of servers that were started in the folder, wherever it is now."""
+    """Return the processes of servers that were started in the folder, also after it was moved."""
     pids = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -45,7 +45,7 @@ DISTURBANCES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def test_a_server_whose_folder_is_gone_ends_and_is_brought_back_by_one_command(tiny: Cli) -> None:
+def test_a_server_with_a_removed_folder_ends_and_one_command_restores_it(tiny: Cli) -> None:
     run_id = tiny.json("run")["id"]
     digest = tiny.json("approve", "--run-id", run_id, "--yes")["stages"][2]["output"]
     endpoint = tiny.folder / ".mlops" / "endpoint"
@@ -71,7 +71,7 @@ def test_a_server_whose_folder_is_gone_ends_and_is_brought_back_by_one_command(t
     moved.folder.rename(tiny.folder)
 
 
-def test_a_server_whose_project_state_is_removed_ends_and_leaves_room_for_another(tiny: Cli) -> None:
+def test_a_server_with_a_removed_state_folder_ends_and_frees_its_port(tiny: Cli) -> None:
     tiny.json("approve", "--run-id", tiny.json("run")["id"], "--yes")
     shutil.rmtree(tiny.folder / ".mlops")
     wait_for(lambda: servers(tiny.folder) == [])

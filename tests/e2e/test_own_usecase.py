@@ -1,6 +1,8 @@
-"""Projects that `mlops init` made: the minimal one, and one of another kind (rents: no text, no labels, errors that
-are better when they are lower) whose scripts, columns and bounds are all that differs. Its whole lifecycle on both
-targets, and the comments', stand in test_drift.py."""
+"""Projects of `mlops init`: the minimal one, and the rents (no text, no labels, a metric that is better if lower).
+
+They differ only in scripts, columns and limits. test_drift.py runs the whole lifecycle of the rents and of the comments
+on both targets.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def rent(tmp_path: Path) -> Iterator[Cli]:
 
 
 def project(folder: Path, usecase: Path | None = None) -> Iterator[Cli]:
-    """A minimal project, with another use case's files put over its own; removed with its endpoint in the end."""
+    """Provide a minimal project with another use case's files. Remove it and its endpoint at the end."""
     Cli(folder.parent)("init", folder.name, "--minimal")
     (folder / ".env").write_text(f"ENDPOINT_PORT={free_port()}\n")
     if usecase:
@@ -68,7 +70,10 @@ def test_the_minimal_project_runs_at_once(churn: Cli) -> None:
     [("sklearn", "training"), ("xgboost", "src/ml"), ("pytorch", "training"), ("huggingface", "ml")],
 )
 def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, framework: str, scripts_dir: str) -> None:
-    """The second is in a repository whose training/ is something else. PyTorch is gigabytes; CI does without it."""
+    """The second one is in a repository whose training/ has other content.
+
+    PyTorch has gigabytes; CI does not test it.
+    """
     for module in framework_named(framework).modules:
         pytest.importorskip(module)
     (tmp_path / "hiding").mkdir()
@@ -104,7 +109,7 @@ def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, fram
 
 
 def share_code(cli: Cli, scripts_dir: str = "training", src: str = "src") -> None:
-    """Make a starter's scripts and handlers import a package of the repository in ``src``, and pack it."""
+    """Let a starter's scripts and handlers import and pack a package of the repository in ``src``."""
     package = cli.folder / src / "shop"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text('"""The code that models have in common."""\n')
@@ -125,7 +130,7 @@ def share_code(cli: Cli, scripts_dir: str = "training", src: str = "src") -> Non
 
 
 @pytest.mark.parametrize("src", ["src", "../../src"])
-def test_a_repository_with_code_becomes_a_project_whose_scripts_import_it(tmp_path: Path, src: str) -> None:
+def test_the_scripts_of_a_project_in_a_repository_import_its_code(tmp_path: Path, src: str) -> None:
     """The package is in the project's folder, or above it, for several use cases of the repository."""
     shop = tmp_path / "shop" if src == "src" else tmp_path / "models" / "churn"
     shop.mkdir(parents=True)
@@ -155,7 +160,7 @@ from sklearn.preprocessing import FunctionTransformer
 """
 
 
-def test_what_cannot_be_served_fails_the_training_before_anybody_is_asked(tmp_path: Path) -> None:
+def test_an_unservable_model_fails_the_training_before_the_approval(tmp_path: Path) -> None:
     Cli(tmp_path)("init", "churn", "--framework", "sklearn")
     cli = Cli(tmp_path / "churn", {"ENDPOINT_PORT": "0"})
     cli("download-data")
@@ -219,8 +224,8 @@ def test_quickstart_approves_nothing_that_falls_short(churn: Cli) -> None:
     assert status["endpoint"]["state"] == "absent"
 
 
-def said_of_rents(out: str) -> None:
-    """What `quickstart` must say of a project of another kind, on both targets."""
+def texts_about_rents(out: str) -> None:
+    """Return the text that `quickstart` must show for a project of another kind, on both targets."""
     assert "dataset: rent.csv, 900 rows" in out
     assert "labels:" not in out
     assert "rmse max" in out

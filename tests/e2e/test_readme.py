@@ -1,4 +1,4 @@
-"""The README's session is replayed on the real comments; its output must be the real one, numbers aside."""
+"""The README's session is replayed with the real comments. Its output must be the same, except for numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def session() -> list[tuple[str, list[str]]]:
-    """The commands of the README's session, each with the lines it shows."""
+    """Return the commands of the README's session, each with its lines of output."""
     block = re.search(r"<!-- session.*?-->\n```\n(.*?)```", README, re.S)
     assert block, "the README has no session"
     parts = re.split(r"^\$ mlops (.*)\n", block[1], flags=re.M)
@@ -23,7 +23,7 @@ def session() -> list[tuple[str, list[str]]]:
 
 
 def masked(text: str) -> list[str]:
-    """Lines without times, ids, digests, numbers, spacing, and without the progress in between."""
+    """Return the lines without times, ids, digests, numbers, spaces and progress."""
     lines = [line for line in text.splitlines() if not re.search(r"\d+/\d+ ", line)]
     text = re.sub(r"\b(?=[a-f]*\d)[0-9a-f]{8,12}\b", "ID", "\n".join(lines))
     text = re.sub(r"\d[\d,.:]*", "N", text).replace("N min N s", "N s")
@@ -32,7 +32,7 @@ def masked(text: str) -> list[str]:
 
 
 def check(command: str, lines: list[str], shown: list[str]) -> None:
-    """The shown lines are the printed ones, in order; "..." stands for any."""
+    """Check that the command prints the shown lines in order; "..." stands for any lines."""
     remaining, skipping = lines, False
     for line in shown:
         if line == "...":
@@ -58,12 +58,12 @@ def test_the_session_is_true(jigsaw: Path, tmp_path: Path) -> None:
         cli("cleanup", "--yes")
 
 
-def test_there_is_a_session_from_download_to_cleanup() -> None:
+def test_the_session_is_complete_from_download_to_cleanup() -> None:
     names = [command.split()[0] for command, _ in session()]
     assert names[0] == "download-data"
     assert {"download-data", "run", "approve", "test-endpoint", "cleanup"} <= set(names)
 
 
-def test_every_file_that_the_readme_names_is_there() -> None:
+def test_every_file_that_the_readme_names_exists() -> None:
     named = re.findall(r"\]\(([^)#]+)\)", README)
     assert [name for name in named if not name.startswith("http") and not (ROOT / name).exists()] == []

@@ -69,7 +69,7 @@ def processes_with(text: str) -> list[int]:
 
 
 def is_documented(finding: Finding) -> bool:
-    """Return True if docs/reference/aws.md shows the finding, numbers aside."""
+    """Return True if docs/reference/aws.md shows the finding, except for numbers."""
     page = " ".join(masked("\n".join(line.strip() for line in PAGE.splitlines())))
     parts = (finding.message.partition(" on ")[0], finding.reason, finding.fix)
     return all(" ".join(masked(part)) in page for part in parts)

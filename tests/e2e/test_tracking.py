@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def logged(uri: str, experiment: str = "tiny-dev") -> list:
-    """The MLflow runs, the newest first."""
+    """Return the MLflow runs, the newest first."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
@@ -27,7 +27,7 @@ def logged(uri: str, experiment: str = "tiny-dev") -> list:
 
 @contextmanager
 def server(folder: Path, port: int) -> Iterator[str]:
-    """A tracking server on this machine, ready."""
+    """Provide a running tracking server on this machine."""
     store = [
         "--backend-store-uri",
         f"sqlite:///{folder}/server.db",
@@ -116,8 +116,8 @@ def test_a_real_server_that_comes_and_goes(tiny: Cli, tmp_path: Path, monkeypatc
     assert tiny.json("run", "--set", "epochs=2")["status"] == "waiting", "it was there and is gone: no matter"
 
 
-def test_a_folder_is_what_mlflow_calls_it(tiny: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow accepts folders only with a setting. mlops passes its error on, and the run continues."""
+def test_mlflows_refusal_of_a_folder_is_shown(tiny: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow accepts a folder only with a setting. mlops shows MLflow's error, and the run continues."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mlruns")
     assert "is not logged to MLflow at mlruns: The filesystem tracking backend" in tiny("run")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

@@ -1,7 +1,7 @@
-"""``python -m tests.harness``: kill commands at every change of a file, or run two at once, and look what is left.
+"""``python -m tests.harness``: kill commands at every change of a file, or run two at once; check the state after it.
 
-It ends with 1 if anything was wrong. With --strace the kernel counts the calls, SQLite's, too; two that leave the
-same state are tried once.
+It ends with 1 after any fault. With --strace the kernel counts the calls, also those of SQLite. Of two calls that leave
+the same state, one is tried.
 """
 
 from __future__ import annotations

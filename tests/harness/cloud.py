@@ -118,7 +118,7 @@ def packages(cloud: Cloud) -> dict[str, str]:
 
 
 def everything(aws: Aws) -> dict[str, list[str]]:
-    """Return everything in the account by kind, except the source's bucket and AWS's own log groups for jobs."""
+    """Return all resources of the account by kind, except the source's bucket and AWS's own log groups for jobs."""
     sagemaker = aws.client("sagemaker")
     groups_of_models = sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
     logs = aws.client("logs")

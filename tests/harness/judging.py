@@ -1,4 +1,4 @@
-"""Predictions of the tiny use case, and rows to measure them."""
+"""Predictions of the tiny use case, and rows for its metrics."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The public template and policy checkers, each as a function that gives its findings as lines of text.
+"""The public checkers of templates and policies. Each is a function that returns its findings as lines of text.
 
-The table of figures in the docs is made of the same findings as the tests look at: each is asked for once.
+The table in the docs and the tests use the same findings, so each checker runs once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHECKOV = "checkov==3.3.30"
 
 @cache
 def cfn_lint(template: Path) -> list[str]:
-    """Informational rules included."""
+    """Return all findings, also those of informational rules."""
     from cfnlint import lint
     from cfnlint.config import ManualArgs
 
@@ -42,7 +42,7 @@ FALSE_ALARMS = (
 
 @cache
 def cloudformation_validate(template: Path) -> list[str]:
-    """Return the errors and warnings of AWS's own offline validation, false alarms included."""
+    """Return the errors and warnings of AWS's offline validation, false alarms included."""
     from cloudformation_validate import Severity
 
     diagnostics = _diagnostics(template)
@@ -67,7 +67,7 @@ def _engine() -> Any:
 
 @cache
 def checkov(templates: tuple[Path, ...]) -> dict[str, list[str]]:
-    """The checks that "failed" and that were "skipped", each with its resource."""
+    """Return the failed and the skipped checks, each with its resource."""
     files = [argument for template in templates for argument in ("--file", str(template))]
     options = ["--framework", "cloudformation", "--output", "json", "--skip-download"]
     command = [str(_checkov_commands() / "python"), "-m", "checkov.main", *files, *options]
@@ -84,7 +84,7 @@ def checkov(templates: tuple[Path, ...]) -> dict[str, list[str]]:
 
 
 def _checkov_commands() -> Path:
-    """Where checkov's own Python is; several test processes may ask at once."""
+    """Return the path of checkov in its own Python. Several test processes may call this at once."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "checkov.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -92,9 +92,9 @@ def _checkov_commands() -> Path:
 
 
 def parliament(policy: Document, community: bool = False) -> list[tuple[str, str]]:
-    """The name and detail of every finding, however low; ``community``: those of its further auditors too.
+    """Return the name and detail of every finding, also of low severity; ``community``: with its community auditors.
 
-    The community's auditors look at the names of actions only, not at the resources that bound them.
+    The community auditors check only the names of actions, not the resources that limit them.
     """
     return _parliament(json.dumps(policy), community)
 
@@ -120,7 +120,7 @@ RISKS = (
 
 
 def cloudsplaining(policy: Document) -> dict[str, list[str]]:
-    """The actions by kind of risk; only the kinds that have some."""
+    """Return the actions by kind of risk, without empty kinds."""
     return _cloudsplaining(json.dumps(policy))
 
 

@@ -1,4 +1,4 @@
-"""Every policy of the templates as a document."""
+"""The templates' policies as documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Policy:
 
 
 def policies(resolved: Resolved, name: str = "") -> Iterator[Policy]:
-    """The permissions of each role, by policies of its own and by those that it shares with others."""
+    """Return the permissions of each role, in its own policies and in shared ones."""
     roles = resolved.of_type("AWS::IAM::Role")
     for role, properties in roles.items():
         for policy in properties["Policies"]:
@@ -38,13 +38,13 @@ def policies(resolved: Resolved, name: str = "") -> Iterator[Policy]:
 
 
 def trusts(resolved: Resolved, name: str = "") -> Iterator[Policy]:
-    """Return the principals that may take each role."""
+    """Return the principals that may assume each role."""
     for role, properties in resolved.of_type("AWS::IAM::Role").items():
         yield Policy(name, role, properties["AssumeRolePolicyDocument"])
 
 
 def all_policies() -> list[Policy]:
-    """Of every variant, each document once."""
+    """Return the documents of all variants, each once."""
     result = {}
     for name in VARIANTS:
         for policy in policies(variant(name), name):

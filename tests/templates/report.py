@@ -1,4 +1,7 @@
-"""Each checker's figure for our templates beside the seed's: ``python -m tests.templates.report``."""
+"""Print each checker's number of findings for our templates and for the seed's:
+
+``python -m tests.templates.report``.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ SEED = {
 
 
 def counted(findings: list[str]) -> str:
-    """Return the number of all, and of each kind."""
+    """Return the number of all findings, and of each kind."""
     kinds = ", ".join(f"{kind} {times}" for kind, times in Counter(findings).most_common())
     return f"{len(findings)}: {kinds}" if findings else "0"
 
@@ -42,7 +45,7 @@ def each(check: Callable[[Path], list[str]]) -> list[str]:
 
 
 def apart(findings: list[str], expected: Collection[str], label: str) -> str:
-    """How many, and how many of them are known and have a reason in the code."""
+    """Return the number of findings, and how many of them are known and have a reason in the code."""
     explained = [finding for finding in findings if finding in expected]
     return f"{len(findings) - len(explained)}, and {len(explained)} {label}"
 

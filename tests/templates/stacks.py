@@ -1,4 +1,4 @@
-"""Makes, changes and removes the real templates' stacks in the simulated AWS."""
+"""Create, update and delete the real templates' stacks in the simulated AWS."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ResourceNames("toxic-comments", "dev")
 
 
 class Failed(AssertionError):
-    """With the events that say why, the first one first."""
+    """Has the events with the reasons, the first one first."""
 
 
 class Stacks:
@@ -26,7 +26,7 @@ class Stacks:
         self.cloudformation = aws.client("cloudformation")
 
     def deploy(self, name: str, template: str, parameters: Mapping[str, str], role: str = "") -> dict[str, str]:
-        """Create or update a stack as the CLI does; gives its outputs. Raises Failed when it does not come to be."""
+        """Create or update a stack as the CLI does. Return its outputs. Raise Failed if the creation fails."""
         arguments: dict[str, Any] = {
             "StackName": name,
             "TemplateBody": as_sent((FOLDER / f"{template}.yaml").read_text(encoding="utf-8")),
@@ -53,7 +53,7 @@ class Stacks:
         return [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in failed]
 
     def resources(self, name: str) -> dict[str, str]:
-        """The physical id of every resource by its logical one."""
+        """Return the physical id of every resource by its logical id."""
         resources = self.cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
         return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources}
 
@@ -65,7 +65,7 @@ class Stacks:
         return self.deploy(NAMES.storage_stack, "storage", {"KeyPrefix": NAMES.key_prefix, **parameters})
 
     def pipeline(self, **parameters: str) -> dict[str, str]:
-        """Both stacks, with a source in the bucket."""
+        """Create both stacks, with a source in the bucket."""
         bucket = self.storage()["BucketName"]
         source = zipped({"README.md": "a project"})
         self.aws.client("s3").put_object(Bucket=bucket, Key=f"{NAMES.key_prefix}source/source.zip", Body=source)
@@ -73,7 +73,7 @@ class Stacks:
         return self.deploy(NAMES.pipeline_stack, "pipeline", values)
 
     def rest(self) -> None:
-        """Wait for the execution that every new pipeline begins by itself: there is no project in its source."""
+        """Wait for the end of the execution that every new pipeline starts by itself: its source has no project."""
         codepipeline = self.aws.client("codepipeline")
         name = self.outputs(NAMES.pipeline_stack)["PipelineName"]
 
@@ -84,7 +84,7 @@ class Stacks:
         eventually(ended)
 
     def model(self, outputs: Mapping[str, str], folder: Path, archive: Path) -> tuple[str, str]:
-        """Put a model into the bucket and register it; gives the approved package's ARN and the model's digest."""
+        """Put a model into the bucket and register it. Return the approved package's ARN and the model's digest."""
         digest = pack(folder, archive)
         key = f"{outputs['KeyPrefix']}models/{digest}/model.tar.gz"
         self.aws.client("s3").put_object(Bucket=outputs["BucketName"], Key=key, Body=archive.read_bytes())

@@ -1,4 +1,4 @@
-"""A template as CloudFormation would see it: its text, and its resolution with parameters."""
+"""A template as CloudFormation reads it: its text, and its values for given parameters."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ VARIANTS: dict[str, tuple[str, Mapping[str, str]]] = {
 
 
 class Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: !Ref x is {"Ref": "x"}."""
+    """Reads YAML with CloudFormation's short forms: !Ref x is {"Ref": "x"}."""
 
 
 def _short_form(loader: Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def resource_stars(text: str) -> Iterator[tuple[int, int]]:
-    """Every * that stands for a resource, however it is written: the lines of its statement's beginning and its own."""
+    """Return every * that stands for a resource, in any notation: the first line of its statement and its own line."""
 
     def below(node: yaml.Node) -> Iterator[tuple[int, int]]:
         inner = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
@@ -140,7 +140,7 @@ def resource_stars(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _stars(node: yaml.Node) -> list[int]:
-    """Lines of the values below a node that are a *."""
+    """Return the lines of the values below a node that are a *."""
     if isinstance(node, yaml.ScalarNode):
         return [node.start_mark.line] if node.value == "*" else []
     parts = [pair[1] for pair in node.value] if isinstance(node, yaml.MappingNode) else node.value
@@ -149,18 +149,18 @@ def _stars(node: yaml.Node) -> list[int]:
 
 @dataclass(frozen=True)
 class Resolved:
-    """Only the resources and outputs whose condition holds; a resource's attributes are made up as far as needed."""
+    """The resources and outputs whose condition is true. Attributes of resources have invented values."""
 
     resources: dict[str, dict[str, Any]]
     outputs: dict[str, str]
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The properties of every resource of a type, by logical id."""
+        """Return the properties of every resource of a type, by logical id."""
         return {name: resource["Properties"] for name, resource in self.resources.items() if resource["Type"] == kind}
 
 
 def resolve(template: Mapping[str, Any], parameters: Mapping[str, str]) -> Resolved:
-    """What the template comes to; fails on a parameter that is unknown or lacks a value."""
+    """Return the template with values for its parameters. Fail for an unknown parameter or one without a value."""
     evaluation = Evaluation(template, parameters)
     resources = {
         name: {**resource, "Properties": evaluation.value(resource.get("Properties", {}))}
@@ -181,7 +181,7 @@ def variant(name: str) -> Resolved:
 
 
 def accepts(parameter: Mapping[str, Any], value: str) -> bool:
-    """Return True if a declared parameter takes a value."""
+    """Return True if a declared parameter accepts a value."""
     return (
         re.fullmatch(parameter.get("AllowedPattern", ".*"), value) is not None
         and value in [str(allowed_value) for allowed_value in parameter.get("AllowedValues", [value])]
@@ -195,7 +195,7 @@ def _between(parameter: Mapping[str, Any], number: float) -> bool:
 
 
 class Evaluation:
-    """CloudFormation's functions, as far as the templates use them; an unknown one raises."""
+    """Evaluates CloudFormation's functions that the templates use. An unknown function raises."""
 
     def __init__(self, template: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
         declared = template.get("Parameters", {})
@@ -279,7 +279,7 @@ class Evaluation:
         return argument[0].join(map(str, self.value(argument[1])))
 
     def _physical(self, logical: str) -> str:
-        """What Ref gives: the name in the template, an ARN for the types whose Ref is one, or a made-up name."""
+        """Return the value of Ref: the name in the template, an ARN for some types, or an invented name."""
         resource = self.template["Resources"][logical]
         assert self.holds(resource), f"{logical} is referred to, and does not exist in this variant"
         kind, properties = resource["Type"], resource.get("Properties", {})

@@ -1,4 +1,4 @@
-"""The two buildspecs: their form, their variables, and that each of their commands is one that bash understands."""
+"""The two buildspecs: their form, their variables, and bash's syntax of each command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DECISIONS: dict[str, Any] = yaml.safe_load(PROJECTS["DecisionProject"]["Source"]
 
 
 def given(resolved: Resolved, action: dict[str, Any]) -> set[str]:
-    """The variables that a step is given by its project and its action."""
+    """Return the variables that a step gets from its CodeBuild project and its action."""
     projects = resolved.of_type("AWS::CodeBuild::Project").values()
     (project,) = (
         project["Environment"]["EnvironmentVariables"]
@@ -44,8 +44,8 @@ def test_it_has_the_form_of_a_buildspec(document: dict[str, Any]) -> None:
     assert list(problems(document)) == []
 
 
-def test_what_decides_runs_nothing_of_the_repository() -> None:
-    """-I keeps what lies in the checkout from being imported; no setting and no output of its lies where ours are."""
+def test_deciding_steps_run_no_code_of_the_repository() -> None:
+    """With -I Python imports no file of the checkout. The variables and outputs of these steps have other paths."""
     text = "\n".join(commands(DECISIONS))
     assert "python -I -m " in text
     assert not re.search(r"(?<!\.)python(?! -I -m )", text)  # .python-version is removed
@@ -72,7 +72,7 @@ def change(document: dict[str, Any], path: str, value: Any) -> None:
         ("artifacts", {"base-directory": "x"}, "artifacts: 'files' is a required property"),
     ],
 )
-def test_what_is_no_buildspec_is_found(path: str, value: Any, expected: str) -> None:
+def test_an_invalid_buildspec_is_found(path: str, value: Any, expected: str) -> None:
     document = deepcopy(BUILDSPEC)
     change(document, path, value)
     (problem,) = problems(document)
@@ -101,7 +101,7 @@ def test_every_command_step_is_given_every_variable_that_is_read() -> None:
         assert not missing, f"{step['Name']} lacks {', '.join(sorted(missing))}"
 
 
-def test_a_variable_that_nobody_gives_is_found() -> None:
+def test_an_undefined_variable_is_found() -> None:
     document = deepcopy(BUILDSPEC)
     document["phases"]["build"]["commands"].append('echo "${MLOPS_STAGENAME}"')
     resolved = [variant(name) for name in ("pipeline-company", "pipeline-company-token")]

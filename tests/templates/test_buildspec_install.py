@@ -1,4 +1,4 @@
-"""The installation of a build step, executed by the buildspec, on a package index in a stranger's hands."""
+"""The installation of a build step, executed by the buildspec, with a package index that an attacker controls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 
 class Build:
-    """A checkout, a bucket that is a folder, and an image that has all packages but mlops."""
+    """A checkout, a folder instead of a bucket, and an image with all packages except mlops."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class Build:
         (self.programs / "aws").chmod(0o755)
 
     def install(self, stage: str) -> subprocess.CompletedProcess[str]:
-        """Run the commands of the phase one after the other, until one fails."""
+        """Run the commands of the phase in order, until one fails."""
         kind = stage_named(stage).kind.value
         variables = {"MLOPS_STAGE_NAME": stage, "MLOPS_STAGE_KIND": kind, "MLOPS_WHEEL": self.key}
         variables["HOME"] = str(self.folder)
@@ -68,14 +68,14 @@ def build(tmp_path: Path) -> Build:
 
 
 @pytest.mark.parametrize("stage", ["train", "pre-training-tests", "approval"])
-def test_a_step_takes_the_wheel_that_was_deployed_and_what_it_needs(build: Build, stage: str) -> None:
+def test_a_step_installs_the_deployed_wheel_and_its_dependencies(build: Build, stage: str) -> None:
     shutil.copytree(ROOT / "training" / "tests", build.source / "training" / "tests")
     done = build.install(stage)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert build.python("-I", "-m", "mlops_cli", "--version") == f"mlops {__version__}\n"
 
 
-def test_a_step_that_decides_imports_nothing_of_the_checkout(build: Build) -> None:
+def test_a_deciding_step_imports_no_file_of_the_checkout(build: Build) -> None:
     for name in ("mlops_cli", "pip", "numpy", "typer"):
         (build.source / name).mkdir()
         for module in ("__init__", "__main__"):
@@ -111,7 +111,7 @@ def test_a_gate_installs_nothing_without_a_hash(build: Build, folder: str, lines
 
 
 @pytest.mark.parametrize("added", ["polars>=99", "taken-over"])
-def test_a_list_that_asks_for_more_than_its_lock_fails_and_takes_nothing_else(build: Build, added: str) -> None:
+def test_requirements_beyond_their_lock_fail_and_install_nothing(build: Build, added: str) -> None:
     shutil.copytree(ROOT / "training" / "tests", build.source / "training" / "tests")
     with (build.source / "training" / "tests" / "requirements.txt").open("a") as file:
         file.write(f"{added}\n")

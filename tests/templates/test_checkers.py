@@ -1,4 +1,4 @@
-"""The public checkers on the templates as they are, and on copies that are broken."""
+"""The public checkers on the templates, and on copies with mistakes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ each_template = pytest.mark.parametrize("template", TEMPLATES, ids=NAMES)
 
 
 def broken(name: str, old: str, new: str, folder: Path) -> Path:
-    """A copy of a template with one thing changed."""
+    """Return a copy of a template with one change."""
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     assert old in text
     copy = folder / f"{name}.yaml"
@@ -41,7 +41,7 @@ def test_cfn_lint_finds_nothing(template: Path) -> None:
         ("storage", "aws:kms, AES256]", "aws:kms, AES25]", "E3030"),
     ],
 )
-def test_cfn_lint_finds_what_is_broken(name: str, old: str, new: str, rule: str, tmp_path: Path) -> None:
+def test_cfn_lint_finds_mistakes(name: str, old: str, new: str, rule: str, tmp_path: Path) -> None:
     assert rule in {finding.split()[0] for finding in cfn_lint(broken(name, old, new, tmp_path))}
 
 
@@ -51,7 +51,7 @@ def test_aws_own_validation_finds_nothing(template: Path) -> None:
 
 
 def test_a_false_alarm_is_still_raised() -> None:
-    """Otherwise it is time to take it off the list."""
+    """If not, remove it from the list."""
     templates = [finding for template in TEMPLATES for finding in cloudformation_validate(template)]
     assert set(FALSE_ALARMS) <= set(templates)
 
@@ -65,7 +65,7 @@ def test_a_false_alarm_is_still_raised() -> None:
         ("storage", "Bucket: !Ref Bucket\n", "Bucket: !Ref Buckets\n"),
     ],
 )
-def test_aws_own_validation_finds_what_is_broken(name: str, old: str, new: str, tmp_path: Path) -> None:
+def test_aws_own_validation_finds_mistakes(name: str, old: str, new: str, tmp_path: Path) -> None:
     problems = cloudformation_validate(broken(name, old, new, tmp_path))
     assert set(problems) - set(FALSE_ALARMS)
 
@@ -78,7 +78,7 @@ def test_checkov_finds_nothing_and_each_skip_has_its_reason() -> None:
 
 
 def skips() -> list[str]:
-    """The reason of every skip that the templates ask for."""
+    """Return the reason of every skip in the templates."""
     resources = [resource for template in TEMPLATES for resource in load(template)["Resources"].values()]
     return [
         skip["comment"]
@@ -97,7 +97,7 @@ def test_the_docs_have_the_figures_of_today() -> None:
 
 
 @pytest.mark.slow
-def test_checkov_finds_what_is_broken(tmp_path: Path) -> None:
+def test_checkov_finds_mistakes(tmp_path: Path) -> None:
     copies = (
         broken("storage", "RestrictPublicBuckets: true", "RestrictPublicBuckets: false", tmp_path),
         broken("pipeline", "      KmsMasterKeyId: !If [Encrypted, !Ref KmsKeyArn, alias/aws/sns]\n", "", tmp_path),

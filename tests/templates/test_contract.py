@@ -1,4 +1,4 @@
-"""The contract between CLI and stacks: parameters that are there, outputs that are there."""
+"""The contract between CLI and stacks: every parameter and output that the CLI uses exists."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parameters(name: str) -> dict[str, dict[str, Any]]:
     return load(FOLDER / f"{name}.yaml")["Parameters"]
 
 
-def test_what_is_read_is_found_at_all() -> None:
+def test_the_parameters_and_outputs_in_the_code_are_found() -> None:
     text = 'stack.outputs["One"], outputs.get("Two", ""), self.required(x.y)["Three"], outputs["sha256"]'
     assert READ.findall(text) == ["One", "Two", "Three"]
     assert {"BucketName", "BucketOwned", "PipelineName", "EndpointName"} <= read_outputs()
@@ -60,7 +60,7 @@ def test_every_parameter_that_is_given_is_declared_and_every_needed_one_is_given
 
 
 def test_each_deployment_changes_outputs_and_no_resource() -> None:
-    """There is always something to update: CodePipeline need not know what an update without changes is."""
+    """So each deployment is an update: CodePipeline fails for a stack without changes."""
     template = load(FOLDER / "endpoint.yaml")
     first, second = (resolve(template, {**ENDPOINT, "Deployment": digit * 16}) for digit in "01")
     assert first.resources == second.resources
@@ -117,11 +117,11 @@ def test_a_bad_deployment_is_rolled_back_by_the_alarms() -> None:
 
 
 def test_the_serving_image_passes_on_the_refusals_of_a_handler() -> None:
-    """Containers before 2.20 answer 500 instead, and the alarm on 5XX answers would end every deployment."""
+    """Containers before 2.20 answer 500 instead, and the alarm on 5XX would end every deployment."""
     assert tuple(int(part) for part in TENSORFLOW.serving.version.split(".")) >= (2, 20)
 
 
-def test_a_serverless_endpoint_asks_for_nothing_that_it_cannot_have() -> None:
+def test_a_serverless_endpoint_has_no_unsupported_property() -> None:
     resolved = variant("endpoint-serverless")
     (served,) = resolved.resources["EndpointConfig"]["Properties"]["ProductionVariants"]
     assert "InstanceType" not in served
@@ -149,11 +149,11 @@ def test_every_parameter_is_used(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_can_be_sent(name: str) -> None:
-    """CloudFormation reads at most so many bytes from a bucket; what a request takes is no limit of ours."""
+    """The limit is that of a template in a bucket, because mlops sends long templates that way."""
     assert len(as_sent((FOLDER / f"{name}.yaml").read_text(encoding="utf-8")).encode()) <= LONGEST_TEMPLATE
 
 
-def test_an_existing_bucket_is_named_and_nothing_else() -> None:
+def test_of_an_existing_bucket_the_stack_has_only_the_name() -> None:
     existing = variant("storage-existing")
     assert {resource["Type"] for resource in existing.resources.values()} == {
         "AWS::CloudFormation::WaitConditionHandle"

@@ -1,4 +1,4 @@
-"""The pipeline as CodePipeline and Step Functions read it: real actions, our stages, and where a job's wait ends."""
+"""The pipeline as CodePipeline and Step Functions read it: valid actions, our stages, and the end of a job's wait."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_an_action_that_codepipeline_would_refuse_is_found(path: str, value: Any
 
 
 @pytest.mark.parametrize("name", PIPELINES)
-def test_its_stages_are_the_ones_of_every_target(name: str) -> None:
+def test_the_pipelines_stages_are_those_of_every_target(name: str) -> None:
     names = [stage["Name"] for stage in pipeline(name)["Stages"]]
     assert names == ["Source", *(stage.name for stage in STAGES)]
 
 
-def test_each_stage_is_a_command_and_what_has_to_be_waited_for_after_it() -> None:
+def test_each_stage_is_a_command_and_the_action_that_waits_for_its_result() -> None:
     for stage, declared in zip(STAGES, pipeline()["Stages"][1:], strict=True):
         command, *native = sorted(declared["Actions"], key=lambda action: action["RunOrder"])
         assert (command["Name"], command["ActionTypeId"]["Provider"]) == ("command", "CodeBuild")
@@ -82,7 +82,7 @@ def test_each_stage_is_a_command_and_what_has_to_be_waited_for_after_it() -> Non
 
 
 def builds() -> list[tuple[str, dict[str, Any]]]:
-    """Each step by what it is told to do: its stage, or what follows from the last gate."""
+    """Return each step by its command: its stage, or the command after the last gate."""
     stages = [(stage["Name"], action) for stage in pipeline()["Stages"][1:] for action in stage["Actions"]]
     steps = [(stage, item) for stage, item in stages if item["ActionTypeId"]["Provider"] == "CodeBuild"]
     return [(stage if step["Name"] == "command" else step["Name"], step) for stage, step in steps]
@@ -104,8 +104,8 @@ TOLD: dict[str, set[str]] = {
 }
 
 
-def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_started_with() -> None:
-    """The deployment is told of the rollback that the run was started for: it rejects the replaced model."""
+def test_each_command_gets_its_stage_and_the_first_one_the_runs_variables() -> None:
+    """The deployment step gets the rollback for which the run was started: it rejects the replaced model."""
     declared = {f"#{{variables.{variable['Name']}}}" for variable in pipeline()["Variables"]}
     for name, step in builds():
         values = {load["name"]: load["value"] for load in json.loads(step["Configuration"]["EnvironmentVariables"])}
@@ -118,7 +118,7 @@ def test_each_command_is_told_its_stage_and_the_first_one_what_the_run_was_start
         assert TOLD[name] <= set(values.values())
 
 
-def test_what_decides_is_a_project_of_its_own_and_only_that_says_what_is_deployed() -> None:
+def test_deciding_steps_have_their_own_project_and_only_it_names_the_deployed_model() -> None:
     projects = {name: step["Configuration"]["ProjectName"] for name, step in builds()}
     deciding = pipeline_resources()["DecisionProject"]["Properties"]["Name"]
     assert {name for name, project in projects.items() if project == deciding} == set(DECIDING)
@@ -148,7 +148,7 @@ def state_machine() -> dict[str, Any]:
 
 
 def dangling(machine: dict[str, Any]) -> set[str]:
-    """The states that are named as the next one and are not there; cfn-lint does not look into a Definition."""
+    """Return the missing states that others name as the next one; cfn-lint does not check a Definition."""
     choices = [choice for state in machine["States"].values() for choice in state.get("Choices", ())]
     following = [state.get(key) for state in (*machine["States"].values(), *choices) for key in ("Next", "Default")]
     return {machine["StartAt"], *filter(None, following)} - set(machine["States"])
@@ -194,7 +194,7 @@ def test_the_state_machine_waits_for_a_job(kind: str) -> None:
         ("pipeline-connection", []),
     ],
 )
-def test_what_starts_the_pipeline_by_itself(name: str, rules: list[str]) -> None:
+def test_the_automatic_starts_of_the_pipeline(name: str, rules: list[str]) -> None:
     result = variant(name).of_type("AWS::Events::Rule")
     assert list(result) == rules
     for rule in result.values():

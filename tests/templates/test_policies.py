@@ -1,4 +1,4 @@
-"""The permissions of each role: real ones on the right resources, and none that could be narrower."""
+"""The permissions of each role: real actions on the right resources, as narrow as possible."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ each_policy = pytest.mark.parametrize("policy", POLICIES, ids=str)
 
 
 def named(role: str) -> Policy:
-    """Everything that a role may do, by whichever of its policies."""
+    """Return all permissions of a role, in any of its policies."""
     own = [policy for policy in POLICIES if policy.role == role]
     statements = [statement for policy in own if policy.variant == own[0].variant for statement in policy.statements]
     return Policy(own[0].variant, role, {**own[0].document, "Statement": statements})
@@ -113,7 +113,7 @@ def test_parliament_finds_nothing(policy: Policy) -> None:
 
 
 @each_policy
-def test_parliaments_auditors_of_names_find_only_what_has_a_reason(policy: Policy) -> None:
+def test_parliaments_auditors_of_names_find_only_explained_permissions(policy: Policy) -> None:
     findings = {(policy.role, finding) for finding, _ in parliament(policy.document, community=True)}
     assert findings <= set(BY_NAME_ONLY)
 
@@ -135,8 +135,8 @@ def test_a_policy_that_is_too_wide_is_found_by_each() -> None:
 
 
 @each_policy
-def test_a_policy_is_not_longer_than_iam_takes_it(policy: Policy) -> None:
-    """All of a role's inline policies together, white space aside."""
+def test_a_policy_is_not_longer_than_iam_accepts(policy: Policy) -> None:
+    """IAM counts all inline policies of a role together, without white space."""
     assert len(json.dumps(named(policy.role).document, separators=(",", ":"))) <= 10_240
 
 
@@ -179,20 +179,20 @@ CLOSED = (
 
 @pytest.mark.parametrize("role", REPOSITORY)
 @pytest.mark.parametrize("closed", CLOSED)
-def test_the_repositorys_code_cannot_change_what_it_is_fed_nor_what_is_decided_and_deployed(
+def test_the_repositorys_code_can_change_neither_its_inputs_nor_decisions_nor_deployed_models(
     role: str, closed: str
 ) -> None:
     assert not reaches(named(role), "s3:PutObject", closed)
 
 
-def test_the_repositorys_code_writes_what_it_makes() -> None:
+def test_the_repositorys_code_may_write_its_outputs() -> None:
     assert reaches(named("StageRole"), "s3:PutObject", f"{OURS}/runs/x")
     assert reaches(named("StageRole"), "s3:PutObject", f"{ARTIFACTS}/preprocess/Ab3dE5f")
     assert reaches(named("JobRole"), "s3:PutObject", f"{OURS}/artifacts/x")
 
 
 def test_nothing_is_written_beside_the_code_of_another_runs_job() -> None:
-    """A processing job gets all that lies in the folder of its archive: a numpy.py there would be imported."""
+    """A processing job gets all files in the folder of its archive. It would import a numpy.py from there."""
     code = f"{OURS}/code/0123456789abcdef"
     assert reaches(named("StageRole"), "s3:PutObject", f"{code}/sourcedir.tar.gz")
     for role in REPOSITORY:
@@ -201,7 +201,7 @@ def test_nothing_is_written_beside_the_code_of_another_runs_job() -> None:
 
 
 def test_no_role_finds_the_checkpoints_of_a_run_without_its_secret() -> None:
-    """What lies there is loaded by the run's training: whoever knows the name of the folder could write into it."""
+    """The run's training loads its checkpoints. A role that knows the folder's name could write into it."""
     secret = "0123456789abcdef" * 2
     patterns = {
         (policy.role, pattern)
@@ -216,7 +216,7 @@ def test_no_role_finds_the_checkpoints_of_a_run_without_its_secret() -> None:
     assert [role for role, pattern in patterns if fnmatchcase(folder, pattern)] == ["JobRole"]
 
 
-def test_the_repositorys_code_decides_makes_and_passes_on_nothing() -> None:
+def test_the_repositorys_code_may_not_approve_create_resources_or_pass_roles() -> None:
     allowed = {
         action for role in REPOSITORY for statement in named(role).statements for action in listed(statement["Action"])
     }
@@ -242,12 +242,12 @@ def test_only_a_step_without_the_repositorys_code_decides_about_models() -> None
     assert allowed == {("DecisionRole", action) for action in deciding}
 
 
-def test_no_role_deletes_what_lies_in_the_bucket() -> None:
+def test_no_role_deletes_objects_of_the_bucket() -> None:
     allowed = {entry for policy in POLICIES for statement in policy.statements for entry in listed(statement["Action"])}
     assert [entry for entry in allowed if entry.startswith("s3:") and "Delete" in entry] == []
 
 
-def test_what_serves_a_model_cannot_change_one() -> None:
+def test_the_endpoints_role_cannot_change_a_model() -> None:
     model = "arn:aws:s3:::a-bucket/toxic-comments-dev/models/0/model.tar.gz"
     assert reaches(named("ModelRole"), "s3:GetObject", model)
     assert not reaches(named("ModelRole"), "s3:PutObject", model)
@@ -269,7 +269,7 @@ def test_no_managed_policy_is_attached(name: str) -> None:
 
 
 def unexplained(text: str) -> list[int]:
-    """The lines of stars in whose statement no comment stands before them."""
+    """Return the lines of stars in whose statement no comment precedes them."""
     lines = text.splitlines()
     stars = resource_stars(text)
     return [star for began, star in stars if not any(line.strip().startswith("#") for line in lines[began:star])]
@@ -286,7 +286,7 @@ def test_each_star_says_why() -> None:
 
 
 @pytest.mark.parametrize("star", ['"*"', "'*'", '["*"]', '[one, "*"]', '\n    - one\n    - "*"', '!If [A, one, "*"]'])
-def test_a_star_is_seen_however_it_is_written(star: str) -> None:
+def test_a_star_is_found_in_every_notation(star: str) -> None:
     statement = f"Statement:\n- Effect: Allow\n  Resource: {star}\n"
     assert len(unexplained(statement)) == 1
     assert unexplained(statement.replace("  Resource", "  # There is no narrower one.\n  Resource")) == []
@@ -299,12 +299,15 @@ GRANTED_BY_CDK = (
 
 
 @pytest.mark.parametrize("action", GRANTED_BY_CDK.split())
-def test_the_pipeline_may_do_to_the_endpoints_stack_what_the_cdk_grants_one(action: str) -> None:
-    """Its list for an action that creates or updates a stack: nobody knows which of it CodePipeline asks for."""
+def test_the_pipeline_has_the_cdks_permissions_on_the_endpoints_stack(action: str) -> None:
+    """The list is the CDK's for an action that creates or updates a stack.
+
+    It is not documented which of these permissions CodePipeline needs.
+    """
     stack = ARN.format("cloudformation", "stack/mlops-toxic-comments-dev-endpoint/0")
     assert reaches(named("PipelineRole"), f"cloudformation:{action}", stack)
 
 
-def test_the_deploy_role_may_do_what_cloudformations_own_schemas_ask_for_and_little_else() -> None:
+def test_the_deploy_role_has_the_permissions_of_cloudformations_schemas_and_few_others() -> None:
     allowed = {action for statement in named("DeployRole").statements for action in listed(statement["Action"])}
     assert allowed == permissions_of_handlers(load(FOLDER / "endpoint.yaml")) | set(FURTHER)

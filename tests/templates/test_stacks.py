@@ -1,4 +1,4 @@
-"""The real templates as stacks in the simulated AWS: made, changed and removed, each role with its permissions only."""
+"""The real templates as stacks in the simulated AWS: created, updated and deleted with each role's permissions."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Deployment:
         return self.stacks.deploy(NAMES.endpoint_stack, "endpoint", {**values, **parameters}, self.role)
 
     def ask(self, text: str) -> Any:
-        """The tiny model's answer: the text's length."""
+        """Return the tiny model's prediction: the text's length."""
         body = json.dumps({"instances": [text]})
         runtime = self.stacks.aws.client("sagemaker-runtime")
         name = self.outputs["EndpointName"]
@@ -119,8 +119,8 @@ def test_a_model_that_is_not_approved_is_not_deployed(deploy: Deployment) -> Non
     assert deploy.models() == []
 
 
-def test_the_machine_of_a_scaled_endpoint_cannot_be_changed_at_once(deploy: Deployment) -> None:
-    """As docs/reference/aws.md describes it: first without scaling, then the other machine."""
+def test_the_instance_type_of_a_scaled_endpoint_cannot_be_changed_at_once(deploy: Deployment) -> None:
+    """docs/reference/aws.md describes it: first deploy without scaling, then with the other instance type."""
     deploy("0", MaxInstances="3")
     with pytest.raises(Failed, match="UPDATE_ROLLBACK_COMPLETE"):
         deploy("1", MaxInstances="3", InstanceType="ml.c5.large")

@@ -1,4 +1,4 @@
-"""The use case's own scripts, importable as they are in a job: from training/ as the working directory."""
+"""The use case's scripts, importable as in a job: training/ is the working directory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ sys.path += [str(LIBRARY)]
 
 @pytest.fixture(scope="session")
 def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Preprocess' output for 3,000 made-up comments."""
+    """Provide the output of preprocess.py for 3,000 generated comments."""
 
     def make(folder: Path) -> None:
         rows = ("-m", "sample.generate", "--output-dir", folder / "raw", "--rows", 3000, "--seed", 5)
@@ -34,7 +34,7 @@ def sample_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_training(sample_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a training of one epoch of a tiny network: model/, output/ and log."""
+    """Provide the files of one epoch of a tiny network: model/, output/ and log."""
 
     def make(folder: Path) -> None:
         folder.mkdir()
@@ -47,7 +47,7 @@ def tiny_training(sample_dataset: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def training_copy(tmp_path: Path) -> Path:
-    """The gates and their thresholds, to be changed."""
+    """Provide a copy of the gates and their thresholds, for changes."""
     folder = tmp_path / "training"
     shutil.copytree(TRAINING, folder, ignore=shutil.ignore_patterns("__pycache__"))
     return folder

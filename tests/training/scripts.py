@@ -1,4 +1,4 @@
-"""The scripts of training/ as jobs run them, and the data they read."""
+"""The scripts of training/ as jobs run them, and their data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = tuple[str, str, int, int, int, int, int, int]
 
 
 def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> int:
-    """Write rows below the header; return the size of the file."""
+    """Write rows below the header. Return the size of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADER, *rows])
@@ -24,7 +24,7 @@ def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> int:
 
 
 def run_script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A script of training/ as a job runs it."""
+    """Run a script of training/ as a job does."""
     command = [sys.executable, name, *map(str, arguments)]
     return subprocess.run(
         command, cwd=TRAINING, env={"PATH": "/usr/bin:/bin", **environment}, capture_output=True, text=True
@@ -36,7 +36,7 @@ def train(dataset: Path, output: Path, *arguments: object) -> subprocess.Complet
 
 
 def job_variables(dataset: Path, output: Path) -> dict[str, str]:
-    """The SM_* variables that train.py needs."""
+    """Return the SM_* variables that train.py needs."""
     channels = {f"SM_CHANNEL_{name.upper()}": str(dataset / name) for name in ("train", "validation", "test")}
     folders = {"SM_MODEL_DIR": str(output / "model"), "SM_OUTPUT_DATA_DIR": str(output / "output")}
     return {**channels, **folders, "PYTHONPATH": str(LIBRARY)}

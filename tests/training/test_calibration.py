@@ -1,4 +1,4 @@
-"""Probabilities are true frequencies, at the rates of the model's use."""
+"""Calibrated probabilities equal the frequencies at the rates of production."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LABELS = ["common", "rare"]
 
 
 def drawn(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two labels at rates of 10 % and 2 %, the second only with the first; a logit that knows something of each."""
+    """Return two labels with rates of 10 % and 2 %, the second one only with the first, and their logits."""
     random = np.random.default_rng(seed)
     common = random.random(rows) < 0.1
     truth = np.stack([common, common & (random.random(rows) < 0.2)], 1).astype(np.float32)
@@ -24,7 +24,7 @@ def weights_of(truth: np.ndarray, rates: dict[str, float]) -> np.ndarray:
 
 
 def enriched(truth: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All rows with a positive, and few of the others."""
+    """Return all rows with a positive label, and some of the others."""
     kept = truth.any(axis=1) | (np.arange(len(truth)) % 10 == 0)
     return truth[kept], logits[kept]
 
@@ -39,12 +39,12 @@ def test_weights_give_every_label_its_stated_rate_and_depend_on_labels_alone() -
 
 
 @pytest.mark.parametrize("rates", [{}, {"rare": 0.5}], ids=["none stated", "a label without positives"])
-def test_without_anything_to_weigh_by_all_rows_count_the_same(rates: dict[str, float]) -> None:
+def test_without_rates_all_rows_have_the_same_weight(rates: dict[str, float]) -> None:
     truth = np.array([[1, 0], [0, 0], [0, 0]], np.float32)
     np.testing.assert_allclose(weights_of(truth, rates), np.ones(3))
 
 
-def test_calibrated_on_enriched_rows_the_probabilities_hold_on_natural_ones() -> None:
+def test_probabilities_calibrated_on_enriched_rows_are_right_on_natural_rows() -> None:
     truth, logits = enriched(*drawn(40_000, 2))
     natural_truth, natural_logits = drawn(40_000, 3)
 
@@ -81,7 +81,7 @@ def test_without_calibration_a_probability_is_the_sigmoid_of_the_logit() -> None
     assert probabilities[0, 0] == pytest.approx(1 / (1 + np.exp(-2)))
 
 
-def test_rates_are_read_and_what_is_wrong_is_named() -> None:
+def test_rates_are_read_and_mistakes_in_them_are_named() -> None:
     assert read_rates("common=0.1, rare=0.02", LABELS) == {"common": 0.1, "rare": 0.02}
     assert read_rates("", LABELS) == {}
     for text, reason in (("comon=0.1", "'comon' is no label"), ("rare=2", "between 0 and 1"), ("rare=x", "could not")):

@@ -1,4 +1,4 @@
-"""The cleaning rules do the same in preprocess.py, in TensorFlow, and when they are applied again."""
+"""The cleaning rules give the same text in preprocess.py and in TensorFlow, and when they are applied again."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def odd_texts() -> list[str]:
         ("Case stays", "Case stays"),
     ],
 )
-def test_what_cleaning_does(raw: str, cleaned: str) -> None:
+def test_the_cleaned_texts(raw: str, cleaned: str) -> None:
     assert cleaned_before_training([raw]) == [cleaned]
 
 

@@ -1,4 +1,4 @@
-"""Each gate passes on good input and fails, in plain words, on bad input."""
+"""Each gate passes on good input and fails with a plain message on bad input."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ INSULTS = ("idiot", "stupid", "moron", "loser")
 
 
 class Endpoint:
-    """An endpoint as it should be; each attribute is a way to be wrong."""
+    """An endpoint without faults; each attribute makes one fault."""
 
     def __init__(self) -> None:
         self.digest = DIGEST
@@ -230,7 +230,7 @@ def url(endpoint: Endpoint) -> Iterator[str]:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the test's own output is enough."""
+            """Write nothing: the test's own output is enough."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -1,4 +1,4 @@
-"""The metrics against scikit-learn's, ties and undefined ones included; of blocks of rows as of all at once."""
+"""The metrics equal those of scikit-learn, also with ties and undefined values, and for rows in blocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def data(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure(truth: Any, scores: Any, weights: Any = None, threshold: float | None = None) -> dict[str, Any]:
-    """The metrics of one label."""
+    """Return the metrics of one label."""
     weights = np.ones(len(truth)) if weights is None else weights
     return evaluate(np.array(truth)[:, None], np.array(scores)[:, None], weights, {"a": threshold})["a"]
 
@@ -42,7 +42,7 @@ def test_f1_at_the_best_threshold_is_the_best_f1(data: tuple[np.ndarray, np.ndar
 
 
 def test_metrics_of_blocks_are_those_of_all_rows() -> None:
-    """Among 200,000 rows with rare positives, and scores near 0 as a rare label has them."""
+    """There are 200,000 rows with rare positives, and scores near 0 as for a rare label."""
     random = np.random.default_rng(6)
     truth = (random.random((200_000, 2)) < [0.003, 0.1]).astype(np.float32)
     scores = 1 / (1 + np.exp(8 - 5 * truth - 1.5 * random.normal(size=truth.shape)))

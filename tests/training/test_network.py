@@ -1,4 +1,4 @@
-"""The network's parts against plain versions of themselves."""
+"""The network's parts, compared with simple versions of them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def logits(featurizer: Featurizer, network: Network, *texts: str) -> np.ndarray:
 
 
 def write_split(folder: Path, texts: list[str], parts: int = 1) -> Split:
-    """Write texts, the first of two with the first label, in parts."""
+    """Write parts with these texts. The first of each two texts has the first label."""
     folder.mkdir()
     for number, rows in enumerate(np.array_split(np.arange(len(texts)), parts)):
         labels = {"first": (rows + 1) % 2, "second": rows % 2}
@@ -86,7 +86,7 @@ def test_the_fused_lstm_and_its_gradient_are_those_of_an_lstm() -> None:
 
 
 def test_the_weights_are_packed_for_cudnn_as_keras_packs_its_own() -> None:
-    """There is no GPU here; Keras' packing has run on many."""
+    """This machine has no GPU; Keras' packing is proven on GPUs."""
     from keras.src.backend.tensorflow.rnn import _standardize_cudnn_weights
 
     lstm = LSTM(inputs=4, units=3, seed=[1, 2], name="lstm")
@@ -103,8 +103,10 @@ def test_the_weights_are_packed_for_cudnn_as_keras_packs_its_own() -> None:
 
 
 @pytest.mark.parametrize("text", ["you are kind", "", "?!", "unheard of", "words " * 400, "\u00e9t\u00e9 \U0001f600"])
-def test_a_text_in_a_batch_is_the_text_alone(featurizer: Featurizer, network: Network, text: str) -> None:
-    """Padding changes nothing, nor does the company of other words; and there are always numbers."""
+def test_a_text_has_the_same_prediction_alone_and_in_a_batch(
+    featurizer: Featurizer, network: Network, text: str
+) -> None:
+    """Padding and the other texts of a batch change no prediction. Every prediction is a finite number."""
     alone = logits(featurizer, network, text)
     company = ["all words are kind", text, "you " * 30, *TEXTS]
     assert np.isfinite(alone).all()
@@ -123,7 +125,7 @@ def test_a_word_that_was_never_seen_is_known_by_its_spelling(featurizer: Featuri
     assert np.abs(first - second).max() > 1e-4
 
 
-def test_what_a_word_is() -> None:
+def test_the_words_of_a_text() -> None:
     texts = ["Don't SHOUT!!! at www.a.b, you f*ck???", "\u00c9COLE 1.2.3.4", ""]
     words = split_words(clean(tf.constant(texts)))
     assert words[0].numpy().tolist() == [b"don't", b"shout", b"!", b"at", b"url", b"you", b"f*ck", b"?"]
@@ -136,7 +138,7 @@ def test_the_model_counts_its_words_and_those_that_it_does_not_know(featurizer: 
     np.testing.assert_allclose(features.unknown_shares, [1 / 4, 0, 1 / 2, 1 / (FIRST_WORDS + LAST_WORDS)])
 
 
-def test_the_vocabulary_is_what_is_frequent() -> None:
+def test_the_vocabulary_has_the_frequent_words() -> None:
     batches = ["aa bb aa", "aa bb cc"], ["aa", "dd"]
     assert len(learn(*batches, most=9)) == 2
     assert len(learn(*batches, min_count=1, most=3)) == 3
@@ -179,7 +181,7 @@ def test_batches_hold_every_row_once_and_have_like_lengths() -> None:
     assert smallest == sorted(smallest)
 
 
-def test_blocks_are_the_rows_in_order_wherever_the_parts_end(tmp_path: Path) -> None:
+def test_blocks_have_the_rows_in_order_across_parts(tmp_path: Path) -> None:
     texts = [f"text {number}" for number in range(103)]
     split = write_split(tmp_path / "split", texts, parts=7)
     for size in (1, 10, 14, 15, 200):
@@ -237,7 +239,7 @@ def test_predictions_are_in_the_order_of_the_rows(
     assert word_counts(next(split.blocks()), "text").tolist() == [3, 6, 4, 4]
 
 
-def test_smoothed_labels_are_learnt_and_what_no_longer_is_a_number_is_an_error(
+def test_smoothed_labels_are_learnt_and_a_loss_that_is_no_number_is_an_error(
     featurizer: Featurizer, tmp_path: Path
 ) -> None:
     split = write_split(tmp_path / "split", ["you are kind", "words at all"] * 64)

@@ -1,4 +1,4 @@
-"""The measurements of a request; nothing else of it is stored or logged."""
+"""The measurements of a request. Nothing else of a request is stored or logged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LABELS = HEADER[2:]
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Return what a listener gets, as the local server listens."""
+    """Return the lines that a listener receives from the local server."""
     result: list[str] = []
 
     class Listener(logging.Handler):
@@ -45,7 +45,7 @@ def reference(folder: Path, weights: list[float] | None = None, **values: list[A
 
 
 def response(instances: list[Any], predictions: list[Any]) -> Any:
-    """Return a response as `requests` gives it to output_handler in the container."""
+    """Return a response as `requests` passes it to output_handler in the container."""
     request = SimpleNamespace(body=json.dumps({"instances": instances}))
     return SimpleNamespace(request=request, content=json.dumps({"predictions": predictions}).encode())
 
@@ -88,7 +88,9 @@ def test_a_request_is_put_into_a_queue_and_measured_by_another_thread(tmp_path: 
     assert sum(message["measures"]["x"]["counts"].values()) == 2
 
 
-def test_what_waits_is_bounded(tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_waiting_measurements_is_limited(
+    tmp_path: Path, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     reference(tmp_path, x=[1.0, 2.0])
     monkeypatch.setattr("mlops_scripts.observation.WAITING_BYTES", 100)
     observer = Observer(tmp_path, lambda instances, _: {"x": [len(instance) for instance in instances]})
@@ -128,8 +130,8 @@ def test_in_a_container_the_counts_are_lines_on_stdout_at_the_end_too(tmp_path: 
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_requests_are_told_together() -> None:
-    """However many come, a worker writes a line in so many seconds: what AWS's log costs is bounded."""
+def test_the_counts_of_several_requests_are_one_line() -> None:
+    """For any number of requests a worker writes one line per interval, so the cost of AWS's log is limited."""
     assert SECONDS >= 5
     tally, lines = Tally({"x": [1.0]}), []
     log = logging.getLogger("mlops.observed")
@@ -171,8 +173,11 @@ def test_gaps_are_left_out(tmp_path: Path) -> None:
     assert reference(tmp_path, x=[None])["x"] == {"mean": 0.0, "cuts": [], "counts": [0.0]}
 
 
-def test_weighted_rows_are_as_many_as_they_are_worth(tmp_path: Path) -> None:
-    """Nine rows in ten weigh a ninth: the mean is theirs half, and the rows are worth fewer."""
+def test_the_number_of_weighted_rows_is_the_effective_number(tmp_path: Path) -> None:
+    """Nine rows in ten have a ninth of the weight:
+
+    they are half of the mean, and the effective number of rows is lower.
+    """
     measure = reference(tmp_path, [1 / 9] * 90 + [1.0] * 10, x=[0.0] * 90 + [1.0] * 10)["x"]
     assert measure["mean"] == pytest.approx(0.5)
     assert sum(measure["counts"]) == pytest.approx(20**2 / (90 / 81 + 10), abs=0.01)
@@ -193,7 +198,7 @@ def test_a_text_and_its_answer_become_numbers() -> None:
     assert set(measured) == {"characters", "words", "unknown words", *(f"score {label}" for label in LABELS)}
 
 
-def test_training_leaves_what_the_package_needs_to_measure(tiny_training: Path) -> None:
+def test_the_package_has_the_files_for_the_measurements(tiny_training: Path) -> None:
     code = tiny_training / "model" / "code"
     files = {path.relative_to(code).as_posix() for path in code.rglob("*")}
     assert {"inference.py", "mlops_scripts/observation.py", *MODULES, FILE} <= files

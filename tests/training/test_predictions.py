@@ -1,4 +1,4 @@
-"""A training's predictions of its test rows, as the tool reads them."""
+"""The predictions of a training's test rows, as mlops reads them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write(folder: Path, *trained_on: np.ndarray, texts: pl.Series = TEXTS) -> No
     predictions.write(folder, texts, len(TRUTH), columns, prefixes)
 
 
-def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+def test_written_predictions_are_read_unchanged(tmp_path: Path) -> None:
     write(tmp_path)
     predictions = read_predictions((tmp_path / "predictions.json").read_bytes())
     toxic, threat = predictions.columns
@@ -41,14 +41,14 @@ def test_a_row_has_the_same_name_in_every_run(tmp_path: Path) -> None:
     assert names[1] == blake2b("zwei ü".encode(), digest_size=8).hexdigest()
 
 
-def test_what_was_learnt_is_known(tmp_path: Path) -> None:
+def test_the_training_rows_are_recorded(tmp_path: Path) -> None:
     write(tmp_path, np.array([b"one", b"another"]), np.array([b"third"]))
     predictions = read_predictions((tmp_path / "predictions.json").read_bytes())
     assert predictions.is_training_row(predictions.rows).tolist() == [True, False, False]
 
 
-def test_of_many_training_rows_each_is_known(tmp_path: Path) -> None:
-    """They are written in pieces, the last one shorter."""
+def test_each_of_many_training_rows_is_recorded(tmp_path: Path) -> None:
+    """The file has them in pieces, and the last piece is shorter."""
     texts = [f"row {number}".encode() for number in range(2 * predictions.PIECE + 7)]
     write(tmp_path, np.array(texts))
     read = read_predictions((tmp_path / "predictions.json").read_bytes())

@@ -1,4 +1,4 @@
-"""preprocess.py: the content of its output for any input, and that it depends on the rows and the seed alone."""
+"""The output of preprocess.py for any input. It depends only on the rows and the seed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_each_bucket_stratifies_over_combinations_to_a_row(tmp_path: Path) -> No
 
 
 def test_rare_combinations_do_not_all_go_to_train(tmp_path: Path) -> None:
-    """Each of 64 combinations has about 16 rows; rounded down, none of them would be held out of a bucket's 4."""
+    """Each of 64 combinations has about 16 rows. With rounding down, none of a bucket's 4 rows would be held out."""
     rows = [(str(n), f"text {n}", *(n >> bit & 1 for bit in range(6))) for n in range(1_024)]
     output = run(tmp_path, rows)  # type: ignore[arg-type]
     for name in ("validation", "test"):
@@ -110,7 +110,7 @@ def test_duplicates_far_apart_in_the_file_are_found(tmp_path: Path, monkeypatch:
     assert profile(output)["duplicates_dropped"] == 800
 
 
-def test_the_size_of_a_batch_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_a_batch_does_not_change_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = random_rows(3_000)
     at_once = run(tmp_path, rows)
     monkeypatch.setattr(preprocess, "BATCH_ROWS", 100)
@@ -133,7 +133,7 @@ def test_many_buckets_hold_the_same_rows_in_the_same_order(tmp_path: Path, monke
 def test_rows_in_several_files_are_in_as_many_buckets_as_in_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the headers of the files would make another bucket."""
+    """The headers of several files do not add a bucket."""
     rows = random_rows(400)
     size = write_csv(tmp_path / "raw" / "dataset.csv", rows) - len(",".join(HEADER)) - 2
     monkeypatch.setattr(buckets, "BUCKET_BYTES", -(-size // 12) + 1)
@@ -181,7 +181,7 @@ def test_several_files_are_one_data_set(tmp_path: Path) -> None:
     assert sorted(whole(output).rows()) == sorted(rows)
 
 
-def test_profile_counts_what_is_there(tmp_path: Path) -> None:
+def test_the_profile_counts_the_rows_and_labels(tmp_path: Path) -> None:
     rows: list[Row] = [(str(n), "w " * n + "end", 1, 0, 0, 0, 0, 0) for n in range(100)]
     output = run(tmp_path, [*rows, ("empty", " \n ", 0, 0, 0, 0, 0, 0), rows[0]])
     result = profile(output)
@@ -297,7 +297,7 @@ def wait_for_line(instance: subprocess.Popen[str], text: str) -> None:
 
 
 def write_files(folder: Path, count: int, rows: int) -> None:
-    """Write rows in several files; some rows are in two of them."""
+    """Write rows into several files. Some rows are in two of them."""
     table = random_rows(rows)
     for number in range(count):
         write_csv(folder / f"part-{number}.csv", [*table[number::count], *table[:40]])
@@ -319,7 +319,7 @@ def test_processes_of_one_machine_write_the_same_files(tmp_path: Path, alone: di
 
 
 @pytest.mark.slow
-def test_instances_write_what_one_writes_also_when_one_is_killed(tmp_path: Path, alone: dict[str, str]) -> None:
+def test_several_instances_write_the_files_of_one_even_if_one_is_killed(tmp_path: Path, alone: dict[str, str]) -> None:
     instances = start_instances(tmp_path, 3)
     try:
         wait_for_line(instances[1], "Registered to")

@@ -38,7 +38,7 @@ def test_labels_come_at_the_real_rates(comments):
         assert rate == pytest.approx(BASE_RATES[label], rel=0.08), label
 
 
-def test_the_special_labels_are_nearly_always_toxic_ones(comments):
+def test_rows_with_a_special_label_are_nearly_always_toxic(comments):
     special = [row for row in comments if "1" in row[3:]]
     assert sum(row[2] == "1" for row in special) / len(special) > 0.97
 
@@ -69,7 +69,7 @@ def test_the_csv_can_be_read_as_it_was_written(comments):
     assert rows[1:] == comments[:2500]
 
 
-def test_denied_phrases_hold_the_words_of_asserted_ones():
+def test_denied_phrases_have_the_words_of_asserted_phrases():
     for name, kind in KINDS.items():
         words = {word for phrase in kind.toxic for word in phrase.split()}
         for phrases in (asserted(name), denied(name)):
@@ -77,7 +77,7 @@ def test_denied_phrases_hold_the_words_of_asserted_ones():
 
 
 @pytest.mark.slow
-def test_single_words_tell_less_than_their_order(comments):
+def test_single_words_predict_less_than_their_order(comments):
     pytest.importorskip("sklearn")
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression

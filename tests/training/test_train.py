@@ -1,4 +1,4 @@
-"""train.py as a job: one tiny epoch, export, reload elsewhere, the same predictions."""
+"""train.py as a job: one short epoch, the export, and the same predictions after a reload elsewhere."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(json.dumps([[answer(serve, texts) for texts in batches] for serve in serve
 
 
 def predict(models: list[Path], *batches: list[str]) -> list[list[list[list[float]]]]:
-    """Each model's probabilities [rows, labels] for each batch, in a fresh process that knows nothing of training/."""
+    """Return each model's probabilities [rows, labels] for each batch, from a process without access to training/."""
     request = json.dumps([[str(model / "model" / "1") for model in models], batches])
     done = subprocess.run([sys.executable, "-c", PREDICT], input=request, capture_output=True, text=True, cwd="/")
     assert done.returncode == 0, done.stderr
@@ -40,7 +40,7 @@ def predict(models: list[Path], *batches: list[str]) -> list[list[list[list[floa
 
 
 def area(truth: np.ndarray, scores: np.ndarray) -> Any:
-    """Return about the ROC AUC; None without positives."""
+    """Return the approximate ROC AUC; None without positives."""
     return pytest.approx(roc_auc_score(truth, scores), abs=1e-3) if truth.any() else None
 
 
@@ -48,8 +48,8 @@ def report(training: Path) -> Any:
     return json.loads((training / "output" / "metrics.json").read_text())
 
 
-def test_the_reloaded_model_scores_as_the_trained_one_did(tiny_training: Path, sample_dataset: Path) -> None:
-    """The metrics were measured before the export, on ids; these are from the exported graph, on raw texts."""
+def test_the_reloaded_model_has_the_metrics_of_the_trained_one(tiny_training: Path, sample_dataset: Path) -> None:
+    """The metrics were measured before the export, on ids. These come from the exported graph, on raw texts."""
     test = pl.concat([pl.read_parquet(path) for path in sorted((sample_dataset / "test").glob("*.parquet"))])
     scores = pl.DataFrame(predict([tiny_training], test["comment_text"].to_list())[0][0], orient="row").to_numpy()
     measured = report(tiny_training)["metrics"]["test"]
@@ -58,7 +58,7 @@ def test_the_reloaded_model_scores_as_the_trained_one_did(tiny_training: Path, s
         assert expected == area(test[label].to_numpy(), scores[:, index])
 
 
-def test_raw_texts_get_the_answers_of_cleaned_ones_and_batches_those_of_single_texts(tiny_training: Path) -> None:
+def test_predictions_are_equal_for_raw_and_cleaned_texts_and_for_batches_and_single_texts(tiny_training: Path) -> None:
     raw = ["  See\thttp://a.b/c?d \n\n", "YOU from 1.2.3.4!!!", "a\u00a0b"]
     cleaned = ["See url", "YOU from ipaddr!!!", "a b"]
     texts = ["one", "a longer text with more words in it", "", "x " * 500]
@@ -84,7 +84,7 @@ def test_two_trainings_are_the_same_bit_for_bit(tiny_training: Path, sample_data
     assert first == second
 
 
-def test_the_model_package_is_what_the_container_wants(tiny_training: Path) -> None:
+def test_the_model_package_has_the_form_that_the_container_needs(tiny_training: Path) -> None:
     files = {str(path.relative_to(tiny_training / "model")) for path in (tiny_training / "model").rglob("*.*")}
     assert {"1/saved_model.pb", "1/variables/variables.index", "code/inference.py", "code/labels.json"} <= files
     assert json.loads((tiny_training / "model" / "code" / "labels.json").read_text()) == LABELS

@@ -1,4 +1,4 @@
-"""Several workers, devices and interruptions: the same training in parts."""
+"""Training with several workers, devices and interruptions gives the same model."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def report(output: Path) -> Any:
 
 
 def sharded(variables: dict[str, str], folder: Path, rank: int, size: int) -> dict[str, str]:
-    """Give a host only its own files of the channel train, as SageMaker does."""
+    """Give a host only its own files of the channel `train`, as SageMaker does."""
     own = folder / f"own-{rank}"
     own.mkdir()
     for path in sorted(Path(variables["SM_CHANNEL_TRAIN"]).iterdir())[rank::size]:
@@ -141,8 +141,8 @@ def test_a_checkpoint_of_another_training_is_not_taken_up(tmp_path: Path) -> Non
     assert Checkpoints(None, [], part=other_part).restore() == {}
 
 
-def test_a_state_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
-    """As a copy may be that was taken while it was written."""
+def test_an_incomplete_checkpoint_is_ignored(tmp_path: Path) -> None:
+    """A copy may be incomplete if it was made during a write."""
     import tensorflow as tf
 
     from fitting.checkpoints import Checkpoints
@@ -174,7 +174,7 @@ def test_a_state_that_is_not_whole_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_two_devices_of_one_machine_make_the_steps_of_one() -> None:
-    """As with two GPUs, on two logical CPUs; in a process of its own, since devices are made before anything else."""
+    """Two logical CPUs replace two GPUs. The test needs its own process, because TensorFlow creates devices first."""
     done = subprocess.run(
         [sys.executable, "-c", DEVICES], cwd=TRAINING, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
     )
@@ -218,7 +218,7 @@ for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["
 
 
 def wait_for_step(process: subprocess.Popen[str], step: int) -> None:
-    """Until the training has printed that so many steps are made."""
+    """Wait until the training has printed this number of steps."""
     assert process.stdout is not None
     seen = []
     for line in process.stdout:

@@ -33,7 +33,7 @@ SCRIPTS = sorted([*(ROOT / "training").rglob("*.py"), *STARTER.rglob("*.py"), *L
 
 @cache
 def imports(path: Path, top_level_only: bool = False) -> set[str]:
-    """Full names of the modules that a file imports; without those for type checkers when only the top counts."""
+    """Return the full names of the modules that a file imports, or of its top level only."""
     tree = ast.parse(path.read_text())
     nodes = tree.body if top_level_only else list(ast.walk(tree))
     names = set()
@@ -104,7 +104,7 @@ def test_the_longest_import_chain_and_no_cycle() -> None:
     assert len(chain) <= LONGEST_CHAIN, " > ".join(chain)
 
 
-def test_no_folder_is_fuller_than_a_reader_can_survey() -> None:
+def test_no_folder_has_too_many_modules() -> None:
     """Count the modules of each folder of the tool, its tests and the simulated AWS."""
     trees = ("mlops_cli", "training", "aws_simulator", "benchmarks", "tests")
     modules = [path for tree in trees for path in (ROOT / tree).rglob("*.py") if "__pycache__" not in path.parts]
@@ -113,7 +113,7 @@ def test_no_folder_is_fuller_than_a_reader_can_survey() -> None:
     assert {folder: count for folder, count in folders.items() if count > FULLEST_FOLDER} == {}
 
 
-def test_there_is_something_to_check() -> None:
+def test_the_checked_files_are_found() -> None:
     assert len(SOURCES) > 30
     assert "mlops_cli.errors" in imports(PACKAGE / "cli" / "app.py")
 
@@ -143,7 +143,7 @@ def test_the_use_case_and_the_tool_never_import_each_other() -> None:
     assert files_importing("training", SOURCES) == set()
 
 
-def test_the_tool_knows_nothing_of_the_use_case_but_that_init_copies_it() -> None:
+def test_only_init_knows_the_use_case() -> None:
     words = re.compile(r"toxic|jigsaw|obscene|insult|comment_text|made-up comments|wikipedia", re.IGNORECASE)
     knowing = {path.relative_to(PACKAGE).as_posix() for path in SOURCES if words.search(path.read_text())}
     assert knowing == {"cli/commands/project/init.py", "project/scaffold/project_files.py"}
@@ -151,16 +151,16 @@ def test_the_tool_knows_nothing_of_the_use_case_but_that_init_copies_it() -> Non
 
 @pytest.mark.parametrize("heavy", ["tensorflow", "boto3", "polars", "kaggle", "numpy", "falcon", "uvicorn"])
 def test_heavy_packages_are_imported_where_they_are_used(heavy: str) -> None:
-    """At the top of a file only in the model server's worker process, which is never part of a command.
+    """Only the model server's worker process may import them at the top of a file.
 
-    And numpy in what computes and draws a report, which is itself imported only where it is used.
+    Report and evaluation may import numpy there: they are themselves imported only where they are used.
     """
     offenders = files_importing(heavy, SOURCES, top_level_only=True)
     allowed = ("mlops_cli/serving/", *(NUMERIC if heavy == "numpy" else ()))
     assert {name for name in offenders if not name.startswith(allowed)} == set()
 
 
-def test_what_needs_numpy_is_imported_where_it_is_used() -> None:
+def test_packages_that_need_numpy_are_imported_where_they_are_used() -> None:
     importers = {
         name for package in NUMERIC_PACKAGES for name in files_importing(package, SOURCES, top_level_only=True)
     }
@@ -204,14 +204,14 @@ SERVED_WITH = (
 
 
 def test_the_model_server_can_be_used_alone() -> None:
-    """Its caller passes settings, environment and processes; the modules that it imports know no project, either."""
+    """Its caller passes settings, environment and processes. None of the modules that it imports knows a project."""
     reached = reachable([module_of(path) for path in (PACKAGE / "serving").rglob("*.py")])
     allowed = (*SERVED_WITH, "mlops_cli.packaging.install_hint")  # says how to install TensorFlow
     assert {name for name in reached if not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)} == set()
 
 
 def test_a_build_step_knows_no_report_page() -> None:
-    """The page is made by what the command passes to the steps that write evidence."""
+    """The command passes the function that makes the page."""
     reached = reachable(["mlops_cli.backends.aws.stages.codebuild_step"])
     assert "mlops_cli.backends.aws.stages.approval_report" in reached
     beside = ("mlops_cli.report", "mlops_cli.console", "mlops_cli.cli", "mlops_cli.tracking", "mlops_cli.data.sources")
@@ -262,7 +262,7 @@ def _attributes(path: Path) -> set[str]:
 
 
 def test_the_names_of_stages_stand_in_one_file() -> None:
-    """Elsewhere a stage is known by its role or its kind: another one is a line in core/stages.py."""
+    """Elsewhere a stage is known by its role or its kind: a new stage is a line in core/stages.py."""
     other_meanings = {("core/models/decision.py", "approval"), ("report/sections/distribution_shift.py", "train")}
     names = {stage.name for stage in STAGES}
     literals = {

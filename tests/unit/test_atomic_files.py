@@ -1,4 +1,4 @@
-"""Files that exist completely or not at all."""
+"""A file that is written exists completely or not at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_repeated_write_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_a_repeated_write_removes_the_partial_file_of_a_killed_one(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     file = tmp_path / "[data].json"
@@ -38,8 +38,8 @@ def test_a_repeated_write_removes_what_a_killed_one_left(tmp_path: Path) -> None
     assert names == {file.name, f"{file.name}.{os.getppid()}.partial", f"d.{ended.pid}.partial"}
 
 
-def test_a_repeated_write_spares_what_a_process_of_another_container_writes(tmp_path: Path) -> None:
-    """Its number means nothing here, but its lock does."""
+def test_a_repeated_write_keeps_the_partial_file_of_a_process_in_another_container(tmp_path: Path) -> None:
+    """A process number of another container has no meaning here, but its lock has."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     partial = tmp_path / f"data.json.{ended.pid}.partial"
@@ -52,7 +52,7 @@ def test_a_repeated_write_spares_what_a_process_of_another_container_writes(tmp_
 
 
 @pytest.mark.parametrize("content", [b"", b'{"number": ', b"[1]", b"\xff"])
-def test_what_cannot_be_read_is_as_good_as_absent(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_file_counts_as_missing(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "data.json"
     file.write_bytes(content)
     assert read_json(file) is None

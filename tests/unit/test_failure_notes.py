@@ -1,4 +1,4 @@
-"""Notes on a failed script or package: what is missing, and where the project has it."""
+"""Notes on a failed script or package: the missing module, and its location in the project."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def install(name: str) -> str:
         ("hidden", install("hidden")),
     ],
 )
-def test_a_script_without_a_module_is_told_where_it_is_or_to_install_it(
+def test_the_note_on_a_missing_module_names_its_location_or_its_package(
     project: Project, module: str, note: str
 ) -> None:
     assert script_notes(ERROR.format(module) * 2, project) == f"\n{note}"
@@ -54,7 +54,9 @@ def test_any_other_failure_has_no_note(project: Project, output: str) -> None:
         ("pandas", install("pandas")),
     ],
 )
-def test_a_package_without_a_module_is_told_to_pack_or_install_it(project: Project, module: str, note: str) -> None:
+def test_the_note_on_a_model_package_says_to_pack_or_install_the_module(
+    project: Project, module: str, note: str
+) -> None:
     assert package_notes(ERROR.format(module), project) == f"\n{note}"
 
 

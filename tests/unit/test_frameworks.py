@@ -1,4 +1,4 @@
-"""A framework is one file in mlops_cli/frameworks and one entry in FRAMEWORKS; its images are those that exist."""
+"""A framework is one file in mlops_cli/frameworks and one entry in FRAMEWORKS. All its images exist."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_file_that_defines_a_framework_is_listed() -> None:
 
 
 def test_no_other_file_knows_a_framework_by_its_name_or_package() -> None:
-    """What differs between frameworks is a field of Framework: a new one is a file, and its line in __init__.py."""
+    """Every difference between frameworks is a field of Framework. A new one is a file and a line in __init__.py."""
     words = {word for each in FRAMEWORKS for word in (each.name, each.package, *each.unnamed_packages)}
     quoted = re.compile("|".join(rf"[\"']{re.escape(word)}[\"']" for word in words - {"tensorflow", "tensorflow-cpu"}))
     folder = ROOT / "mlops_cli"
@@ -81,8 +81,8 @@ def test_every_framework_has_a_starter() -> None:
 
 
 @pytest.mark.parametrize("name", ["pytorch", "huggingface"])
-def test_a_starter_of_a_large_framework_is_sound_without_it(tmp_path: Path, name: str) -> None:
-    """Its settings, its data, its split and the gate on them; the rest runs where the framework is installed."""
+def test_the_starter_of_a_large_framework_is_correct_without_its_packages(tmp_path: Path, name: str) -> None:
+    """Check its settings, data, split and data gate. The rest runs where the framework is installed."""
     files = script_files(Kind("mine", minimal=True, framework=name))
     for path, content in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def test_a_starter_of_a_large_framework_is_sound_without_it(tmp_path: Path, name
 
 
 def test_the_starter_of_hugging_face_is_the_guides_project() -> None:
-    """The guide is carried out where transformers are installed."""
+    """The guide is executed where transformers is installed."""
     own = script_files(Kind("tickets", minimal=True, framework="huggingface"))
     shown = {
         name: text for name, _, text in blocks("guides/text.md") if name.startswith("training/")
@@ -128,7 +128,7 @@ def test_sagemaker_has_the_images(framework: Framework, region: str) -> None:
     assert [framework.name for framework in FRAMEWORKS if framework.serves_with(serving)] == [framework.name]
 
 
-def test_a_version_of_ones_own_is_that_of_both_images() -> None:
+def test_a_chosen_version_is_that_of_both_images() -> None:
     sklearn = framework_named("sklearn")
     assert images.training_image(sklearn, "1.2-1", "eu-west-1", "ml.m5.large").endswith(":1.2-1-cpu-py3")
     assert images.serving_image(sklearn, "1.2-1", "eu-west-1", "ml.m5.large").endswith(":1.2-1-cpu-py3")

@@ -1,4 +1,4 @@
-"""The command lines that texts of the program name: every command and option in them exists."""
+"""Every command and option in the texts of the program exists."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def group() -> Any:
 
 
 def options_of(command: Any) -> dict[str, bool]:
-    """The options of a command, and whether they take a value."""
+    """Return the options of a command, and whether each takes a value."""
     return {
         name: not getattr(parameter, "is_flag", False)
         for parameter in command.params
@@ -52,7 +52,7 @@ def options_of(command: Any) -> dict[str, bool]:
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """The texts of a module but its docstrings; X stands for what is filled in."""
+    """Return the texts of a module without docstrings; X stands for a value that is filled in."""
     tree = ast.parse(path.read_text())
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -67,7 +67,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def wrong_words(words: list[str], root: Any) -> list[str]:
-    """The options of a command line that its command does not have."""
+    """Return the options of a command line that its command does not have."""
     command, wrong, is_value = root, [], False
     for word in words:
         name = word.rstrip(".,;:").removesuffix("X") or "X"
@@ -95,7 +95,7 @@ def test_every_command_line_in_a_text_can_be_given() -> None:
 
 
 def test_a_text_that_several_commands_show_names_an_option_with_its_command() -> None:
-    """The present command may not have the option."""
+    """The command that shows the text may not have the option."""
     alone = [
         f"{path.name}, line {line}: {text}"
         for path in TEXTS
@@ -107,7 +107,7 @@ def test_a_text_that_several_commands_show_names_an_option_with_its_command() ->
     assert alone == []
 
 
-def test_the_test_finds_what_is_wrong() -> None:
+def test_this_test_finds_wrong_commands_and_options() -> None:
     root = group()
     assert wrong_words(["run", "--source", "x", "--force"], root) == ["--source"]
     assert wrong_words(["--region", "eu-west-1", "run", "--nope,", "then"], root) == ["--nope"]

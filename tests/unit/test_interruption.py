@@ -1,4 +1,4 @@
-"""A signal during a call that must not be cut raises KeyboardInterrupt after it; no clean-up error hides it."""
+"""A signal during an uninterruptible call raises KeyboardInterrupt after it; no clean-up error hides it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_signal_that_interrupts_the_closing_of_a_folder_is_no_error(
 
 
 class Interrupter:
-    """Raises a signal at a line of the standard library's threads and pools, counted from the start."""
+    """Raises a signal at the n-th executed line of the standard library's threads and pools."""
 
     def __init__(self, line: int) -> None:
         self.left = line

@@ -1,4 +1,4 @@
-"""JSON that nests without end is no JSON, wherever it is read."""
+"""JSON with too many levels is refused by every reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model packages: deterministic to pack, safe to unpack."""
+"""Model packages are packed deterministically and unpacked safely."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def model(folder: Path) -> Path:
     return folder
 
 
-def test_what_was_packed_is_unpacked(tmp_path: Path) -> None:
+def test_packed_files_are_unpacked(tmp_path: Path) -> None:
     source, target = model(tmp_path / "model"), tmp_path / "out"
     digest = model_archive.pack(source, tmp_path / "model.tar.gz")
     assert digest == hashlib.sha256((tmp_path / "model.tar.gz").read_bytes()).hexdigest()
@@ -44,8 +44,8 @@ def test_what_was_packed_is_unpacked(tmp_path: Path) -> None:
     assert (target / "1" / "saved_model.pb").read_bytes() == b"\x08\x01" * 500
 
 
-def test_equal_files_have_equal_contents_whoever_packs_them(tmp_path: Path) -> None:
-    """SageMaker packs with the times of the files, and as ./NAME."""
+def test_equal_files_have_equal_contents_in_packages_of_any_packer(tmp_path: Path) -> None:
+    """SageMaker packs the times of the files, and names like ./NAME."""
     source = model(tmp_path / "model")
     archives = [tmp_path / f"{number}.tar.gz" for number in range(3)]
     for number, archive in enumerate(archives):
@@ -85,7 +85,7 @@ def test_a_failed_packing_leaves_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_copying_tells_the_digest_of_what_was_written(tmp_path: Path) -> None:
+def test_a_copy_returns_the_digest_of_the_written_file(tmp_path: Path) -> None:
     source = tmp_path / "a"
     source.write_bytes(os.urandom(3_000_000))
     assert model_archive.copy_with_sha256(source, tmp_path / "b") == digest_file(tmp_path / "b")
@@ -122,7 +122,7 @@ def test_an_unsafe_archive_is_refused(tmp_path: Path, entries: list[tarfile.TarI
 
 
 def pax(keywords: bytes) -> bytes:
-    """Return a header that says more about the next entry."""
+    """Return a header with more attributes of the next entry."""
     header = entry("more", tarfile.XHDTYPE)
     header.size = len(keywords)
     return header.tobuf() + keywords.ljust(512, b"\0")

@@ -1,4 +1,4 @@
-"""Each thing has one name: words that the glossary has replaced do not come back."""
+"""Each thing has one name: words that the glossary has replaced are not used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from outside can neither steer a terminal nor flood a message."""
+"""Text from outside can neither control a terminal nor make a message too long."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
+def test_all_terminal_sequences_are_removed(text: str) -> None:
     for plain in (printable(text), one_line(text), log_line(text)):
         assert plain.isprintable()
         plain.encode()
@@ -65,7 +65,7 @@ def test_a_clipped_text_names_its_length() -> None:
 
 
 def read(*chunks: bytes, seconds: float = 0.0) -> list[str]:
-    """Return the lines of chunks that arrive so many seconds after each other."""
+    """Return the lines of chunks that arrive at intervals of this number of seconds."""
     lines, shown = OutputLines(), []
     for number, chunk in enumerate(chunks):
         shown += lines.feed(chunk, number * seconds)
@@ -120,7 +120,7 @@ def test_unfinished_text_appears_after_a_while() -> None:
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\x08", b"\x1b[", b"A", b"x", b"\xff", b"1", b""]), max_size=30))
 def test_chunks_do_not_matter(pieces: list[bytes]) -> None:
-    """At one moment, however the output is cut."""
+    """The same output gives the same lines, at any division into chunks."""
     lines, shown = OutputLines(), []
     for piece in pieces:
         shown += lines.feed(piece, 0.0) if piece else []

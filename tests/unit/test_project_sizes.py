@@ -1,4 +1,4 @@
-"""The benchmarks page counts the lines of projects; what others need for serving alone stands beside them."""
+"""The benchmarks page has the present numbers of lines of the compared projects."""
 
 from __future__ import annotations
 

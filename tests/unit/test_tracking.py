@@ -1,4 +1,4 @@
-"""The tracking record of a run, and the messages when it cannot be logged."""
+"""The MLflow record of a run, and the messages if it cannot be logged."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_metrics_of_another_form_are_left_out(metrics: Any) -> None:
     assert [name for name in names if not name.startswith("seconds/")] == []
 
 
-def test_tags_tell_digests_gates_limits_and_decision() -> None:
+def test_tags_have_digests_gates_limits_and_decision() -> None:
     run = trained_run()
     run.decision = Decision(run.id, False, Actor("kim"), "too dear\n" + "!" * 9000, 0.0, "key", "m" * 64)
     tags = recorded(run).tags
@@ -100,7 +100,7 @@ def test_tags_tell_digests_gates_limits_and_decision() -> None:
     assert len(tags["mlops.decision_comment"]) == 5000
 
 
-def test_a_run_that_has_only_begun_says_nothing_that_it_does_not_know() -> None:
+def test_a_run_that_has_just_begun_logs_only_known_values() -> None:
     record = recorded(a_run(preprocess=Status.RUNNING))
     assert (record.parameters, record.measures) == ({}, [])
     assert [name for name in record.tags if "digest" in name or "limits" in name or "gate" in name] == []
@@ -119,7 +119,7 @@ def test_a_run_that_has_only_begun_says_nothing_that_it_does_not_know() -> None:
         ),
     ],
 )
-def test_what_is_missing_is_named_with_the_command_that_brings_it(
+def test_a_missing_package_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, uri: str, absent: str, message: str, hint: str
 ) -> None:
     monkeypatch.setattr(mlflow_module, "find_spec", lambda name: None if name == absent else object())
@@ -162,7 +162,7 @@ def test_a_server_that_is_down_is_reported_in_one_line_without_its_password(monk
     assert "s3cr3t" not in str(settings.to_dict())
 
 
-def test_without_the_setting_nothing_is_loaded_and_nothing_said() -> None:
+def test_without_the_setting_mlflow_is_neither_imported_nor_mentioned() -> None:
     track(trained_run(), NoRuns(), resolve({}, {}, {}), RENT, pytest.fail)
 
 

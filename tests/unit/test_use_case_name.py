@@ -1,4 +1,4 @@
-"""The name of a use case is known while the rest of its usecase.toml is broken."""
+"""The name of a use case is known even if the rest of its usecase.toml is invalid."""
 
 from __future__ import annotations
 

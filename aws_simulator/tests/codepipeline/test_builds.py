@@ -73,7 +73,7 @@ def test_a_build_that_fails_says_in_which_phase_and_by_which_command(aws: Aws) -
     assert line.latest("make", "build")["summary"] == why["message"]
 
 
-def test_a_build_whose_role_may_not_read_the_artifact_fails_to_download_it(aws: Aws) -> None:
+def test_a_build_without_permission_for_the_artifact_fails(aws: Aws) -> None:
     prepared(aws)
     project(aws, {"Action": "logs:*", "Resource": "*"})
     line = Line(aws, {"Source": [source()], "make": [build()]})

@@ -100,7 +100,7 @@ def test_a_deploy_role_must_be_passed_on(aws: Aws) -> None:
     assert denied(aws, "line") == {("iam:PassRole", f"{ROLE}deployer")}
 
 
-def test_an_approval_is_told_to_the_topic(aws: Aws) -> None:
+def test_an_approval_is_published_to_the_topic(aws: Aws) -> None:
     prepared(aws)
     topic = aws.client("sns").create_topic(Name="t")["TopicArn"]
     queue_arn = "arn:aws:sqs:us-east-1:123456789012:q"
@@ -119,7 +119,7 @@ def test_an_approval_is_told_to_the_topic(aws: Aws) -> None:
     assert (approval["pipelineName"], approval["actionName"], approval["customData"]) == ("line", "gate", "look")
 
 
-def test_an_approval_whose_topic_may_not_be_told_fails(aws: Aws) -> None:
+def test_an_approval_without_permission_for_its_topic_fails(aws: Aws) -> None:
     prepared(aws)
     topic = aws.client("sns").create_topic(Name="t")["TopicArn"]
     grant(aws, "line", {"Action": "s3:*", "Resource": "*"})
@@ -129,7 +129,7 @@ def test_an_approval_whose_topic_may_not_be_told_fails(aws: Aws) -> None:
 
 
 @pytest.mark.parametrize("lacking", ["", "the key's policy", "the role's permission"])
-def test_an_approval_is_told_to_an_encrypted_topic_by_a_role_that_may_use_the_key(aws: Aws, lacking: str) -> None:
+def test_an_approval_is_published_to_an_encrypted_topic_by_a_role_that_may_use_the_key(aws: Aws, lacking: str) -> None:
     prepared(aws)
     owner = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "kms:*"}
     of_one = {**owner, "Principal": {"AWS": "arn:aws:iam::123456789012:user/owner"}}

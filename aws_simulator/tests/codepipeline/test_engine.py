@@ -73,7 +73,7 @@ def test_an_approval_takes_its_own_token_and_only_once(line: Line) -> None:
         line.decide("first", token)
 
 
-def test_a_rejection_fails_the_stage_and_says_who_and_why(line: Line) -> None:
+def test_a_rejection_fails_the_stage_and_has_its_approver_and_reason(line: Line) -> None:
     decider = line.aws.client(
         "codepipeline", **user(line.aws, "decider", {"Action": "codepipeline:PutApprovalResult", "Resource": "*"})
     )
@@ -109,7 +109,7 @@ def retry(line: Line, execution: str, stage: str = "first", mode: str = "FAILED_
 
 
 @pytest.mark.parametrize(("mode", "times"), [("FAILED_ACTIONS", 1), ("ALL_ACTIONS", 2)])
-def test_a_retry_runs_what_failed_or_everything_in_the_same_execution(aws: Aws, mode: str, times: int) -> None:
+def test_a_retry_runs_failed_or_all_actions_in_the_same_execution(aws: Aws, mode: str, times: int) -> None:
     prepared(aws)
     line = Line(aws, {"Source": [source()], "first": [gate("before"), gate("gate", runOrder=2)]})
     line.passes("first", line.first, "before")
@@ -145,7 +145,7 @@ def stop(line: Line, execution: str, **more: object) -> None:
     line.client.stop_pipeline_execution(pipelineName="line", pipelineExecutionId=execution, **more)
 
 
-def test_a_stop_waits_for_what_runs_and_an_abandon_does_not(line: Line) -> None:
+def test_a_stop_waits_for_actions_in_progress_and_an_abandon_does_not(line: Line) -> None:
     token = line.token("first", line.first)
     stop(line, line.first, reason="enough")
     assert line.status(line.first) == "Stopping"

@@ -60,7 +60,7 @@ def test_a_commit_starts_the_pipeline(aws: Aws, repository: Any) -> None:
     assert newest(line)["sourceRevisions"][0]["revisionId"] == second
 
 
-def test_a_rule_whose_role_may_not_start_the_pipeline_fails_in_silence_but_on_record(aws: Aws, repository: Any) -> None:
+def test_a_rule_without_permission_to_start_the_pipeline_fails_only_in_the_record(aws: Aws, repository: Any) -> None:
     line = git_line(aws)
     rule(aws, COMMITS)
     repository.put(b"2", parentCommitId=repository.first)

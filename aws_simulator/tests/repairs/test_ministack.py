@@ -1,4 +1,4 @@
-"""What this project needs of ministack itself: the hooks for plug-ins, and behaviour on which it relies."""
+"""The parts of ministack that this project needs: the hooks for plug-ins, and its behaviour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aws_simulator.tests.repairs.plans import carried_out, changes, plan
 BUCKET = {"Resources": {"Bucket": {"Type": "AWS::S3::Bucket"}}}
 
 
-def test_its_version_is_the_one_whose_hooks_are_known() -> None:
+def test_the_version_of_ministack_is_that_of_the_known_hooks() -> None:
     assert importlib.metadata.version("ministack") == "1.5.33"
 
 

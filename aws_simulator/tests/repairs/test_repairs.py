@@ -96,7 +96,7 @@ CONDITIONAL = {
 }
 
 
-def test_a_plan_has_only_what_its_conditions_let_in(aws: Aws) -> None:
+def test_a_plan_has_only_resources_whose_condition_is_true(aws: Aws) -> None:
     assert changes(plan(aws, "s", CONDITIONAL, Which="a")) == {"One": ("Add", "")}
     assert execute(aws, "s") == "CREATE_COMPLETE"
     change_set = plan(aws, "s", CONDITIONAL, create=False, Which="b")
@@ -105,7 +105,7 @@ def test_a_plan_has_only_what_its_conditions_let_in(aws: Aws) -> None:
     assert [bucket["Name"] for bucket in aws.client("s3").list_buckets()["Buckets"]] == ["two"]
 
 
-def test_a_bucket_name_that_somebody_else_has_fails_the_plan_and_the_details_are_events(aws: Aws) -> None:
+def test_a_bucket_name_of_another_owner_fails_the_plan_and_the_details_are_events(aws: Aws) -> None:
     neighbour = aws.client("s3", aws_access_key_id="999999999999", aws_secret_access_key="test")
     neighbour.create_bucket(Bucket="theirs")
     change_set = plan(aws, "s", named("theirs"))
@@ -149,7 +149,7 @@ def test_a_stack_in_review_keeps_its_id_and_one_that_was_rolled_back_takes_no_ch
         stack(aws, "broken", broken)
 
 
-def test_events_name_the_first_cause_before_those_who_were_cancelled(aws: Aws) -> None:
+def test_events_name_the_first_cause_before_the_cancelled_resources(aws: Aws) -> None:
     aws.client("logs").create_log_group(logGroupName="taken")
     group = {
         **GROUP,
@@ -199,7 +199,7 @@ def test_iam_looks_at_log_streams(aws: Aws) -> None:
         without_streams.create_log_stream(logGroupName="/ours", logStreamName="t")
 
 
-def test_a_copy_of_what_came_in_parts_has_a_checksum_of_the_whole(aws: Aws) -> None:
+def test_a_copy_of_a_multipart_upload_has_a_checksum_of_the_whole_object(aws: Aws) -> None:
     from boto3.s3.transfer import TransferConfig
 
     s3, content = bucket(aws, "ours"), b"z" * (11 << 20)
@@ -217,7 +217,7 @@ def test_a_put_answers_with_the_checksum_that_it_has_stored(aws: Aws) -> None:
     assert answer["ChecksumSHA256"] == sha256(b"x")
 
 
-def test_who_may_only_write_what_is_not_there_cannot_overwrite(aws: Aws) -> None:
+def test_a_role_that_may_only_write_new_objects_cannot_overwrite(aws: Aws) -> None:
     aws.client("s3").create_bucket(Bucket="ours")
     once = {"Condition": {"Null": {"s3:if-none-match": "false"}}}
     keys = user(aws, "once", {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::ours/*", **once})
@@ -230,7 +230,7 @@ def test_who_may_only_write_what_is_not_there_cannot_overwrite(aws: Aws) -> None
 
 
 def test_a_bucket_policy_may_demand_a_key_in_each_request(aws: Aws) -> None:
-    """A part of an upload names no key: its first request has."""
+    """A request for a part of an upload has no key; the first request of the upload has."""
     s3, keys = bucket(aws, "demanding"), [aws.client("kms").create_key()["KeyMetadata"]["Arn"] for _ in range(2)]
     condition = {"StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": keys[0]}}
     statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::demanding/*"}
@@ -251,7 +251,7 @@ def test_a_bucket_policy_may_demand_a_key_in_each_request(aws: Aws) -> None:
     assert client.head_object(**named)["SSEKMSKeyId"] == keys[0]
 
 
-def test_a_log_group_needs_a_key_whose_policy_lets_cloudwatch_logs_use_it(aws: Aws) -> None:
+def test_a_log_groups_key_must_allow_cloudwatch_logs_in_its_policy(aws: Aws) -> None:
     kms = aws.client("kms")
     key = kms.create_key()["KeyMetadata"]["Arn"]
     encrypted = {"Group": {**GROUP, "Properties": {**GROUP["Properties"], "KmsKeyId": key}}}

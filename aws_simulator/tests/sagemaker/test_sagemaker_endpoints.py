@@ -89,7 +89,7 @@ def test_only_an_approved_package_with_its_data_in_place_becomes_a_model(aws: Aw
         maker.create_model(ModelName="m", PrimaryContainer=container, ExecutionRoleArn=models.role)
 
 
-def test_what_fails_while_it_is_created_says_why(aws: Aws, models: Models, tmp_path: Path) -> None:
+def test_a_failed_creation_has_a_reason(aws: Aws, models: Models, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     (broken / "code").mkdir(parents=True)
     (broken / "code" / "inference.py").write_text("")
@@ -177,7 +177,7 @@ def test_errors_of_the_old_fleet_end_an_update_unless_its_alarm_watches_the_new_
     assert models.settled("e")["EndpointConfigName"] == expected
 
 
-def test_without_a_baking_time_nobody_watches_the_alarm(aws: Aws, models: Models) -> None:
+def test_without_a_baking_time_the_alarm_is_ignored(aws: Aws, models: Models) -> None:
     grant(aws, "model", *ENOUGH, ALARMS)
     models.config("c1")
     models.config("c2")
@@ -231,8 +231,8 @@ def test_the_models_errors_are_model_errors_and_the_runtimes_its_own(aws: Aws, m
         aws.client("sagemaker-runtime", **stranger).invoke_endpoint(EndpointName="e", Body=b"{}")
 
 
-def test_an_answer_is_the_containers_alone(aws: Aws, models: Models) -> None:
-    """The container knows nothing of a digest: the header that the local endpoint adds must not be relied upon."""
+def test_a_response_has_only_the_containers_headers(aws: Aws, models: Models) -> None:
+    """The container knows no digest. Clients must not depend on the header that the local endpoint adds."""
     models.config("c1")
     models.endpoint("e", "c1")
     request = {"EndpointName": "e", "ContentType": "application/json", "Body": b'{"instances": ["x"]}'}
@@ -291,7 +291,7 @@ def test_captured_requests_lie_in_the_bucket(aws: Aws, models: Models) -> None:
     assert line["captureData"]["endpointInput"]["encoding"] == "JSON"
 
 
-def test_a_serverless_variant_answers_and_lacks_what_serverless_lacks(models: Models) -> None:
+def test_a_serverless_variant_answers_and_has_serverless_restrictions(models: Models) -> None:
     serverless = {"ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5}}
     models.config("c1", variant=serverless)
     (variant,) = models.endpoint("e", "c1")["ProductionVariants"]

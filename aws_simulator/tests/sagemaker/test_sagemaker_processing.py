@@ -1,4 +1,4 @@
-"""Processing jobs: any command line with folders that come from S3 and go to S3."""
+"""Processing jobs: any command line, with folders that are downloaded from S3 and uploaded to S3."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_role_without_a_permission_fails_the_job(aws: Aws, jobs: Jobs) -> None
     assert {"role": "job", "action": "s3:PutObject"}.items() <= aws.denials()[0].items()
 
 
-def test_what_aws_refuses_is_refused(aws: Aws, jobs: Jobs) -> None:
+def test_a_request_that_aws_refuses_is_refused(aws: Aws, jobs: Jobs) -> None:
     with pytest.raises(ClientError, match="LocalPath must begin with /opt/ml/processing/"):
         jobs.sagemaker.create_processing_job(**jobs.processing("x", "true", outputs={"/tmp/x": f"s3://{BUCKET}/out"}))
     with pytest.raises(ClientError, match="No S3 objects found"):
@@ -128,7 +128,7 @@ def test_what_aws_refuses_is_refused(aws: Aws, jobs: Jobs) -> None:
         aws.client("sagemaker", **user(aws, "poor", create)).create_processing_job(**jobs.processing("x", "true"))
 
 
-def test_names_are_unique_and_what_is_over_can_be_deleted(jobs: Jobs) -> None:
+def test_names_are_unique_and_finished_jobs_can_be_deleted(jobs: Jobs) -> None:
     jobs.process("same", "true")
     with pytest.raises(ClientError, match="ResourceInUse"):
         jobs.process("same", "true")

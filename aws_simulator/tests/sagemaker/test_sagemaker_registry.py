@@ -68,7 +68,7 @@ def test_a_group_with_packages_cannot_be_deleted_and_numbers_are_never_used_agai
         sagemaker.describe_model_package(ModelPackageName="ours/2")
 
 
-def test_who_registers_may_be_kept_from_approving(aws: Aws) -> None:
+def test_a_role_that_registers_can_be_denied_the_approval(aws: Aws) -> None:
     aws.client("sagemaker").create_model_package_group(ModelPackageGroupName="ours")
     pending = {"StringEquals": {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}}
     resources = [f"{ARN}model-package-group/ours", f"{ARN}model-package/ours/*"]

@@ -182,7 +182,7 @@ def stack(aws: Aws, tiny_model: Path, tmp_path: Path) -> Stack:
     return Stack(aws, Models(aws, tiny_model, tmp_path, *ENOUGH, ALARMS))
 
 
-def test_a_second_deploy_updates_the_same_endpoint_and_nothing_is_left_in_the_end(aws: Aws, stack: Stack) -> None:
+def test_a_second_deployment_updates_the_same_endpoint_and_no_resource_remains(aws: Aws, stack: Stack) -> None:
     assert stack.create() == "CREATE_COMPLETE", reasons(aws, "s")
     before = stack.models.sagemaker.describe_endpoint(EndpointName="e")
     assert stack.models.ask("e", "one") == [3.0]
@@ -217,8 +217,8 @@ def test_an_alarm_rolls_the_endpoint_and_the_stack_back(aws: Aws, stack: Stack) 
     eventually(lambda: "e-2" not in stack.left())
 
 
-def test_a_rolled_back_update_that_cloudformation_takes_for_a_success(aws: Aws, stack: Stack) -> None:
-    """Nobody knows whether its handler does; a client that waits for InService alone has been seen to."""
+def test_a_rolled_back_update_that_cloudformation_reports_as_a_success(aws: Aws, stack: Stack) -> None:
+    """It is not documented whether CloudFormation does this; a client that waits only for InService does."""
     aws.control("sagemaker-rollback", silent=True)
     assert stack.create() == "CREATE_COMPLETE", reasons(aws, "s")
     aws.control("sagemaker-fire", endpoint="e")
@@ -247,7 +247,7 @@ def test_an_endpoint_that_does_not_start_makes_no_stack(aws: Aws, stack: Stack) 
     ("statement", "lacking"),
     [(PACKAGE, "sagemaker:CreateModel"), (WATCH, "cloudwatch:PutMetricAlarm"), (LINK, "iam:CreateServiceLinkedRole")],
 )
-def test_what_the_stacks_role_may_not_do_fails_the_stack(
+def test_a_missing_permission_of_the_stacks_role_fails_the_stack(
     aws: Aws, stack: Stack, statement: dict[str, Any], lacking: str
 ) -> None:
     grant(

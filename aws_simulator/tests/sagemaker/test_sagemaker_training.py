@@ -1,4 +1,4 @@
-"""Training jobs: real scripts with the script-mode contract, the role's permissions and SageMaker's texts."""
+"""Training jobs: real scripts with the script-mode contract, the role's permissions and SageMaker's messages."""
 
 from __future__ import annotations
 
@@ -314,7 +314,7 @@ def test_instance_types_are_the_models_and_quotas_are_the_accounts(aws: Aws, job
         jobs.sagemaker.create_training_job(**jobs.training("big", "pass"))
 
 
-def test_names_are_unique_lists_are_paged_and_what_is_over_can_be_deleted(jobs: Jobs) -> None:
+def test_names_are_unique_lists_have_pages_and_finished_jobs_can_be_deleted(jobs: Jobs) -> None:
     for number in range(12):
         jobs.sagemaker.create_training_job(**jobs.training(f"n{number}", "pass"))
     with pytest.raises(ClientError, match=r"ResourceInUse.*already exists"):
@@ -332,7 +332,7 @@ def test_names_are_unique_lists_are_paged_and_what_is_over_can_be_deleted(jobs: 
         jobs.sagemaker.describe_training_job(TrainingJobName="n1")
 
 
-def test_what_fails_next_can_be_chosen_and_states_can_be_slowed(aws: Aws, jobs: Jobs) -> None:
+def test_a_test_can_choose_the_next_failure_and_slow_states_down(aws: Aws, jobs: Jobs) -> None:
     aws.control("sagemaker-fail-next", reason="CapacityError: Unable to provision requested ML compute capacity")
     assert jobs.train("unserved", "pass")["FailureReason"].startswith("CapacityError")
     aws.control("sagemaker-fail-next", reason="InternalServerError: We encountered an internal error.")

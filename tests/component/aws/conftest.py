@@ -1,4 +1,4 @@
-"""The simulated AWS, and the smallest project on it."""
+"""The simulated AWS, and a minimal project on it."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class Scenario:
         return AwsBackend(self.project, use_case, resolve({"SOURCE": "s3", **settings}, {}, {}))
 
     def cli(self, **environment: str) -> Cli:
-        """`mlops` with the environment of a user of this AWS, without any other AWS settings."""
+        """Provide `mlops` with this AWS's credentials and no other settings of AWS."""
         return Cli(self.root, {**self.aws.environment, "MLOPS_TARGET": "aws", "SOURCE": "s3", **environment})
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Change one place of a template."""
+        """Change one part of a template."""
         path = self.root / "templates" / name
         text = path.read_text()
         assert text.count(old) == 1, f"{old} stands {text.count(old)} times in {name}"
@@ -66,7 +66,7 @@ class Scenario:
         wait_for(lambda: self.stacks()[name].endswith("_COMPLETE"))
 
     def keys(self, bucket: str) -> list[str]:
-        """Every version's key in a bucket."""
+        """Return every version's key in a bucket."""
         versions: dict[str, Any] = self.aws.client("s3").list_object_versions(Bucket=bucket)
         return sorted(version["Key"] for version in [*versions.get("Versions", ()), *versions.get("DeleteMarkers", ())])
 

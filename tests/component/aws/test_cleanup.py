@@ -1,4 +1,4 @@
-"""Cleanup on the simulated AWS: everything of ours is removed, nothing else is, from any state."""
+"""Cleanup on the simulated AWS removes all of our resources and no other ones, from any state."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ def log_groups(scenario: Scenario) -> list[str]:
     return [log_group["logGroupName"] for log_group in scenario.aws.client("logs").describe_log_groups()["logGroups"]]
 
 
-def test_where_nothing_is_there_is_nothing_to_remove(scenario: Scenario) -> None:
+def test_an_empty_account_needs_no_cleanup(scenario: Scenario) -> None:
     assert scenario.backend().infra.plan_cleanup(keep_data=False).active == ()
     assert clean(scenario).active == ()
 
 
-def test_all_that_was_made_goes_and_a_second_time_there_is_nothing(scenario: Scenario) -> None:
+def test_all_created_resources_are_removed_and_a_second_cleanup_finds_none(scenario: Scenario) -> None:
     bucket = settled(scenario)
     plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     removed = " ".join(lines(plan, Action.REMOVE))
@@ -115,7 +115,7 @@ def test_artifacts_of_the_pipelines_runs_go_from_an_existing_bucket_too(scenario
     assert scenario.keys("somebodys") == []
 
 
-def test_our_bucket_stays_while_somebody_elses_objects_are_in_it(scenario: Scenario) -> None:
+def test_our_bucket_stays_while_it_has_other_objects(scenario: Scenario) -> None:
     bucket = settled(scenario)
     scenario.aws.client("s3").put_object(Bucket=bucket, Key="thesis.pdf", Body=b"x")
     plan = scenario.backend().infra.plan_cleanup(keep_data=False)
@@ -161,7 +161,7 @@ def test_another_environment_and_another_project_stay(scenario: Scenario) -> Non
     assert scenario.stacks() == {}
 
 
-def test_somebody_elses_stack_of_our_name_stays(scenario: Scenario) -> None:
+def test_another_owners_stack_with_our_name_stays(scenario: Scenario) -> None:
     scenario.aws.client("cloudformation").create_stack(StackName=STORAGE, TemplateBody=TOPIC)
     plan = scenario.backend().infra.plan_cleanup(keep_data=False)
     assert plan.active == ()
@@ -170,7 +170,7 @@ def test_somebody_elses_stack_of_our_name_stays(scenario: Scenario) -> None:
     assert STORAGE in scenario.stacks()
 
 
-def test_what_a_killed_plan_has_left_goes(scenario: Scenario) -> None:
+def test_the_change_sets_of_a_killed_plan_are_removed(scenario: Scenario) -> None:
     scenario.backend().infra.plan()
     assert scenario.stacks() == {STORAGE: "REVIEW_IN_PROGRESS"}
     assert clean(scenario).active == ()
@@ -261,8 +261,8 @@ def kept_groups(scenario: Scenario) -> list[str]:
     return [line for line in lines(plan, Action.KEEP) if line.startswith("log group")]
 
 
-def test_a_log_group_that_only_has_a_name_of_ours_stays(scenario: Scenario) -> None:
-    """Without a present or former stack of ours, another owner's endpoint logs there."""
+def test_a_log_group_with_only_our_name_stays(scenario: Scenario) -> None:
+    """If we have and had no such stack, another owner's endpoint writes this log."""
     name = "/aws/sagemaker/Endpoints/tiny-dev"
     scenario.aws.client("logs").create_log_group(logGroupName=name)
     assert clean(scenario).active == ()
@@ -276,7 +276,7 @@ def test_a_log_group_that_only_has_a_name_of_ours_stays(scenario: Scenario) -> N
     assert log_groups(scenario) == [name], "a stack of ours that has not made it shows nothing"
 
 
-def test_a_log_group_that_was_in_the_way_of_our_stack_stays(scenario: Scenario) -> None:
+def test_a_log_group_that_existed_before_our_stack_stays(scenario: Scenario) -> None:
     name = "/aws/sagemaker/Endpoints/tiny-dev"
     scenario.aws.client("logs").create_log_group(logGroupName=name)
     with pytest.raises(MlopsError, match="exists"):
@@ -297,9 +297,7 @@ def test_a_log_group_that_is_much_younger_than_our_stack_stays(
     assert len(kept_groups(scenario)) == 1
 
 
-def test_a_log_group_that_somebody_elses_endpoint_writes_into_stays(
-    scenario: Scenario, tiny_model: Path, tmp_path: Path
-) -> None:
+def test_a_log_group_of_another_owners_endpoint_stays(scenario: Scenario, tiny_model: Path, tmp_path: Path) -> None:
     settled(scenario)
     clean(scenario)
     scenario.aws.client("logs").create_log_group(logGroupName="/aws/sagemaker/Endpoints/tiny-dev")
@@ -311,7 +309,7 @@ def test_a_log_group_that_somebody_elses_endpoint_writes_into_stays(
     assert scenario.aws.client("sagemaker").list_endpoints()["Endpoints"] != []
 
 
-def test_what_cannot_be_removed_is_listed_with_its_reason_and_the_rest_waits(scenario: Scenario) -> None:
+def test_a_resource_that_cannot_be_removed_is_listed_with_its_reason(scenario: Scenario) -> None:
     settled(scenario)
     scenario.aws.client("cloudformation").update_termination_protection(
         StackName=PIPELINE, EnableTerminationProtection=True
@@ -362,7 +360,7 @@ def test_the_command_ends_with_5_when_something_is_left(scenario: Scenario) -> N
         ("AccessDeniedException", "not found", False),
     ],
 )
-def test_only_what_is_gone_counts_as_gone(code: str, message: str, gone: bool) -> None:
+def test_only_deleted_resources_count_as_removed(code: str, message: str, gone: bool) -> None:
     assert AwsError("", "", code, message).is_not_found is gone
 
 
@@ -386,7 +384,7 @@ def test_a_state_of_another_version_is_refused_and_removed(scenario: Scenario) -
     assert scenario.backend().runs.list_runs() == []
 
 
-def test_a_stack_of_another_version_that_does_not_say_whose_the_bucket_is_is_removed(scenario: Scenario) -> None:
+def test_a_stack_of_an_older_version_without_the_bucket_owner_is_removed(scenario: Scenario) -> None:
     text = (scenario.root / "templates" / "storage.yaml").read_text()
     scenario.edit("storage.yaml", text[text.index("  BucketOwned:") :], "  Other:\n    Value: x\n")
     name = settled(scenario)
@@ -394,7 +392,7 @@ def test_a_stack_of_another_version_that_does_not_say_whose_the_bucket_is_is_rem
     assert name not in buckets(scenario)
 
 
-def test_what_a_company_owns_stays(scenario: Scenario) -> None:
+def test_the_companys_resources_stay(scenario: Scenario) -> None:
     boundary = "arn:aws:iam::123456789012:policy/limit"
     everything = json.dumps(
         {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}

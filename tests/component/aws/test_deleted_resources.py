@@ -1,4 +1,4 @@
-"""Resources that are deleted or end while a command reads them: no command ends with AWS's error."""
+"""Resources that are deleted or end while a command reads them: no command ends with an error of AWS."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_rejection_passes_over_a_deleted_model_package() -> None:
 
 
 @pytest.mark.parametrize("call", ["decide", "require_kept", "container"])
-def test_a_deleted_model_package_is_named_with_the_way_to_another_one(call: str) -> None:
+def test_a_deleted_model_package_is_named_with_the_command_for_another_one(call: str) -> None:
     arguments = {"decide": (True, "why"), "require_kept": ("a" * 64,), "container": ()}[call]
     with pytest.raises(MlopsError, match=f"The model package {GROUP}/2 was deleted") as caught:
         getattr(Registry().registry, call)(f"{GROUP}/2", *arguments)

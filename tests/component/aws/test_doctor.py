@@ -1,4 +1,4 @@
-"""`mlops doctor` on the simulated AWS with IAM enforced: each fault is really created, and named."""
+"""`mlops doctor` on the simulated AWS with IAM enforced: each fault is real, and the finding names it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def wanted(scenario: Scenario) -> tuple[RequiredPermission, ...]:
 
 
 def keys(credentials: dict[str, str]) -> dict[str, str]:
-    """As environment variables."""
+    """Return the environment variables of the credentials."""
     return {name.upper(): value for name, value in credentials.items()}
 
 
@@ -69,7 +69,7 @@ def with_data(scenario: Scenario) -> Scenario:
     return scenario
 
 
-def test_who_may_do_all_that_is_needed_is_told_so_and_nothing_fails(scenario: Scenario) -> None:
+def test_a_caller_with_all_permissions_gets_no_failure(scenario: Scenario) -> None:
     cli = allowed(with_data(scenario), "ann", wanted(scenario))
     out = cli("doctor")
     assert "permissions     all " in out
@@ -80,7 +80,7 @@ def test_who_may_do_all_that_is_needed_is_told_so_and_nothing_fails(scenario: Sc
     assert denied == [], "doctor itself needs nothing that is not on the list"
 
 
-def test_the_required_permissions_look_up_the_images_of_ones_own(scenario: Scenario) -> None:
+def test_custom_images_need_permissions_of_their_registry(scenario: Scenario) -> None:
     own = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ours/{}:7"
     use_case = scenario.root / "training" / "usecase.toml"
     images = f'[model]\ntraining_image = "{own.format("training")}"\nserving_image = "{own.format("serving")}"\n\n'
@@ -98,7 +98,7 @@ def test_the_required_permissions_look_up_the_images_of_ones_own(scenario: Scena
     assert [person for person in scenario.aws.control("people") if not person["allowed"]] == []
 
 
-def test_a_permission_that_is_missing_is_named_with_what_would_be_refused(scenario: Scenario) -> None:
+def test_a_missing_permission_is_named_with_the_commands_that_need_it(scenario: Scenario) -> None:
     remaining = [need for need in wanted(scenario) if "iam:CreateRole" not in need.actions]
     findings = shown(allowed(scenario, "bob", remaining), 1, "permissions")
     assert [finding["state"] for finding in findings] == ["failure"]
@@ -116,7 +116,7 @@ def test_a_role_that_may_be_passed_to_another_service_only(scenario: Scenario) -
     assert "passing it to codebuild.amazonaws.com" in " ".join(finding["message"] for finding in findings)
 
 
-def test_who_may_not_simulate_is_told_so_and_the_rest_is_looked_at(scenario: Scenario) -> None:
+def test_without_the_policy_simulator_the_other_checks_run(scenario: Scenario) -> None:
     remaining = [need for need in wanted(scenario) if "iam:SimulatePrincipalPolicy" not in need.actions]
     (finding,) = shown(allowed(with_data(scenario), "dee", remaining), 0, "permissions")
     assert (finding["state"], finding["message"]) == ("warning", "IAM does not let you simulate your own permissions.")
@@ -154,7 +154,7 @@ def test_a_quota_of_nothing_would_fail_and_says_how_to_raise_it(scenario: Scenar
     assert len(findings) == 3, "preprocessing, training, endpoint"
 
 
-def test_the_training_instance_is_the_one_that_is_chosen_spot_or_not(scenario: Scenario) -> None:
+def test_the_quota_is_that_of_the_chosen_training_instance_also_with_spot(scenario: Scenario) -> None:
     use_case = scenario.root / "training" / "usecase.toml"
     use_case.write_text(use_case.read_text() + "\n[aws.train]\nspot = true\n")
     names = [finding["message"].split(":")[0] for finding in shown(scenario.cli(INSTANCE="ml.g5.xlarge"), 0, "quota")]
@@ -163,7 +163,7 @@ def test_the_training_instance_is_the_one_that_is_chosen_spot_or_not(scenario: S
     assert (finding.state, "ml.m5.xlarge for spot" in finding.message) == (State.OK, True)
 
 
-def test_an_instance_type_that_has_no_quota_is_not_known(scenario: Scenario) -> None:
+def test_an_instance_type_without_a_quota_is_unknown(scenario: Scenario) -> None:
     findings = [
         finding for finding in shown(scenario.cli(INSTANCE="ml.x9.huge"), 0, "quota") if finding["state"] != "ok"
     ]
@@ -173,9 +173,7 @@ def test_an_instance_type_that_has_no_quota_is_not_known(scenario: Scenario) -> 
 
 
 @pytest.mark.slow
-def test_endpoints_that_nobody_asks_are_distinguished_by_whose_they_are(
-    scenario: Scenario, tiny_model: Path, tmp_path: Path
-) -> None:
+def test_unused_endpoints_are_reported_with_their_project(scenario: Scenario, tiny_model: Path, tmp_path: Path) -> None:
     models = Models(scenario.aws, tiny_model, tmp_path)
     foreign = [{"Key": "mlops:project", "Value": "churn"}, {"Key": "mlops:environment", "Value": "prod"}]
     for name, tags in (("tiny-dev", OURS), ("churn-prod", foreign), ("somebodys", []), ("busy", [])):
@@ -260,7 +258,7 @@ def test_clocks_that_disagree(scenario: Scenario, ahead: int, state: State, word
     assert (finding.state, words in finding.message) == (state, True)
 
 
-def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(scenario: Scenario) -> None:
+def test_a_lifecycle_rule_that_would_delete_approved_models_is_found(scenario: Scenario) -> None:
     """An older version of mlops or the owner of a bucket may have created it."""
     scenario.backend().deployed.infra_deployer.ensure_storage()
     (fine,) = examined(scenario, "expiry")
@@ -290,7 +288,7 @@ def test_a_rule_that_would_delete_what_approved_models_are_made_of_is_found(scen
         assert expires(prefix, **expiration) == [State.OK], (prefix, expiration)
 
 
-def test_a_stack_that_is_somebody_elses_and_one_that_failed(scenario: Scenario) -> None:
+def test_another_owners_stack_and_a_failed_stack_are_found(scenario: Scenario) -> None:
     cloudformation = scenario.aws.client("cloudformation")
     template = json.dumps({"Resources": {"T": {"Type": "AWS::SNS::Topic"}}})
     cloudformation.create_stack(StackName="mlops-tiny-dev-storage", TemplateBody=template)

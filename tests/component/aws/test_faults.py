@@ -1,4 +1,4 @@
-"""A throttled or briefly failing AWS never fails a command; a killed command is repeated and completes."""
+"""Throttling and short failures of AWS make no command fail; a killed command completes when it is repeated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.component.aws.test_cleanup import clean, settled
 pytestmark = pytest.mark.slow
 
 
-def test_with_one_call_in_five_failing_everything_still_comes_to_its_end(scenario: Scenario) -> None:
+def test_every_command_completes_while_one_call_in_five_fails(scenario: Scenario) -> None:
     (scenario.root / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
     (scenario.root / ".mlops").mkdir()
     with faulty(scenario.aws, scenario.root) as proxy:

@@ -1,4 +1,4 @@
-"""The model servers of the simulated AWS end with it, however it ends."""
+"""The model servers of the simulated AWS end with it, even after a kill."""
 
 from __future__ import annotations
 

@@ -52,18 +52,18 @@ def test_the_help_names_every_command(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("init", "config", "doctor")])
-def test_on_aws_each_command_without_a_region_says_how_to_name_one(cli: Cli, name: str) -> None:
+def test_on_aws_each_command_without_a_region_names_the_option(cli: Cli, name: str) -> None:
     _, err = cli.both("--target", "aws", *CALLS.get(name, [name]), code=2)
     assert err == ("error: No AWS region is set.\nhint: Set one: mlops --region eu-west-1 ..., or AWS_REGION in .env\n")
 
 
 @pytest.mark.parametrize("name", ["status", "logs", "approve", "report", "rollback", "reproduce"])
-def test_before_the_first_run_each_command_says_what_to_do(cli: Cli, name: str) -> None:
+def test_before_the_first_run_each_command_names_the_next_command(cli: Cli, name: str) -> None:
     _, err = cli.both(*CALLS.get(name, [name]), code=1)
     assert err == "error: There is no run yet.\nhint: Start one: mlops run\n"
 
 
-def test_a_stage_in_place_of_the_run_is_told_its_option(cli: Cli) -> None:
+def test_a_stage_instead_of_a_run_gets_a_hint_with_its_option(cli: Cli) -> None:
     _, err = cli.both("logs", "train", code=2)
     assert err == "error: train is a stage, and the argument is a run.\nhint: mlops logs --stage train\n"
     _, err = cli.both("logs", "tain", code=2)
@@ -77,7 +77,7 @@ def test_before_the_first_run_the_lists_are_empty(cli: Cli, name: str, word: str
 
 
 @pytest.mark.parametrize("name", ["status", "quickstart", "run", "config"])
-def test_without_a_project_the_error_names_the_flag_and_how_to_make_one(tmp_path: Path, name: str) -> None:
+def test_without_a_project_the_error_names_the_option_and_mlops_init(tmp_path: Path, name: str) -> None:
     _, err = Cli(tmp_path).both(name, code=2)
     assert "No project here" in err
     assert "--project DIR" in err
@@ -85,7 +85,10 @@ def test_without_a_project_the_error_names_the_flag_and_how_to_make_one(tmp_path
 
 
 def test_in_a_repository_the_projects_below_are_named(tmp_path: Path) -> None:
-    """Also in another folder than the repository's own; not in hidden folders, and not outside of a repository."""
+    """This is true in any folder of the repository.
+
+    Hidden folders are ignored, and outside of a repository nothing is searched.
+    """
     for name in ("uses/a", "uses/b c", ".cache/d", "training"):
         (tmp_path / name / "training").mkdir(parents=True)
         (tmp_path / name / "training" / "usecase.toml").touch()
@@ -138,7 +141,7 @@ def test_a_folder_that_is_not_ours_is_left_alone(cli: Cli) -> None:
     assert (cli.folder / ".mlops" / "thesis.txt").read_text() == "mine"
 
 
-def test_a_mistyped_project_never_leads_to_another_one(cli: Cli) -> None:
+def test_a_mistyped_project_is_an_error_and_no_other_project(cli: Cli) -> None:
     cli("deploy-infra")
     _, err = cli.both("--project", "nosuchdir", "cleanup", "--yes", code=2)
     assert "There is no project in nosuchdir" in err
@@ -190,7 +193,7 @@ def test_cleanup_works_when_a_file_is_damaged(cli: Cli, damage: str) -> None:
     assert not (cli.folder / ".mlops").exists()
 
 
-def test_what_ends_costs_needs_only_the_name_of_a_use_case(cli: Cli) -> None:
+def test_commands_that_end_costs_need_only_the_name_of_a_use_case(cli: Cli) -> None:
     cli("download-data", "--source", "sample", "--rows", "200")
     file = cli.folder / "training" / "usecase.toml"
     text = file.read_text()
@@ -226,7 +229,7 @@ CONFLICT = '<<<<<<< HEAD\nname = "b"\n=======\nname = "c"\n>>>>>>> other\n'
     ],
     ids=["a conflict", "empty", "a wrong name", "nested", "not UTF-8", "deleted"],
 )
-def test_what_ends_costs_knows_the_name_of_a_use_case_without_its_file(
+def test_commands_that_end_costs_know_the_use_case_without_its_file(
     cli: Cli, content: str | bytes | None, problem: str
 ) -> None:
     cli("deploy-infra")
@@ -258,14 +261,14 @@ SHOWING = ("config", "doctor", "runs", "status", "logs", "models", "drift")
 
 
 def without_reader() -> int:
-    """Return the end of a pipe that nobody reads."""
+    """Return the end of a pipe without a reader."""
     reader, writer = os.pipe()
     os.close(reader)
     return writer
 
 
 def ended(cli: Cli, *arguments: str, code: int, **streams: int) -> str:
-    """Return what the command wrote on stderr, with its standard streams connected elsewhere."""
+    """Return the command's stderr, with its standard streams connected to these files."""
     with cli.start(*arguments, **streams) as process:
         _, err = process.communicate(timeout=LIMIT_SECONDS)
     for stream in streams.values():
@@ -275,7 +278,7 @@ def ended(cli: Cli, *arguments: str, code: int, **streams: int) -> str:
 
 
 @pytest.mark.parametrize("arguments", [("config",), ("runs",), ("config", "--json"), ("--help",), ("--version",)])
-def test_what_only_shows_ends_when_nobody_reads(cli: Cli, arguments: tuple[str, ...]) -> None:
+def test_a_command_that_only_shows_ends_without_a_reader(cli: Cli, arguments: tuple[str, ...]) -> None:
     assert ended(cli, *arguments, code=141, stdout=without_reader()) == ""
     assert ended(cli, *arguments, code=1, stdout=os.open("/dev/full", os.O_WRONLY)) == (
         "error: Standard output could not be written: No space left on device.\n"
@@ -284,7 +287,7 @@ def test_what_only_shows_ends_when_nobody_reads(cli: Cli, arguments: tuple[str, 
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_work_is_finished_when_nobody_reads(cli: Cli, options: tuple[str, ...]) -> None:
+def test_a_command_that_works_finishes_without_a_reader(cli: Cli, options: tuple[str, ...]) -> None:
     download = ("download-data", "--source", "sample", "--rows", "200", *options)
     data = cli.folder / ".mlops" / "data" / "dataset.csv"
     ended(cli, *download, code=0, stdout=without_reader(), stderr=without_reader())
@@ -296,7 +299,7 @@ def test_work_is_finished_when_nobody_reads(cli: Cli, options: tuple[str, ...]) 
     assert not (cli.folder / ".mlops").exists()
 
 
-def test_nobody_confirms_what_was_not_shown(cli: Cli) -> None:
+def test_a_plan_that_was_not_shown_cannot_be_confirmed(cli: Cli) -> None:
     cli("download-data", "--source", "sample", "--rows", "200")
     leader, follower = pty.openpty()
     os.write(leader, b"y\n")
@@ -374,7 +377,7 @@ def test_without_a_waiting_run_approve_says_so(cli: Cli) -> None:
     assert err == "error: No run waits for a decision.\nhint: Start one: mlops run\n"
 
 
-def test_run_without_data_gets_the_declared_ones_or_says_how(cli: Cli) -> None:
+def test_run_without_data_downloads_the_declared_source_or_names_the_command(cli: Cli) -> None:
     out, err = cli.both("run", code=1)
     assert out.startswith("$ mlops download-data\n")
     assert "Kaggle" in err
@@ -486,7 +489,7 @@ def test_a_path_that_the_run_store_cannot_have_is_refused_before_anything_is_mad
 
 
 @pytest.mark.parametrize("name", ["run", "cleanup", "quickstart", "reproduce", "rollback"])
-def test_a_limit_that_is_no_amount_is_one_clear_message(cli: Cli, name: str) -> None:
+def test_an_invalid_cost_limit_is_one_clear_message(cli: Cli, name: str) -> None:
     (cli.folder / ".env").write_text("MAX_RUN_COST=$50\n")
     _, err = cli.both(*CALLS.get(name, [name]), code=2)
     assert err.startswith("error: MAX_RUN_COST is '$50' (from .env)")
@@ -606,7 +609,7 @@ def test_a_read_only_folder_is_one_clear_line(cli: Cli) -> None:
 
 
 def test_a_full_disk_is_one_clear_line(cli: Cli) -> None:
-    """A limit for the size of files replaces a full disk: another error, but the same code."""
+    """A limit on the size of files replaces a full disk: the error differs, the code is the same."""
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"

@@ -1,4 +1,4 @@
-"""The suggestions of Tab, requested as the shells do; and with the shells themselves if they are installed."""
+"""The suggestions of Tab, requested by the shells' protocol, and in the shells themselves if they are installed."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ RUNS = {"1a2b3c4d": Status.DONE, "1affffff": Status.WAITING, "99999999": Status.
 
 
 def run_of(run_id: str, status: Status) -> Run:
-    """Return a run. All runs except the failed one have trained a model of their own."""
+    """Return a run. All runs except the failed one have trained their own model."""
     stages = [StageRun(stage.name, Status.DONE, run_id=run_id) for stage in STAGES]
     run = Run(run_id, time.time(), status, stages)
     run.stage("train").output = "" if status is Status.FAILED else run_id * 8
     return run
 
 
-def said_of(run: Run) -> Decision:
+def approval_of(run: Run) -> Decision:
     """Return an approval of the run's model."""
     return Decision(run.id, True, Actor("ada"), "", time.time(), "key", run.stage("train").output)
 
@@ -50,13 +50,13 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     runs = [run_of(run_id, status) for run_id, status in RUNS.items()]
     for run in runs:
         store.save(run)
-    store.save(decisions=[said_of(runs[0])])
+    store.save(decisions=[approval_of(runs[0])])
     store.close()
     return Cli(project.root)
 
 
-def asked(cli: Cli, line: str, shell: str = "bash") -> list[str]:
-    """Return the suggested words for an unfinished command line, by the protocol of a shell."""
+def suggest(cli: Cli, line: str, shell: str = "bash") -> list[str]:
+    """Return the suggestions for an unfinished command line, by a shell's protocol."""
     words = line.split(" ")
     protocols = {
         "bash": {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},
@@ -89,43 +89,43 @@ def asked(cli: Cli, line: str, shell: str = "bash") -> list[str]:
         ("mlops cl", ["cleanup"]),
     ],
 )
-def test_words_are_offered_as_they_are(cli: Cli, line: str, offers: list[str]) -> None:
-    assert asked(cli, line) == offers
+def test_suggestions_are_unchanged_words(cli: Cli, line: str, offers: list[str]) -> None:
+    assert suggest(cli, line) == offers
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
 @pytest.mark.parametrize("line", ["mlops logs 1a", "mlops run --set train.e", "mlops cl"])
 def test_each_shell_is_offered_the_same(cli: Cli, shell: str, line: str) -> None:
-    assert asked(cli, line, shell) == asked(cli, line)
+    assert suggest(cli, line, shell) == suggest(cli, line)
 
 
-def test_the_project_that_the_command_names_is_the_one_that_counts(cli: Cli, tmp_path: Path) -> None:
+def test_suggestions_are_of_the_project_that_the_command_names(cli: Cli, tmp_path: Path) -> None:
     elsewhere = Cli(tmp_path)
-    assert asked(elsewhere, "mlops status ") == []
-    assert len(asked(elsewhere, f"mlops --project {cli.folder} status ")) == 3
+    assert suggest(elsewhere, "mlops status ") == []
+    assert len(suggest(elsewhere, f"mlops --project {cli.folder} status ")) == 3
 
 
 @pytest.mark.parametrize("damage", ["training/usecase.toml", ".env", ".mlops/state.db"])
-def test_what_is_wrong_with_a_project_is_no_matter_for_a_tab(cli: Cli, damage: str, tmp_path: Path) -> None:
+def test_an_invalid_project_has_no_suggestions_and_no_error(cli: Cli, damage: str, tmp_path: Path) -> None:
     cli = Cli(shutil.copytree(cli.folder, tmp_path / "copy"))
     for journal in (cli.folder / ".mlops").glob("state.db-*"):
         journal.unlink()
     (cli.folder / damage).write_bytes(b"MLOPS_TARGET=moon\n\xff[")
-    assert asked(cli, "mlops status ") == []
+    assert suggest(cli, "mlops status ") == []
 
 
 def test_a_tab_asks_no_cloud(cli: Cli) -> None:
-    assert asked(cli, "mlops --target aws status ") == []
+    assert suggest(cli, "mlops --target aws status ") == []
 
 
 @pytest.fixture
 def far(cli: Cli, tmp_path: Path) -> tuple[Cli, CompletionCache]:
-    """Return the project with runs of aws in its completion cache, and the path of the cache."""
+    """Return the project with runs of AWS in its completion cache, and the path of the cache."""
     copy = Cli(shutil.copytree(cli.folder, tmp_path / "far"))
     seen = CompletionCache(copy.folder / ".mlops", "toxic-comments-dev - -")
     runs = [run_of(f"{name}-far", status) for name, status in reversed(RUNS.items())]
     seen.save_runs(runs)
-    seen.save_versions(versions_of(runs, [said_of(runs[-1])]))
+    seen.save_versions(versions_of(runs, [approval_of(runs[-1])]))
     return copy, seen
 
 
@@ -138,32 +138,32 @@ def far(cli: Cli, tmp_path: Path) -> tuple[Cli, CompletionCache]:
         ("rollback --to ", ["v2"]),
     ],
 )
-def test_of_aws_is_offered_what_commands_have_seen(
+def test_on_aws_the_suggestions_come_from_the_cache(
     far: tuple[Cli, CompletionCache], line: str, offers: list[str]
 ) -> None:
-    assert asked(far[0], f"mlops --target aws {line}") == offers
-    assert asked(far[0], "mlops status 1a") == ["1affffff", "1a2b3c4d"], "and of this machine what is there"
+    assert suggest(far[0], f"mlops --target aws {line}") == offers
+    assert suggest(far[0], "mlops status 1a") == ["1affffff", "1a2b3c4d"], "and of this machine what is there"
 
 
-def test_what_was_seen_is_bounded_renewed_and_forgotten(far: tuple[Cli, CompletionCache]) -> None:
+def test_the_cache_is_limited_renewed_and_removed(far: tuple[Cli, CompletionCache]) -> None:
     cli, seen = far
     for number in range(MAX_ROWS + 5):
         seen.save_run(run_of(f"{number:08d}", Status.RUNNING))
     seen.save_run(run_of(f"{MAX_ROWS:08d}", Status.WAITING))
-    assert len(asked(cli, "mlops --target aws status ")) == MAX_ROWS
-    assert asked(cli, "mlops --target aws approve ") == [f"{MAX_ROWS:08d}"]
-    assert asked(cli, "mlops --target aws --region eu-west-1 status ") == [], "another account is another matter"
+    assert len(suggest(cli, "mlops --target aws status ")) == MAX_ROWS
+    assert suggest(cli, "mlops --target aws approve ") == [f"{MAX_ROWS:08d}"]
+    assert suggest(cli, "mlops --target aws --region eu-west-1 status ") == [], "another account is another matter"
     seen.clear()
-    assert asked(cli, "mlops --target aws status ") == []
+    assert suggest(cli, "mlops --target aws status ") == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"toxic-comments-dev - -": {"runs": [["one"]]}}', "\xff"])
 def test_a_damaged_note_offers_nothing_and_is_rewritten(far: tuple[Cli, CompletionCache], content: str) -> None:
     cli, seen = far
     (cli.folder / ".mlops" / NAME).write_bytes(content.encode("latin-1"))
-    assert asked(cli, "mlops --target aws status ") == []
+    assert suggest(cli, "mlops --target aws status ") == []
     seen.save_runs([run_of("5e5e5e5e", Status.DONE)])
-    assert asked(cli, "mlops --target aws status ") == ["5e5e5e5e"]
+    assert suggest(cli, "mlops --target aws status ") == ["5e5e5e5e"]
 
 
 def test_nothing_is_noted_in_a_folder_that_mlops_has_not_made(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_tab_loads_nothing_heavy(far: tuple[Cli, CompletionCache], line: str) 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """An environment with `mlops` from this installation."""
+    """Provide an environment with `mlops` of this installation."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "mlops").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m mlops_cli "$@"\n')
@@ -195,7 +195,7 @@ def command(tmp_path: Path) -> Iterator[dict[str, str]]:
     yield {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
 
 
-def test_a_run_that_is_not_there_is_the_same_error_for_every_command(cli: Cli) -> None:
+def test_an_unknown_run_is_the_same_error_for_every_command(cli: Cli) -> None:
     for name in ("status", "logs", "approve", "report", "stop", "reproduce"):
         assert cli.both(name, "zzz", code=2)[1] == "error: There is no run 'zzz'.\nhint: List the runs: mlops runs\n"
         assert "The run id '1' is ambiguous: " in cli.both(name, "1", code=2)[1]

@@ -68,7 +68,7 @@ def settings() -> str:
     return head + "| setting | default | meaning |\n|---|---|---|\n" + "".join(rows)
 
 
-def test_the_page_is_what_the_commands_say() -> None:
+def test_the_page_equals_the_help_of_the_commands() -> None:
     assert (ROOT / "docs" / "reference" / "commands.md").read_text() == commands_page()
 
 

@@ -1,4 +1,4 @@
-"""`mlops doctor` on one machine: each fault is really created, named, and fixed as the finding says."""
+"""`mlops doctor` on one machine: each fault is real, and the finding's fix removes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ machinery.PathFinder.find_spec = classmethod(
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """A project with data, set up, nothing trained."""
+    """Provide a project with data and infrastructure, and without a training."""
     folder = tmp_path / "tiny"
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
     (folder / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(20)))
@@ -41,7 +41,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def findings(cli: Cli, code: int = 0) -> dict[str, dict[str, Any]]:
-    """Return the findings that are not ok, by name; exit code 1 means a failure among them."""
+    """Return the findings that are not ok, by name. Exit code 1 means that one of them is a failure."""
     report = cli.json("doctor", code=code)
     assert (report["failures"] > 0) == (code == 1)
     assert report["target"] == "local"
@@ -72,7 +72,7 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
     assert findings(cli) == {}
 
 
-def test_tensorflow_that_is_not_there(cli: Cli, tmp_path: Path) -> None:
+def test_missing_tensorflow(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "hiding").mkdir()
     (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
     cli.environment = {**cli.environment, "PYTHONPATH": str(tmp_path / "hiding")}
@@ -91,7 +91,7 @@ def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> No
     assert "name is '!tiny'" in wrong[1]
 
 
-def test_a_project_that_somebody_holds(cli: Cli) -> None:
+def test_a_locked_project(cli: Cli) -> None:
     with ProjectLock(cli.folder / ".mlops" / "lock").held("run"):
         (finding,) = findings(cli).values()
     assert (finding["name"], finding["state"]) == ("lock", "warning")
@@ -108,14 +108,14 @@ def test_processes_that_a_killed_command_has_left(cli: Cli) -> None:
     assert findings(cli) == {}
 
 
-def test_a_state_folder_of_somebody_else(project_folder: Path) -> None:
+def test_a_state_folder_of_another_user(project_folder: Path) -> None:
     (project_folder / ".mlops").mkdir()
     (project_folder / ".mlops" / "theirs").touch()
     folder = findings(Cli(project_folder), code=1)["folder"]
     assert (folder["state"], "was not created by mlops" in folder["message"]) == ("failure", True)
 
 
-def test_kaggle_counts_only_as_long_as_there_are_no_data(project_folder: Path) -> None:
+def test_kaggles_token_is_checked_only_without_data(project_folder: Path) -> None:
     cli = Cli(project_folder)
     result = findings(cli, code=1)
     assert (result["dataset"]["fix"], result["kaggle"]["state"]) == ("mlops download-data", "failure")

@@ -1,4 +1,4 @@
-"""`mlops init`: its files, its errors, and that it does everything or nothing."""
+"""`mlops init`: its files, its errors, and that an interrupted one leaves no half project."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_minimal_is_a_few_lines(cli: Cli) -> None:
     assert not [name for name in files if name.startswith(("templates/", ".github/"))], "only if they are asked for"
 
 
-def test_both_kinds_name_the_use_case_as_told(cli: Cli) -> None:
+def test_both_kinds_use_the_given_name(cli: Cli) -> None:
     for options in ([], ["--minimal"]):
         folder = f"p{len(options)}"
         assert cli.json("init", folder, "--name", "Spam-2", *options)["name"] == "Spam-2"
@@ -98,7 +98,7 @@ def test_an_empty_folder_and_a_fresh_repository_are_taken(cli: Cli) -> None:
         (".env.example/x", ["--minimal"], ".env.example must be a file"),
     ],
 )
-def test_what_is_in_the_way_is_named_and_nothing_is_written(
+def test_an_existing_file_is_named_and_nothing_is_written(
     cli: Cli, file: str, options: list[str], problem: str
 ) -> None:
     mine = cli.folder / "here" / file
@@ -111,7 +111,7 @@ def test_what_is_in_the_way_is_named_and_nothing_is_written(
 
 @pytest.fixture
 def repository(cli: Cli) -> dict[str, bytes]:
-    """A repository with code, in the folder `shop`; return its files."""
+    """Provide a repository with code in the folder `shop`. Return its files."""
     files = {
         "src/shop/features.py": "X = 1\n",
         "data.csv": "a,b\n1,2\n",
@@ -125,7 +125,7 @@ def repository(cli: Cli) -> dict[str, bytes]:
     return {name: text.encode() for name, text in files.items()}
 
 
-def test_in_a_repository_only_what_is_missing_is_added(cli: Cli, repository: dict[str, bytes]) -> None:
+def test_in_a_repository_only_missing_files_are_added(cli: Cli, repository: dict[str, bytes]) -> None:
     shop = Cli(cli.folder / "shop")
     command = ("init", ".", "--framework", "sklearn")
     plan = shop(*command, "--dry-run")
@@ -143,7 +143,7 @@ def test_in_a_repository_only_what_is_missing_is_added(cli: Cli, repository: dic
     assert shop.json(*command)["changed"] is False
 
 
-def test_a_project_gets_templates_and_a_workflow_when_they_are_asked_for(cli: Cli) -> None:
+def test_the_options_add_templates_and_a_workflow(cli: Cli) -> None:
     cli("init", "my_churn", "--framework", "sklearn", "--name", "churn")
     (cli.folder / "my_churn" / "training" / "train.py").write_text("print('mine')\n")
     usecase = cli.folder / "my_churn" / "training" / "usecase.toml"
@@ -276,7 +276,7 @@ main()
 
 
 def broken(cli: Cli, how: str, when: int) -> int:
-    """Run an `mlops init` that ends when it moves this file into place."""
+    """Run an `mlops init` that ends before it moves this file into place."""
     command = [sys.executable, "-c", BROKEN.format(how=how), str(when), "init", "deep/churn", "--minimal"]
     return subprocess.run(command, cwd=cli.folder, capture_output=True).returncode
 
@@ -295,7 +295,7 @@ def test_when_it_fails_in_a_repository_only_its_own_files_are_left(cli: Cli) -> 
 
 
 @pytest.mark.parametrize("when", [1, 2, 5])
-def test_when_it_is_killed_there_is_no_half_project_and_a_repetition_finishes_it(cli: Cli, when: int) -> None:
+def test_a_killed_init_leaves_no_half_project_and_is_finished_by_a_second_one(cli: Cli, when: int) -> None:
     assert broken(cli, "os._exit(9)", when) == 9
     assert not (cli.folder / "deep" / "churn" / "training" / "usecase.toml").exists()
     assert cli.json("init", "deep/churn", "--minimal")["changed"] is True
@@ -303,7 +303,7 @@ def test_when_it_is_killed_there_is_no_half_project_and_a_repetition_finishes_it
     assert contents(cli.folder / "deep" / "churn") == contents(cli.folder / "whole" / "churn")
 
 
-def test_one_that_is_killed_at_its_end_leaves_nothing_that_cleanup_does_not_remove(cli: Cli) -> None:
+def test_cleanup_removes_the_files_of_an_init_that_was_killed_at_its_end(cli: Cli) -> None:
     from mlops_cli.project.scaffold import new_project, project_files
 
     folder = cli.folder / "churn"
@@ -337,7 +337,7 @@ def test_a_repetition_with_the_number_of_the_killed_process_finishes_it(tmp_path
 
 
 @pytest.mark.slow
-def test_an_installed_package_writes_what_the_source_tree_does(cli: Cli) -> None:
+def test_an_installed_mlops_writes_the_same_files_as_the_source_tree(cli: Cli) -> None:
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", "dist", str(ROOT)]
     subprocess.run(build, cwd=cli.folder, check=True)
     (wheel,) = (cli.folder / "dist").glob("*.whl")

@@ -1,4 +1,4 @@
-"""Mistaken input of people and programs ends in one error and one hint, never in a traceback."""
+"""Mistakes in the input end with one error and one hint, never with a traceback."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ ANOTHER = "hint: change [data] source in usecase.toml, or name another one: mlop
         ("file:///x.csv", "no source begins with file://; known are", "hint: download the file by hand, and name it"),
     ],
 )
-def test_a_wrong_source_in_the_file_is_explained_by_a_command_that_takes_one(
+def test_a_wrong_source_in_the_file_is_explained_by_download_data(
     cli: Cli, source: str, message: str, hint: str
 ) -> None:
     cli.edit("usecase.toml", 'source = "kaggle"', f'source = "{source}"')

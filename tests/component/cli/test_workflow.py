@@ -1,4 +1,4 @@
-"""The GitHub workflow by `mlops init`: linted, pinned, without stored keys; its commands are executed."""
+"""The GitHub workflow that `mlops init` writes: linted, pinned, without stored keys; its commands are executed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_both_kinds_of_project_get_it(tmp_path: Path) -> None:
 
 
 def by_version() -> str:
-    """Return the workflow with its actions named by version, because actionlint knows these inputs."""
+    """Return the workflow with its actions named by version, because actionlint knows the inputs of versions."""
     return re.sub(r"@[0-9a-f]{40} # (v\d+)\S*", r"@\1", WORKFLOW.read_text())
 
 
@@ -66,7 +66,7 @@ def test_it_has_no_fault_that_actionlint_knows(actionlint: str, tmp_path: Path) 
         assert (done.stdout, done.returncode) == ("", 0)
 
 
-def test_of_a_project_in_a_subfolder_it_stands_where_github_reads_it(actionlint: str, tmp_path: Path) -> None:
+def test_the_workflow_of_a_project_in_a_subfolder_is_in_the_repositorys_folder(actionlint: str, tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     lines = re.sub(r" +", " ", Cli(tmp_path)("init", "models/x", "--minimal", "--github", "--dry-run")).splitlines()
     assert "add .github the mlops that the workflow installs" in lines
@@ -135,8 +135,8 @@ def test_every_action_is_named_by_its_commit_with_the_version_beside_it() -> Non
     assert [line for line in lines if not pinned.fullmatch(line)] == []
 
 
-def test_what_is_installed_sees_no_secret() -> None:
-    """Credentials come after the installation, and only the step that needs Kaggle's token gets it."""
+def test_the_installation_gets_no_secret() -> None:
+    """The credentials come after the installation, and only the step that needs Kaggle's token gets it."""
     job = workflow()["jobs"]["aws"]
     names = [step.get("name") or step["uses"].split("@")[0] for step in job["steps"]]
     assert names.index("Install") < names.index("aws-actions/configure-aws-credentials")
@@ -146,8 +146,8 @@ def test_what_is_installed_sees_no_secret() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("job", ["local", "aws"])
-def test_a_foreign_package_of_our_name_is_not_taken(tmp_path: Path, job: str) -> None:
-    """The installation, executed where everything that it needs but mlops is there, as in the simulated build image."""
+def test_a_foreign_package_with_our_name_is_not_installed(tmp_path: Path, job: str) -> None:
+    """The installation is executed in an image that has all its packages except mlops."""
     Cli(tmp_path)("init", "churn", "--minimal", "--github")
     index = taken_over(tmp_path / "index", {"mlops-cli": "99.0"})
     programs = image.make(tmp_path / "image", image.packages(tmp_path / "packages", ROOT / "mlops_cli" / "locks"))
@@ -160,7 +160,7 @@ def test_a_foreign_package_of_our_name_is_not_taken(tmp_path: Path, job: str) ->
 
 
 def refused(arguments: list[str], folder: Path) -> str:
-    """Return pip's message about an installation that it refuses."""
+    """Return pip's message about a refused installation."""
     options = [
         "--isolated",
         "--disable-pip-version-check",
@@ -195,8 +195,8 @@ def test_a_package_that_was_exchanged_on_the_index_is_not_taken(tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_the_local_jobs_of_two_use_cases_in_one_repository_run_through(tmp_path: Path) -> None:
-    """As GitHub reads them: from the repository's root, each in its folder and shell. Both endpoints live at once."""
+def test_the_local_jobs_of_two_use_cases_in_one_repository_succeed(tmp_path: Path) -> None:
+    """Each job runs from the repository's root, in its folder and shell, as on GitHub. Both endpoints live at once."""
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -1,4 +1,4 @@
-"""A loopback file server that can misbehave, a loopback Kaggle, and small datasets."""
+"""A local file server with faults, a local Kaggle, and small datasets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADER = ",".join(["id", "comment_text", *LABELS])
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Return all files that a download has left there, unfinished ones included."""
+    """Return all files of a download in the folder, also partial ones."""
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
@@ -33,7 +33,7 @@ def schema() -> Schema:
 
 @pytest.fixture
 def small() -> Schema:
-    """Return a schema with one label, so that a row of test data fits on a line."""
+    """Provide a schema with one label, so that a row of test data is one short line."""
     return Schema({"id": "id", "text": "text", "bad": "label"})
 
 
@@ -93,7 +93,7 @@ def request_for(schema: Schema) -> Callable[..., DataRequest]:
 
 @dataclass
 class FileServer:
-    """Serves ``content`` at any path, as requested by the test."""
+    """Serves ``content`` at any path, with the faults that the test chooses."""
 
     content: bytes = b""
     etag: str = '"one"'
@@ -190,7 +190,7 @@ def file_server() -> Iterator[FileServer]:
 
 @dataclass
 class FakeKaggle:
-    """Kaggle's API as far as a download needs it. ``status``: its response to the download and to the listing."""
+    """The part of Kaggle's API that a download uses. ``status``: of the responses to the download and the listing."""
 
     archive: bytes = b""
     status: int = 200

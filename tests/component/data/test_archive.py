@@ -39,7 +39,7 @@ def test_finds_the_csv_in_archives_in_archives(request_for, tmp_path, csv_bytes,
     assert not (tmp_path / "data" / "partial").exists()
 
 
-def test_takes_the_only_csv_whatever_its_name(request_for, tmp_path, csv_bytes, zipped):
+def test_takes_the_only_csv_with_any_name(request_for, tmp_path, csv_bytes, zipped):
     (tmp_path / "given.zip").write_bytes(zipped({"comments.csv": csv_bytes()}))
     assert download(request_for(tmp_path / "given.zip"), tmp_path / "data", no_report)[0].rows == 50
 
@@ -50,7 +50,7 @@ def test_of_several_takes_the_wanted_one(request_for, tmp_path, csv_bytes, zippe
     assert download(request_for(tmp_path / "given.zip"), tmp_path / "data", no_report)[0].rows == 50
 
 
-def test_what_is_not_read_beside_the_table_is_said(request_for, tmp_path, csv_bytes, zipped):
+def test_ignored_files_beside_the_table_are_named(request_for, tmp_path, csv_bytes, zipped):
     inner = zipped({"readme.txt": b"x", "train.csv": csv_bytes()})
     path = tmp_path / "data.zip"
     path.write_bytes(zipped({"train.csv.zip": inner, "more.data": b"1", "b/more.parquet": b"2"}))
@@ -217,7 +217,7 @@ def test_too_deep(request_for, tmp_path, csv_bytes, zipped):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_damage_of_any_kind_is_named(schema, tmp_path, csv_bytes, method):
-    """Each byte of an archive's own parts, and of the first of its content."""
+    """Damage each byte of an archive's own parts, and of the first part of its content."""
     source = tmp_path / "given.zip"
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as archive_:
@@ -252,7 +252,7 @@ def archive_of(kind: str) -> bytes:
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
-    """Return the content with bytes changed, cut off and put in between."""
+    """Return the content with changed, missing or added bytes."""
     result = bytearray(content)
     for _ in range(chance.choice([1, 1, 2, 4, 20])):
         position, how = chance.randrange(len(result)), chance.random()
@@ -270,7 +270,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 
 @pytest.mark.parametrize("kind", ["gz", "nested", *map(str, METHODS)])
 def test_a_damaged_archive_is_refused_or_gives_the_whole_table(small, tmp_path, kind):
-    """Damage at random places; the same every time."""
+    """The places of the damage are random, with a fixed seed."""
     source, chance, whole = tmp_path / "given.zip", random.Random(kind), archive_of(kind)
     for number in range(100):
         source.write_bytes(damaged(whole, chance))

@@ -28,7 +28,7 @@ def get(request_for, source: Path, *rows: str):
     return download(request_for(source, schema=schema), source.parent / "data", no_report)[0]
 
 
-def test_valid_cells_are_written_so_that_readers_see_what_is_missing(request_for, source: Path) -> None:
+def test_missing_values_are_written_as_missing(request_for, source: Path) -> None:
     rows = ['"pro, plus",Bern,2026-11-29,1.5,1', ",Basel,2024-02-29T12:30:00Z,,", "basic,Zug, 2026-01-01 , 2 ,0"]
     dataset = get(request_for, source, *rows)
     assert dataset.path.read_text() == (
@@ -51,7 +51,7 @@ def test_valid_cells_are_written_so_that_readers_see_what_is_missing(request_for
         ("basic,Bern,2026-11-29,1,2", 'line 2, column left: "2" is not 0 or 1'),
     ],
 )
-def test_a_wrong_cell_is_told_with_line_column_and_value(request_for, source: Path, row: str, problem: str) -> None:
+def test_a_wrong_cell_is_named_with_line_column_and_value(request_for, source: Path, row: str, problem: str) -> None:
     with pytest.raises(MlopsError) as caught:
         get(request_for, source, row, "basic,Bern,2026-11-29,1,1")
     assert problem in caught.value.message

@@ -96,7 +96,7 @@ def test_a_copied_project_keeps_its_dataset(request_for, source, folder, tmp_pat
     assert download(request_for(source), tmp_path / "copy", no_report)[1] is False
 
 
-def test_a_dataset_that_somebody_changed_is_not_loaded(request_for, source, folder):
+def test_a_changed_dataset_is_not_loaded(request_for, source, folder):
     path = download(request_for(source), folder, no_report)[0].path
     path.write_bytes(path.read_bytes().replace(b"number 7", b"number 8"))
     with pytest.raises(MlopsError, match="was changed since") as caught:
@@ -112,7 +112,7 @@ def test_damaged_metadata_are_an_error(request_for, source, folder, content):
         load(folder)
 
 
-def test_nothing_there_is_none(folder):
+def test_a_missing_dataset_is_none(folder):
     assert load(folder) is None
 
 
@@ -139,7 +139,7 @@ def test_hidden_files_of_a_folder_are_passed_over(request_for, folder, tmp_path,
 
 
 @pytest.mark.parametrize("name", ["b.csv.bz2", "b.parquet", "b.gz", "b.tsv", "b.tar", "b.XLSX", "lost.csv", "more"])
-def test_what_a_folder_holds_and_is_not_read_is_reported(request_for, folder, tmp_path, csv_bytes, name):
+def test_ignored_files_of_a_folder_are_reported(request_for, folder, tmp_path, csv_bytes, name):
     source = tmp_path / "given"
     source.mkdir()
     (source / "a.csv").write_bytes(csv_bytes(2))
@@ -215,7 +215,7 @@ def test_being_stopped_between_any_two_steps_of_the_commit(request_for, folder, 
     ("number", "words"),
     [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "may not be read or written"), (errno.EIO, "error")],
 )
-def test_names_what_the_operating_system_refuses(request_for, source, folder, monkeypatch, number, words):
+def test_an_error_of_the_operating_system_is_named(request_for, source, folder, monkeypatch, number, words):
     def refuse(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -246,7 +246,7 @@ TEXT = "this is the text of a row " * 16
 
 
 def numbered_rows(path: Path, rows: int) -> Path:
-    """Write them one by one: a process that is started has the memory of its parent as its own peak."""
+    """Write the rows one by one, because a child process starts with its parent's memory as its own peak."""
     with path.open("w") as file:
         file.write("id,text\n")
         file.writelines(f"{n},{n} {TEXT}\n" for n in range(rows))

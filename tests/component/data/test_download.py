@@ -1,4 +1,4 @@
-"""Downloads from servers that encode, break off, change the file, or lie."""
+"""Downloads from servers that compress, disconnect, change the file, or send wrong headers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTLED = "Sun, 29 Nov 2020 10:00:00 GMT"
 
 @dataclass
 class Reply:
-    """``sent``: the number of bytes of the body before the connection breaks off."""
+    """``sent``: the number of bytes of the body before the connection ends."""
 
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
@@ -103,7 +103,7 @@ def refusal(request_for, scripted, folder, **settings) -> MlopsError:
 
 
 def ranged(content: bytes, headers: dict[str, str], extra: dict[str, str], **settings: object) -> Reply:
-    """The rest of the content, if that is asked for."""
+    """Return the rest of the content if the request has a range."""
     if "range" not in headers:
         return Reply(content, extra, **settings)
     start = int(headers["range"].removeprefix("bytes=").rstrip("-"))
@@ -200,7 +200,7 @@ def test_a_length_that_is_none_is_refused(request_for, scripted, tmp_path, csv_b
     refusal(request_for, scripted, tmp_path)
 
 
-def test_what_came_without_its_length_is_reported(request_for, scripted, tmp_path, csv_bytes):
+def test_a_download_without_a_length_is_reported(request_for, scripted, tmp_path, csv_bytes):
     scripted.answer = lambda *_: Reply(csv_bytes(), has_length=False)
     dataset, _ = download(request_for(scripted.url), tmp_path, no_report)
     assert dataset.rows == 50
@@ -262,9 +262,7 @@ def test_two_versions_are_never_mixed(request_for, scripted, tmp_path, csv_bytes
         ({}, False),
     ],
 )
-def test_only_what_names_the_very_bytes_lets_a_download_continue(
-    request_for, scripted, tmp_path, csv_bytes, named, resumed
-):
+def test_a_download_continues_only_with_a_strong_validator(request_for, scripted, tmp_path, csv_bytes, named, resumed):
     content = csv_bytes(400)
     scripted.answer = lambda number, headers: ranged(content, headers, named, sent=5000 if number == 0 else None)
     assert download(request_for(scripted.url), tmp_path, no_report)[0].rows == 400
@@ -287,13 +285,18 @@ def test_a_part_that_is_shorter_than_the_rest_is_not_the_end(request_for, script
     assert download(request_for(scripted.url), tmp_path, no_report)[0].rows == 400
 
 
-def test_a_part_that_nobody_asked_for_is_refused(request_for, scripted, tmp_path, csv_bytes):
+def test_an_unrequested_range_is_refused(request_for, scripted, tmp_path, csv_bytes):
     scripted.answer = lambda *_: Reply(csv_bytes(), {"Content-Range": "bytes 0-99/100"}, 206)
     assert "HTTP 206" in refusal(request_for, scripted, tmp_path).message
 
 
-def test_a_whole_download_is_only_used_while_it_is_the_servers(request_for, scripted, tmp_path, csv_bytes, monkeypatch):
-    """Killed after the last byte: nothing is downloaded twice, and no outdated file is used."""
+def test_a_complete_download_is_used_only_if_the_server_still_has_this_file(
+    request_for, scripted, tmp_path, csv_bytes, monkeypatch
+):
+    """The command was killed after the last byte.
+
+    A second one downloads nothing, unless the server's file has changed.
+    """
     content = csv_bytes(100)
     scripted.answer = lambda _, headers: ranged(content, headers, {"ETag": f'"{len(content)}"'})
     with monkeypatch.context() as patch:
@@ -310,9 +313,7 @@ def interrupted(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_a_note_never_stands_beside_the_bytes_of_another_version(
-    request_for, scripted, tmp_path, csv_bytes, monkeypatch
-):
+def test_the_note_of_a_partial_file_is_of_the_same_version(request_for, scripted, tmp_path, csv_bytes, monkeypatch):
     scripted.answer = lambda *_: Reply(csv_bytes(400), {"ETag": '"v1"'}, sent=5000)
     monkeypatch.setattr("mlops_cli.data.sources.http.download.ATTEMPTS", 1)
     refusal(request_for, scripted, tmp_path)
@@ -428,7 +429,7 @@ def test_a_password_stays_with_its_server(request_for, scripted, tmp_path, csv_b
     assert ["authorization" in headers for _, headers in file_server.seen] == [False]
 
 
-def test_what_counts_as_the_same_server():
+def test_the_definition_of_the_same_server():
     assert is_same_site("http://a.example/x", "https://a.example/y")
     assert is_same_site("https://a.example/x", "https://A.example:443/y")
     assert not is_same_site("https://a.example/x", "https://b.example/x")

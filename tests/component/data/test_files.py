@@ -88,7 +88,7 @@ PACKINGS = {
 
 
 @pytest.mark.parametrize("name", ["folder", *PACKINGS])
-def test_every_way_of_packing_gives_the_same_files(get, tmp_path: Path, folder: Path, name: str) -> None:
+def test_every_archive_format_gives_the_same_files(get, tmp_path: Path, folder: Path, name: str) -> None:
     contents = {**CONTENTS, **CLUTTER}
     path = tmp_path / name
     if name == "folder":
@@ -156,7 +156,7 @@ def test_an_archive_that_is_cut_short_is_an_error_and_never_a_part(get, tmp_path
 
 
 @pytest.mark.parametrize("make", ["link", "pipe"])
-def test_what_is_no_plain_file_in_a_folder_is_told(get, source: Path, make: str) -> None:
+def test_an_entry_of_a_folder_that_is_no_plain_file_is_named(get, source: Path, make: str) -> None:
     (source / "odd").symlink_to("/etc") if make == "link" else os.mkfifo(source / "odd")
     with pytest.raises(MlopsError, match="odd is a link" if make == "link" else "odd is neither"):
         get(source)
@@ -210,7 +210,7 @@ def test_a_change_of_the_source_brings_new_files(get, source: Path, change: str)
     assert written(dataset.path) == written(source)
 
 
-def test_a_server_that_has_another_archive_is_asked_again(get, file_server, tmp_path: Path) -> None:
+def test_a_changed_archive_on_the_server_is_downloaded_again(get, file_server, tmp_path: Path) -> None:
     file_server.content = zip_bytes(CONTENTS)
     url = f"{file_server.url}/images.zip"
     assert written(get(url)[0].path) == CONTENTS
@@ -250,7 +250,7 @@ def test_a_dataset_that_kaggle_refuses(kaggle, get, status: int, words: str) -> 
 def test_being_stopped_between_any_two_steps_of_the_commit(
     get, source: Path, tmp_path: Path, folder: Path, step: int
 ) -> None:
-    """Files take the place of a table, and the other way round."""
+    """Files replace a table, and a table replaces files."""
     get(source)
     other_folder = make_folder(tmp_path / "other", {"a.txt": b"a"})
     try:
@@ -271,7 +271,7 @@ def test_a_table_takes_the_place_of_files(get, request_for, source: Path, tmp_pa
     assert sorted(child.name for child in folder.iterdir()) == ["dataset.json", "files"]
 
 
-def test_what_counts_as_an_archive() -> None:
+def test_the_names_of_archives() -> None:
     names = {"a.zip", "a.tar", "a.tar.gz", "A.TGZ", "a.tar.xz", "a.csv.gz", "a.parquet", "a.xlsx", "zip"}
     assert {name for name in names if archives.is_archive(name)} == {"a.zip", "a.tar", "a.tar.gz", "A.TGZ", "a.tar.xz"}
 

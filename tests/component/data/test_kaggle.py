@@ -30,7 +30,7 @@ def test_takes_the_training_file_out_of_nested_archives(kaggle, request_for, tmp
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["dataset.csv", "dataset.json"]
 
 
-def test_is_not_asked_again_for_the_same_data(kaggle, request_for, tmp_path, csv_bytes, zipped):
+def test_the_same_data_is_not_downloaded_again(kaggle, request_for, tmp_path, csv_bytes, zipped):
     kaggle.archive = zipped({"train.csv": csv_bytes()})
     first, _ = download(request_for("kaggle"), tmp_path, no_report)
     assert download(request_for("kaggle"), tmp_path, no_report) == (first, False)
@@ -53,7 +53,7 @@ def test_a_broken_connection_is_resumed(kaggle, request_for, tmp_path, csv_bytes
         (500, "HTTP 500", "later"),
     ],
 )
-def test_names_what_kaggle_refuses(kaggle, request_for, tmp_path, capfd, status, words, hint):
+def test_an_error_of_kaggle_is_named(kaggle, request_for, tmp_path, capfd, status, words, hint):
     kaggle.status = status
     error = failure(request_for, tmp_path, capfd)
     assert words in error.message

@@ -1,4 +1,4 @@
-"""A dataset with changed sources."""
+"""A dataset whose sources have changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def changed(folder: Path, *urls: str) -> list[str]:
 
 
 @pytest.mark.parametrize("head", [True, False])
-def test_a_url_is_asked_again(file_server, request_for, tmp_path, csv_bytes, head):
+def test_a_change_at_a_url_is_found(file_server, request_for, tmp_path, csv_bytes, head):
     file_server.content, file_server.head = csv_bytes(), head
     url = f"{file_server.url}/a.csv"
     first, _ = download(request_for(url), tmp_path, no_report)
@@ -63,7 +63,7 @@ def test_a_refresh_compares_the_content_in_the_end(file_server, request_for, tmp
     assert download(request_for(url, refresh=True), tmp_path, no_report)[1] == (etag == "")
 
 
-def test_a_length_tells_too(file_server, request_for, tmp_path, csv_bytes):
+def test_another_length_is_a_change(file_server, request_for, tmp_path, csv_bytes):
     file_server.content, file_server.etag = csv_bytes(), ""
     download(request_for(f"{file_server.url}/a.csv"), tmp_path, no_report)
     assert changed(tmp_path) == []
@@ -72,7 +72,7 @@ def test_a_length_tells_too(file_server, request_for, tmp_path, csv_bytes):
 
 
 @pytest.mark.parametrize("url", ["{}/a.csv?token=s3cret", "http://me:s3cret@{}/a.csv"])
-def test_an_address_with_a_secret_is_asked_only_where_the_project_names_it(
+def test_an_address_with_a_secret_is_requested_only_if_the_project_names_it(
     file_server, request_for, tmp_path, csv_bytes, url
 ):
     file_server.content = csv_bytes()
@@ -114,7 +114,7 @@ def test_a_refresh_needs_its_server(file_server, request_for, tmp_path, csv_byte
 
 
 @pytest.mark.parametrize("account", ["token", "user"])
-def test_kaggle_is_asked_by_one_request(kaggle, request_for, tmp_path, csv_bytes, zipped, monkeypatch, account):
+def test_kaggle_gets_one_request(kaggle, request_for, tmp_path, csv_bytes, zipped, monkeypatch, account):
     if account == "user":
         monkeypatch.delenv("KAGGLE_API_TOKEN")
         monkeypatch.setenv("KAGGLE_USERNAME", "someone")
@@ -155,7 +155,7 @@ def test_a_kaggle_that_does_not_answer_is_no_matter(
     assert capfd.readouterr() == ("", "")
 
 
-def test_nobody_waits_for_a_kaggle_that_hangs(kaggle, request_for, tmp_path, csv_bytes, zipped, monkeypatch):
+def test_a_kaggle_that_hangs_delays_no_command(kaggle, request_for, tmp_path, csv_bytes, zipped, monkeypatch):
     kaggle.archive = zipped({"train.csv": csv_bytes()})
     download(request_for("kaggle"), tmp_path, no_report)
     with socket.create_server(("127.0.0.1", 0)) as mute:

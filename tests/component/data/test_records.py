@@ -1,4 +1,4 @@
-"""Tables with a schema that are no CSV: JSON lines, Parquet, and tables in a tar archive."""
+"""Tables with a schema in other formats than CSV: JSON lines, Parquet, and tables in a tar archive."""
 
 from __future__ import annotations
 
@@ -123,14 +123,14 @@ def gzip_free(content: bytes) -> bytes:
         ('{"id": "a", "text": "\\ud800", "bad": 1}', "line 2, column text: "),
     ],
 )
-def test_a_bad_line_is_told_with_its_number(get: Callable, lines: str, problem: str) -> None:
+def test_a_bad_line_is_named_with_its_number(get: Callable, lines: str, problem: str) -> None:
     with pytest.raises(MlopsError) as caught:
         get("rows.jsonl", b'{"id": "0", "text": "x\\ny", "bad": 1}\n' + lines.encode() + b"\n")
     assert problem in caught.value.message
 
 
-def test_a_line_that_nests_too_deeply_is_told_with_its_number() -> None:
-    """Reading and writing an inner list have each a depth at which they fail."""
+def test_a_line_with_too_many_levels_is_named_with_its_number() -> None:
+    """Reading and writing a nested list each have a depth at which they fail."""
     for depth in (*range(850, 1000), 100_000):
         problems = Problems()
         line = b'{"text": ' + b"[" * depth + b"]" * depth + b"}"
@@ -142,7 +142,7 @@ def test_a_line_that_nests_too_deeply_is_told_with_its_number() -> None:
     assert problem.reason.endswith(" is not JSON, or nests too deeply")
 
 
-def test_a_bad_row_of_parquet_is_told_with_its_number(get: Callable) -> None:
+def test_a_bad_row_of_parquet_is_named_with_its_number(get: Callable) -> None:
     rows = [{**ROWS[0], "id": str(number), "bad": 5 if number == 2_500 else 1} for number in range(3_000)]
     with pytest.raises(MlopsError, match=r'rows\.parquet line 2501, column bad: "5" is not 0 or 1'):
         get("rows.parquet", parquet(rows))

@@ -18,7 +18,7 @@ JIGSAW = Path(__file__).parents[4] / "shared/data/jigsaw"
 
 @pytest.fixture
 def problems(request_for, small, tmp_path):
-    """The message about a file with this content."""
+    """Return the message about a file with this content."""
 
     def check(content: bytes) -> str:
         source = tmp_path / "given.csv"
@@ -33,7 +33,7 @@ def problems(request_for, small, tmp_path):
 
 @pytest.fixture
 def accepted(request_for, small, tmp_path):
-    """The rows of the dataset made from this content."""
+    """Return the rows of the dataset with this content."""
 
     def read(content: bytes, schema: Schema = small) -> list[list[str]]:
         source = tmp_path / "given.csv"
@@ -151,7 +151,7 @@ def test_an_id_must_be_unique_across_files(request_for, small, tmp_path):
         (b"\n\r\n<!doctype html>\n<html>", "is a web page"),
     ],
 )
-def test_names_what_is_wrong_with_the_header(problems, header, problem):
+def test_a_wrong_header_is_explained(problems, header, problem):
     assert problem in problems(header + b"\n")
 
 
@@ -190,7 +190,7 @@ def test_names_what_is_wrong_with_the_header(problems, header, problem):
         (b"\x01\x02\x00\x03,\x00\n", "is a binary file"),
     ],
 )
-def test_says_what_a_file_is_that_is_no_csv(problems, content, described):
+def test_the_format_of_a_file_that_is_no_csv_is_named(problems, content, described):
     assert described in problems(content)
 
 
@@ -222,7 +222,7 @@ def test_binary_data_is_no_dataset(problems):
     assert "line 1" in problems(bytes(range(128, 256)) * 10)
 
 
-def test_columns_in_any_order_and_further_ones_are_left_out(request_for, small, tmp_path):
+def test_columns_may_have_any_order_and_others_are_left_out(request_for, small, tmp_path):
     (tmp_path / "a.csv").write_bytes(b"more,bad,text,id\nx,1,hello,a\n")
     dataset, _ = download(request_for(tmp_path / "a.csv", schema=small), tmp_path / "data", no_report)
     assert dataset.path.read_bytes() == b'id,text,bad\n"a","hello",1\n'
@@ -289,14 +289,14 @@ def test_numbers_are_written_bare_so_that_a_reader_takes_them_for_numbers(reques
 
 
 @pytest.mark.parametrize("cell", ["1_000", "\u0663", "", "inf", "1,5", "0x10"])
-def test_what_only_some_languages_call_a_number(request_for, tmp_path, cell):
+def test_a_number_that_not_every_language_parses_is_refused(request_for, tmp_path, cell):
     (tmp_path / "a.csv").write_text(f'value,other\n"{cell}",1\n')
     with pytest.raises(MlopsError, match="is not a number"):
         download(request_for(tmp_path / "a.csv", schema=Schema({"value": "number"})), tmp_path, no_report)
 
 
 @pytest.mark.parametrize("cell", ["", "  ", "anything", "3", 'a ""quoted"" one', "two\nlines"])
-def test_a_column_that_is_not_checked_keeps_what_it_has(accepted, cell):
+def test_an_unchecked_column_keeps_its_values(accepted, cell):
     rows = accepted(f'n,free\n1,"{cell}"\n'.encode(), Schema({"n": "number", "free": "any"}))
     assert rows == [["n", "free"], ["1", cell.replace('""', '"')]]
 
@@ -339,7 +339,7 @@ def test_an_unreadable_file_is_named(request_for, small, tmp_path):
 
 
 @pytest.mark.parametrize("cell", ["Yes", "true", "1.0", "-1"])
-def test_labels_in_other_words_are_told_how_to_become_labels(request_for, small, tmp_path, cell):
+def test_the_error_about_words_as_labels_names_the_setting(request_for, small, tmp_path, cell):
     (tmp_path / "x.csv").write_text(f"id,text,bad\na,x,{cell}\nb,y,0\n")
     with pytest.raises(MlopsError) as caught:
         download(request_for(tmp_path / "x.csv", schema=small), tmp_path / "data", no_report)

@@ -1,4 +1,4 @@
-"""A script of the project as a source, through the local target."""
+"""A script of the project as a data source, on the local target."""
 
 from __future__ import annotations
 
@@ -114,7 +114,9 @@ def test_its_rows_are_the_dataset_and_it_runs_as_a_stage_does(
         ("made/make.py", SCRIPT.replace("rows.csv", "r.csv").replace("range(", "range(5 + "), '"7"'),
     ],
 )
-def test_it_runs_again_if_it_or_what_it_uses_has_changed(scenario: Scenario, name: str, text: str, rows: str) -> None:
+def test_the_script_runs_again_after_a_change_of_it_or_of_its_imports(
+    scenario: Scenario, name: str, text: str, rows: str
+) -> None:
     scenario.download()
     assert state_of(scenario.origin, [], 1) is State.UNKNOWN
     scenario.write(name, text)
@@ -131,7 +133,7 @@ def test_arguments_and_refresh_run_it_again(scenario: Scenario) -> None:
     assert scenario.runs == 3
 
 
-def test_without_a_name_it_is_known_by_its_path(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_without_a_name_has_its_path_as_name(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "import sys; open(sys.argv[2] + '/a.csv', 'w').write('id,text,long\\na,b,1\\n')"
     scenario.write("fetch.py", text)
     assert scenario.download(str(scenario.project.training / "fetch.py"))[0].rows == 1
@@ -156,7 +158,7 @@ def test_without_a_name_it_is_known_by_its_path(scenario: Scenario, monkeypatch:
         ("raise OSError(28, os.strerror(28))", "the disk is full while writing to "),
     ],
 )
-def test_a_failure_is_told_and_leaves_the_former_dataset(scenario: Scenario, end: str, words: str) -> None:
+def test_a_failure_is_reported_and_the_former_dataset_stays(scenario: Scenario, end: str, words: str) -> None:
     scenario.download()
     before = scenario.text
     scenario.write("made/make.py", SCRIPT + end + "\n")
@@ -166,7 +168,7 @@ def test_a_failure_is_told_and_leaves_the_former_dataset(scenario: Scenario, end
 
 
 class ShortMinutes(JobProcesses):
-    """A minute is over with the first line of the output."""
+    """A minute ends with the first line of the output."""
 
     def run(self, argv: Any, cwd: Any, env: Any, log: Any, on_line: Callable[[Any], None], seconds: float = 0.0) -> int:
         def end(line: Any) -> None:

@@ -32,7 +32,7 @@ def test_downloads_and_reports_the_total(file_server, request_for, tmp_path, csv
 
 
 @pytest.mark.parametrize("pack", [lambda data: data, gzip.compress])
-def test_tells_the_format_by_its_content(file_server, request_for, tmp_path, csv_bytes, pack):
+def test_the_format_is_recognized_by_the_content(file_server, request_for, tmp_path, csv_bytes, pack):
     file_server.content = pack(csv_bytes())
     assert download(request_for(f"{file_server.url}/get"), tmp_path, no_report)[0].rows == 50
 
@@ -90,7 +90,7 @@ download(request, Path(sys.argv[2]), no_report)
 
 
 def kill_when(arguments: list[str], folder: Path, reached: int) -> None:
-    """Runs download and ends it with SIGKILL once so many bytes lie in its partial folder."""
+    """Run a download and kill it as soon as its partial folder has this number of bytes."""
     with subprocess.Popen([sys.executable, "-c", KILLED, *arguments], cwd=ROOT) as process:
         while sum(path.stat().st_size for path in files_in(folder) if "partial" in path.parts) < reached:
             assert process.poll() is None
@@ -199,7 +199,7 @@ def test_an_address_without_a_host(request_for, tmp_path):
         ("deflate, gzip", ["deflate", "gzip"]),
     ],
 )
-def test_what_servers_write_for_plain_content_is_no_coding(header, codings):
+def test_the_usual_headers_of_plain_content_are_no_compression(header, codings):
     assert codings_of(header, "x.csv") == codings
 
 

@@ -1,6 +1,6 @@
-"""The whole download, for random tables, archives and connections: every row arrives, or an error says where.
+"""Whole downloads of random tables, archives and connections, with a fixed seed.
 
-The examples are the same every time.
+Every row arrives, or an error names the place.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def numbered(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str, str]
 
 @FIXED
 @given(ROWS, FORMS)
-def test_a_file_arrives_whole_or_is_refused(rows, form):
+def test_a_file_is_complete_or_refused(rows, form):
     table = numbered(rows)
     try:
         content = form.written(table)
@@ -136,7 +136,7 @@ def test_a_file_arrives_whole_or_is_refused(rows, form):
 
 
 class Moody:
-    """Serves ``body``. The list of cuts ends each response after a share of the rest."""
+    """Serves ``body``. Each number in the list of cuts is the share of the rest after which a response ends."""
 
     def __init__(self) -> None:
         self.body, self.encoding, self.cuts, self.chunked, self.ranges = b"", "", [], False, True
@@ -198,7 +198,7 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {"": bytes, "gzip": gzip.compre
     chunked=st.booleans(),
     ranges=st.booleans(),
 )
-def test_a_download_arrives_whole_or_is_refused(moody, rows, packing, encoding, cuts, chunked, ranges):
+def test_a_download_is_complete_or_refused(moody, rows, packing, encoding, cuts, chunked, ranges):
     table = numbered(rows)
     form = Form("utf-8", "\n", False, True, False, packing)
     moody.body = ENCODINGS[encoding](PACKINGS[packing](form.written(table)))

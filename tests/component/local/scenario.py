@@ -1,6 +1,6 @@
-"""A project on this machine with substitutes for stages and server: a run takes milliseconds, its record is real.
+"""A project on this machine without real stages or server. A run takes milliseconds; its record is real.
 
-A file of the project has what the server serves, so that this remains after a killed command, as with the real server.
+A file of the project names the served model, so that it remains after a killed command, as with the real server.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Silent:
 
 
 class Server:
-    """A substitute for the endpoint. ``is_down``: as if its process had died."""
+    """Replaces the endpoint. ``is_down``: as if its process had died."""
 
     host, hosts, port, sample, name = "127.0.0.1", (), 8080, 0.0, NAME
     invocations_url = "http://x"
@@ -82,7 +82,7 @@ class Server:
 
 @dataclass
 class Stages:
-    """A substitute for scripts and gates. The gate on the endpoint fails for the models in ``bad``."""
+    """Replaces scripts and gates. The gate on the endpoint fails for the models in ``bad``."""
 
     project: Project
     metrics: str = '{"metrics": {"test": {"macro": {"roc_auc": QUALITY}}}}'
@@ -174,7 +174,7 @@ class Scenario:
 
     @property
     def record(self) -> dict[str, Any]:
-        """Return everything in which results differ: versions, decisions, the deployed model, the runs' statuses."""
+        """Return all results: versions, decisions, the deployed model, the runs' statuses."""
         models = self.backend.models.list_versions()
         return {
             "served": self.served,

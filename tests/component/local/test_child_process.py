@@ -1,4 +1,4 @@
-"""A stage's process never outlives the mlops that started it, and its output is kept."""
+"""A stage's process never continues after its mlops has ended, and its output is kept."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_signal_is_a_negative_code(tmp_path: Path) -> None:
     assert code == -signal.SIGKILL
 
 
-def test_what_takes_longer_than_it_may_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+def test_a_process_above_its_time_limit_is_ended_with_its_children(tmp_path: Path) -> None:
     children = JobProcesses(tmp_path / "children")
     command = [sys.executable, "-c", GRANDCHILD]
     with (tmp_path / "log").open("w+b") as log, pytest.raises(TimeLimitError):
@@ -152,7 +152,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.parametrize("arguments", [("1", "stay"), ("2", "stay"), ("1",)])
 def test_a_signal_while_a_line_comes_leaves_no_lock_behind(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """Popen.poll takes a lock, and a KeyboardInterrupt then leaves it locked forever."""
+    """Popen.poll takes a lock; a KeyboardInterrupt would leave it locked forever."""
     command = [sys.executable, "-c", SIGNALLED, str(tmp_path), *arguments]
     process = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False)
     assert (process.returncode, process.stderr) == (128 + signal.SIGTERM, "")
@@ -183,7 +183,7 @@ def test_a_signal_during_the_start_ends_the_child(tmp_path: Path) -> None:
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Path:
-    """A folder whose path is too long for the sockets of the processes that work in it."""
+    """Provide a folder whose path is too long for the sockets of processes."""
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
     return folder
@@ -250,7 +250,7 @@ def test_a_child_that_keeps_the_output_open_does_not_hold_the_stage_up(tmp_path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a daemon is found by its environment in /proc")
-def test_a_sweep_finds_what_left_the_group_and_closed_everything(tmp_path: Path) -> None:
+def test_orphans_are_found_after_they_left_the_group_and_closed_their_files(tmp_path: Path) -> None:
     daemon = (
         "import os, subprocess, sys, time\n"
         "child = subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3)\n"
@@ -267,7 +267,7 @@ def test_a_sweep_finds_what_left_the_group_and_closed_everything(tmp_path: Path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a daemon is found by its environment in /proc")
-def test_what_a_finished_stage_left_in_a_session_of_its_own_is_ended(tmp_path: Path) -> None:
+def test_a_finished_stages_process_in_another_session_is_ended(tmp_path: Path) -> None:
     code = (
         "import subprocess\n"
         "print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3).pid, flush=True)"
@@ -333,7 +333,7 @@ def test_a_subreaper_that_cannot_end_a_process_does_not_exit_with_a_code(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="subreapers are Linux's")
-def test_what_still_writes_when_the_script_has_ended_may_finish(tmp_path: Path) -> None:
+def test_a_child_that_writes_after_the_script_has_ended_may_finish(tmp_path: Path) -> None:
     code = "import subprocess; subprocess.Popen('sleep 0.3; echo late', shell=True)"
     assert run(tmp_path, code)[:2] == (0, ["late"])
 
@@ -397,7 +397,7 @@ def test_sockets_fit_into_the_temporary_folder_of_a_project_that_lies_deep(tmp_p
     assert (status, lines) == (0, ["[1, 2]"])
 
 
-def test_a_sweep_leaves_alone_what_a_command_beside_it_has_started(tmp_path: Path) -> None:
+def test_processes_of_another_running_command_are_not_ended(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), GRANDCHILD], stderr=subprocess.DEVNULL)
     log = tmp_path / "log"
     wait_for(lambda: log.exists() and log.read_text().endswith("\n"))
@@ -492,7 +492,7 @@ sys.exit(bool([*environments()] or processes.orphans() or own_identity().is_know
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PID namespaces are Linux's")
 def test_numbers_of_another_pid_namespace_are_never_signalled(tmp_path: Path) -> None:
-    """In a container with the host's /proc, a listed process has another number, or none."""
+    """In a container with the host's /proc, a process has another number there, or none."""
     job = JobProcesses(tmp_path / "children").begin()
     child = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(600)"], env=job.environment(dict(os.environ))

@@ -1,4 +1,4 @@
-"""The last words of processes that nobody waits for at a terminal: a background run, the trial of a model."""
+"""The last output of processes without a terminal: a background run, the trial of a model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ finish_background_run(work)
 
 
 def test_a_model_that_crashes_its_process_is_named_by_the_signal_and_not_by_its_last_line(tmp_path: Path) -> None:
-    """A damaged file of XGBoost ends the process without a word."""
+    """A damaged file of XGBoost ends the process without a message."""
     (tmp_path / "model" / "code").mkdir(parents=True)
     (tmp_path / "model" / "code" / "inference.py").write_text(CRASH)
     pack(tmp_path / "model", tmp_path / "model.tar.gz")

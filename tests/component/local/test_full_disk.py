@@ -1,4 +1,4 @@
-"""A disk that is full from the n-th change of a file on: nothing is half done, and the records are readable."""
+"""The disk is full from the n-th change of a file on: no change is half done, and the records are readable."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rollback(scenario: Scenario) -> None:
 
 
 def read(scenario: Scenario) -> None:
-    """Read as `status`, `models` and `doctor` do: the records never contradict each other."""
+    """Read the records as `status`, `models` and `doctor` do. They never contradict each other."""
     backend = scenario.backend
     backend.data.dataset()
     backend.endpoint.status()

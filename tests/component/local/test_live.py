@@ -1,4 +1,4 @@
-"""The deployed model is the approved one, by the record, with stand-ins for scripts and server."""
+"""The deployed model is the approved one, according to the records. Scripts and server are replaced."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_rolled_back_although_the_endpoint_s_folder_is_gone(scenario: Scenario) 
     assert (scenario.served, scenario.version("v3").approved) == ("v1", False)
 
 
-def test_with_the_server_down_the_evidence_is_against_what_is_deployed(scenario: Scenario) -> None:
+def test_without_a_server_the_evidence_is_compared_with_the_deployed_model(scenario: Scenario) -> None:
     scenario.live(1)
     scenario.server.is_down = True
     waiting = scenario.run(2)
@@ -90,7 +90,7 @@ def test_a_live_model_that_failed_its_gate_is_not_called_approved(scenario: Scen
     assert scenario.backend.endpoint.status().is_approved, "once it has passed"
 
 
-def test_a_comment_in_the_words_of_a_rollback_keeps_nothing_live(scenario: Scenario) -> None:
+def test_a_comment_that_imitates_a_rollback_has_no_effect(scenario: Scenario) -> None:
     scenario.live(1)
     second = scenario.run(2)
     scenario.stages.bad.add(second.stage("train").output)
@@ -167,7 +167,7 @@ def test_a_limit_that_was_lowered_for_the_approval_holds_when_it_is_back(scenari
 
 
 @pytest.mark.parametrize("comment", ["", " ", "\t\n", "...", "\u200b"])
-def test_a_reason_that_says_nothing_is_none(scenario: Scenario, comment: str) -> None:
+def test_an_empty_reason_is_no_reason(scenario: Scenario, comment: str) -> None:
     scenario.limit("0.95")
     run = scenario.run(1)
     with pytest.raises(MlopsError, match="needs a reason"):
@@ -175,7 +175,7 @@ def test_a_reason_that_says_nothing_is_none(scenario: Scenario, comment: str) ->
     assert scenario.backend.runs.get(run.id).status is Status.WAITING
 
 
-def test_what_was_accepted_with_a_reason_holds_under_the_same_limits(scenario: Scenario) -> None:
+def test_an_approval_with_a_reason_is_valid_under_the_same_limits(scenario: Scenario) -> None:
     scenario.limit("0.95")
     run = scenario.approve(scenario.run(1), "a trial")
     assert run.decision is not None
@@ -188,7 +188,7 @@ def test_what_was_accepted_with_a_reason_holds_under_the_same_limits(scenario: S
 
 
 @pytest.mark.parametrize("value", ["1e999", "Infinity", "-Infinity", "NaN", "true", '"0.99"', "[1]", "1" + "0" * 400])
-def test_what_is_no_number_falls_short(scenario: Scenario, value: str) -> None:
+def test_a_metric_that_is_no_number_is_a_shortfall(scenario: Scenario, value: str) -> None:
     scenario.stages.metrics = scenario.stages.metrics.replace("QUALITY", value)
     run = scenario.run(1)
     evidence = scenario.backend.approvals.evidence(run)
@@ -198,7 +198,7 @@ def test_what_is_no_number_falls_short(scenario: Scenario, value: str) -> None:
         scenario.approve(run)
 
 
-def test_the_last_word_about_a_model_counts_under_whichever_limits(scenario: Scenario) -> None:
+def test_the_last_decision_about_a_model_counts_under_any_limits(scenario: Scenario) -> None:
     scenario.live(1)
     scenario.limit("0.61")
     scenario.approve(scenario.run(1), "no", approved=False)
@@ -248,7 +248,7 @@ def test_a_rollback_after_a_later_approval_is_a_new_one(scenario: Scenario) -> N
     assert (scenario.served, scenario.version("v4").approved) == ("v2", False)
 
 
-def test_a_rollback_to_what_falls_short_now_needs_a_reason_and_says_what_it_accepts(scenario: Scenario) -> None:
+def test_a_rollback_to_a_model_with_a_shortfall_needs_a_reason_and_names_the_shortfall(scenario: Scenario) -> None:
     three(scenario)
     scenario.limit("0.85")
     plan = scenario.backend.models.plan_rollback("")
@@ -340,7 +340,9 @@ def test_a_stage_that_was_decided_about_is_not_made_again(scenario: Scenario) ->
         scenario.stage("train", run)
 
 
-def test_who_decides_is_recorded_as_what_it_is(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_approver_is_the_systems_user_and_the_environments_name_is_a_claim(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOGNAME", "alice")
     run = scenario.live(1)
     assert run.decision is not None

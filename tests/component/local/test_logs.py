@@ -1,4 +1,4 @@
-"""Follow a log that a script still writes."""
+"""Following a log while a script writes it."""
 
 from __future__ import annotations
 

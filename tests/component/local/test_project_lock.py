@@ -36,7 +36,9 @@ def other(tmp_path: Path):
     process.stdout.close()
 
 
-def test_the_second_is_told_who_holds_the_project(other: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_second_command_names_the_process_that_holds_the_project(
+    other: subprocess.Popen[str], tmp_path: Path
+) -> None:
     with pytest.raises(
         ProjectLockedError, match=rf"`mlops run` \(process {other.pid}, since \d\d:\d\d:\d\d\) holds"
     ) as held:
@@ -93,7 +95,7 @@ def test_the_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_a_cleanup_has_removed_meanwhile_is_not_held(tmp_path: Path, monkeypatch) -> None:
-    """A process that opened the file before would hold a file that no other process sees."""
+    """A process that opened the old file would hold a lock that no other process sees."""
     path = tmp_path / "lock"
     opened = lock_module._open
 
@@ -108,11 +110,11 @@ def test_a_lock_that_a_cleanup_has_removed_meanwhile_is_not_held(tmp_path: Path,
         ProjectLock(path).acquire("cleanup")
 
 
-def test_a_missing_lock_is_held_by_nobody(tmp_path: Path) -> None:
+def test_a_missing_lock_has_no_holder(tmp_path: Path) -> None:
     assert ProjectLock(tmp_path / "lock").holder() is None
 
 
-def test_looking_never_keeps_anybody_out(tmp_path: Path) -> None:
+def test_a_check_of_the_lock_never_blocks_another_command(tmp_path: Path) -> None:
     """`status` in a loop must not make `run` fail."""
     code = (
         "import sys; from pathlib import Path; from mlops_cli.processes.project_lock import ProjectLock\n"

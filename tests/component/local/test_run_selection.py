@@ -143,7 +143,7 @@ def test_a_newer_run_at_the_gate_supersedes_the_older(bench: Bench) -> None:
     assert new.id in caught.value.hint
 
 
-def test_what_was_approved_since_is_not_replaced_by_a_deployment_that_failed_before(bench: Bench) -> None:
+def test_a_failed_deployment_does_not_replace_a_later_approved_model(bench: Bench) -> None:
     say(bench, go(bench), True)
     bench.version = "2"
     waiting = go(bench)
@@ -158,7 +158,7 @@ def test_what_was_approved_since_is_not_replaced_by_a_deployment_that_failed_bef
     assert select_run(RunRequest(), bench.store, bench).run.id != failed.id
 
 
-def test_what_waited_beside_a_newer_run_continues_once_it_was_approved(bench: Bench) -> None:
+def test_a_run_that_waited_beside_a_newer_one_continues_after_its_approval(bench: Bench) -> None:
     say(bench, go(bench), True)
     bench.version = "2"
     waiting = go(bench)
@@ -170,7 +170,7 @@ def test_what_waited_beside_a_newer_run_continues_once_it_was_approved(bench: Be
     assert select_run(RunRequest(), bench.store, bench).run.id == waiting.id
 
 
-def test_what_cannot_be_decided_says_why(bench: Bench) -> None:
+def test_a_run_without_a_possible_decision_has_a_reason(bench: Bench) -> None:
     run = go(bench)
     check_waiting(run, bench.store)
     say(bench, run, False)
@@ -193,7 +193,7 @@ def test_a_run_in_the_making_cannot_be_decided(bench: Bench) -> None:
         check_waiting(bench.store.runs()[0], bench.store)
 
 
-def test_a_run_that_nobody_runs_is_shown_as_interrupted(bench: Bench) -> None:
+def test_a_run_without_a_process_is_shown_as_interrupted(bench: Bench) -> None:
     stages = [StageRun("preprocess", Status.DONE), StageRun("train", Status.RUNNING)]
     run = Run("r", 0.0, Status.RUNNING, stages)
     assert with_actual_status(run, alive=True) is run
@@ -247,7 +247,7 @@ WRONG = ["", "[]", "null", "7", "[" * 100_000, b"\xff", '{"status": "odd"}']
         ("decisions", "record", WRONG),
     ],
 )
-def test_a_record_that_mlops_has_not_written_is_told(
+def test_a_record_that_mlops_has_not_written_is_an_error(
     store: RunStore, table: str, column: str, values: list[object]
 ) -> None:
     store.save(Run("r", 5.0, Status.WAITING, [StageRun("train", Status.DONE, "why", "k")]))
@@ -268,7 +268,7 @@ def test_a_store_of_a_newer_version_is_refused(store: RunStore, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("spare", [0, -1])
-def test_a_store_whose_path_is_as_long_as_may_be_is_opened_and_no_longer_one(tmp_path: Path, spare: int) -> None:
+def test_a_store_opens_up_to_the_longest_path_and_not_above(tmp_path: Path, spare: int) -> None:
     folder = tmp_path
     available = LONGEST_PATH - spare - len("/state.db") - len(str(folder.resolve()))
     while available > 0:

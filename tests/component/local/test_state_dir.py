@@ -1,4 +1,4 @@
-"""Other entries of .mlops/ in the place of mlops' files: links, and files of the wrong kind."""
+"""Other entries in the place of mlops' files in .mlops/: links, and files of the wrong type."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def test_a_file_of_the_wrong_kind_is_neither_used_nor_removed(scenario: Scenario
     assert path in unknown_paths(scenario.project)
 
 
-def test_what_belongs_to_another_user_is_not_taken_unless_it_is_named(
-    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_users_folder_is_used_only_if_it_is_named(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     below = scenario.folder / "notebooks"
     below.mkdir()
     assert find_project(scenario.folder) == find_project(below) == named_project(scenario.folder)

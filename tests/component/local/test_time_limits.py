@@ -1,4 +1,4 @@
-"""A stage that does not end is ended, reports this, and continues from its last checkpoint."""
+"""A stage above its time limit is ended, reports this, and continues from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class NoView:
 
 
 class ShortMinutes(JobProcesses):
-    """A minute is over with the first line of the output."""
+    """A minute ends with the first line of the output."""
 
     def run(self, argv: Any, cwd: Any, env: Any, log: Any, on_line: Any, seconds: float = 0.0) -> int:
         def end(line: Any) -> None:

@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing sticks out, nothing is loaded, nothing goes wrong, mistakes stay hidden."""
+"""The page in a real browser: no overflow, no requests, no errors; mistakes stay hidden until a click."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_table_is_whole_on_a_phone(browser: Browser, file: Path, width: int)
     assert [pixels for pixels in browser.value(hidden) if pixels > 0] == []
 
 
-def test_what_may_offend_is_seen_only_after_a_click(browser: Browser, tmp_path: Path) -> None:
+def test_offensive_texts_are_shown_only_after_a_click(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(report_html(usual()), "utf-8")
     browser.open(path, 390)
@@ -87,7 +87,7 @@ def test_what_may_offend_is_seen_only_after_a_click(browser: Browser, tmp_path: 
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_smallest_letters_can_be_read(browser: Browser, tmp_path: Path, width: int) -> None:
-    """Text in a plot shrinks with the plot: its height on the screen, in pixels."""
+    """Text in a plot scales with the plot. Its height on the screen is in pixels."""
     path = tmp_path / "report.html"
     path.write_text(report_html(usual()), "utf-8")
     browser.open(path, width)

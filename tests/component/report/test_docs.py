@@ -1,4 +1,4 @@
-"""The files that docs/reference/evidence.md asks of a use case are those that the report reads."""
+"""docs/reference/evidence.md names exactly the files of a use case that the report reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as text: its parts, its conclusion, and that nothing in it can do harm or load anything."""
+"""The page as text: its parts and its conclusion. No text in it can run code or load a file."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOSTILE = (
 
 
 class Page(HTMLParser):
-    """Reads a page strictly: every element closed in its place; keeps tags, attributes, ids and text."""
+    """Reads a page strictly: each element is closed in its place. Keeps tags, attributes, ids and text."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -100,7 +100,7 @@ def test_it_begins_with_the_conclusion_and_the_figures_that_decide() -> None:
         ({"case": use_case(metrics=Metrics("test", "roc_auc"))}, "No limit is set; it is better"),
     ],
 )
-def test_the_conclusion_says_what_is_the_case(changes: dict[str, Any], sentence: str) -> None:
+def test_the_conclusion_fits_the_evidence(changes: dict[str, Any], sentence: str) -> None:
     assert sentence in page(make(**changes)).text
 
 
@@ -140,7 +140,7 @@ def test_mistakes_are_behind_a_click() -> None:
 
 
 def hostile_everywhere() -> ReportContext:
-    """A model with hostile labels, hyperparameters, code, gates, decisions, texts and profile."""
+    """Return a model with hostile labels, hyperparameters, code, gates, decisions, texts and profile."""
     labels = (HOSTILE + "1", HOSTILE + "2")
     metrics = figures(labels)
     metrics["metrics"]["test"][labels[0]][HOSTILE] = 0.5
@@ -165,7 +165,7 @@ def hostile_everywhere() -> ReportContext:
 
 
 def hostile_names() -> ReportContext:
-    """A hostile split and metric, run, digests and names of rows; remarks about data and training that is hostile."""
+    """Return a model with a hostile split, metric, run, digests and names of rows, and warnings with hostile data."""
     labels = (HOSTILE,)
     content = json.loads(predictions(labels, rows=60))
     content.update(split=HOSTILE, rows=[f"{index}{HOSTILE}" for index in range(60)], trained_on=None)
@@ -196,7 +196,7 @@ def hostile_names() -> ReportContext:
 
 
 def hostile_comparison() -> ReportContext:
-    """Worse than the live model on a label with a hostile name, by a metric with one."""
+    """Return a model that is worse than the live one, with hostile names of a label and a metric."""
     labels = (HOSTILE, "b", "c")
     content, rival = json.loads(predictions(labels)), json.loads(predictions(labels, quality=0.2, noise=40))
     column = content["columns"][HOSTILE]
@@ -283,7 +283,7 @@ def test_of_classes_no_threshold_is_shown_and_the_matrix_comes_from_the_predicti
     assert f"Show the curves of {len(LABELS)} classes" in text
 
 
-def test_a_finished_run_says_once_that_its_model_went_live() -> None:
+def test_the_report_of_a_finished_run_names_the_deployment_once() -> None:
     context = make()
     html, run = report_html(context), context.run
     assert with_outcome(html, run).count("went <b>live</b> on") == 1
@@ -305,7 +305,7 @@ def test_a_finished_run_says_once_that_its_model_went_live() -> None:
 
 
 def test_nothing_is_reported_by_colour_alone() -> None:
-    """Every verdict has a word or a mark of its own, and no style is written into an element."""
+    """Every result has a word or a mark, and no element has an inline style."""
     text = page(make(metrics=figures(LABELS, 0.75))).text
     assert "✗ under 0.700" not in text
     assert "✗ under 0.800" in text
@@ -358,7 +358,7 @@ def test_a_regression_has_plots_of_its_own() -> None:
     assert "macro" not in html.text
 
 
-def test_a_larger_error_is_worse_though_nobody_has_said_so() -> None:
+def test_a_larger_error_is_worse_by_default() -> None:
     case = use_case(metrics=Metrics("test", "mae"))
     metrics = {"metrics": {"test": {"price": {"mae": 9.0}}}}
     content, rival = numbers(noise=0.3), numbers(noise=0.1)
@@ -470,7 +470,7 @@ def test_drift_is_pointed_out_and_its_absence_is_not() -> None:
     assert "The data differs" not in page(make(live_data=profile(LABELS, rate=0.101))).text
 
 
-def test_nothing_to_heed_says_nothing() -> None:
+def test_without_a_warning_there_is_no_section_of_warnings() -> None:
     random_but_calibrated = json.loads(predictions(("toxic",)))
     column = random_but_calibrated["columns"]["toxic"]
     column["predicted"] = [0.98 if true else 0.02 for true in column["truth"]]
@@ -492,7 +492,7 @@ def test_files_that_may_run_code_are_pointed_out() -> None:
     assert "<b>.pkl" in text
 
 
-def test_numbers_have_no_threshold_and_offend_nobody() -> None:
+def test_a_report_of_numbers_has_no_threshold_and_no_hidden_texts() -> None:
     rows = [{"area": 50, "rooms": 2} for _ in json.loads(numbers())["rows"]]
     case = use_case(metrics=Metrics("test", "mae", maximum={"price": {"mae": 50_000.0}}))
     metrics = {"metrics": {"test": {"price": {"mae": 8000.0}}}}

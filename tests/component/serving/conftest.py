@@ -1,4 +1,4 @@
-"""Servers of tiny models. A session shares one; tests that break a server get a server of their own."""
+"""Servers of tiny models. The tests of a session share one; tests that break a server get their own."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def output_handler(response, context):
 
 @dataclass(frozen=True)
 class Package:
-    """A model package; ``folder`` is what was packed."""
+    """A model package. ``folder``: its packed files."""
 
     path: Path
     digest: str
@@ -204,7 +204,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, packages: Callable[[str], 
 
 @contextmanager
 def stopped(endpoint: LocalEndpoint) -> Iterator[None]:
-    """Stop the server for a while, as on a busy machine: the kernel keeps what clients send."""
+    """Stop the server for some time, as on a busy machine. The kernel keeps the clients' data."""
     pid = endpoint.status().pid
     assert pid
     os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Hostile handlers and clients: each harms only its own request or connection, and the endpoint reports why."""
+"""Hostile handlers and clients: each affects only its own request or connection, and the endpoint reports why."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ HANGING_SECONDS = 12
 
 @pytest.fixture(scope="module")
 def hostile_package(packages: Any, package_of: Any, with_code: Any, tmp_path_factory: Any) -> Callable[[str], Any]:
-    """Packages whose handlers do what a request's texts say; each made once."""
+    """Provide packages whose handlers do what the texts of a request say. Each is built once."""
 
     @cache
     def make(handlers: str) -> Any:
@@ -149,7 +149,7 @@ def test_a_request_that_crashes_or_raises_is_the_only_one_that_fails(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("handlers", HANDLERS)
-def test_requests_that_hang_cost_nobody_else_anything_and_the_worker_is_replaced(
+def test_requests_that_hang_delay_no_others_and_the_worker_is_replaced(
     make_endpoint: Any, hostile_package: Any, connect: Any, handlers: str
 ) -> None:
     limits = Limits(request_seconds=HANGING_SECONDS, takeover_seconds=0.3)
@@ -171,7 +171,7 @@ def test_requests_that_hang_cost_nobody_else_anything_and_the_worker_is_replaced
 
 
 @pytest.mark.slow
-def test_a_request_that_holds_the_whole_process_costs_nobody_else_anything(
+def test_a_request_that_blocks_the_process_loses_no_other_request(
     make_endpoint: Any, hostile: Any, connect: Any
 ) -> None:
     endpoint = served(make_endpoint(LIMITS), hostile)
@@ -198,7 +198,7 @@ def test_a_handler_that_prints_without_end_does_not_fill_the_disk(
 
 
 @pytest.mark.slow
-def test_a_killed_worker_loses_at_most_what_it_was_computing(make_endpoint: Any, hostile: Any, connect: Any) -> None:
+def test_a_killed_worker_loses_at_most_the_requests_in_progress(make_endpoint: Any, hostile: Any, connect: Any) -> None:
     endpoint = served(make_endpoint(), hostile)
     done, statuses = threading.Event(), Counter[int]()
 

@@ -1,4 +1,4 @@
-"""Requests that share a call of the model get the same responses as alone."""
+"""Requests that share a call of the model get the same responses as single ones."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def invocation_of(frame: Frame) -> Invocation:
     )
 
 
-def test_what_waits_during_a_batch_is_the_next_batch(start_lane: Any) -> None:
+def test_requests_that_wait_during_a_batch_are_the_next_batch(start_lane: Any) -> None:
     gate = threading.Event()
     engine = Recorder({b"0": gate.wait})
     front = start_lane(engine, takeover_seconds=60, batch_requests=4)
@@ -172,7 +172,7 @@ ERRORS: dict[str, BaseException] = {
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-def test_whatever_a_request_raises_is_its_own_answer(start_lane: Any, error: BaseException) -> None:
+def test_an_exception_of_a_request_is_its_own_response(start_lane: Any, error: BaseException) -> None:
     def fail() -> None:
         raise error
 

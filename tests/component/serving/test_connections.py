@@ -36,7 +36,7 @@ def handler(data, context):
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: Any, packages: Any) -> Iterator[LocalEndpoint]:
-    """An endpoint that takes thirty connections."""
+    """Provide an endpoint that accepts thirty connections."""
     folder = tmp_path_factory.mktemp("crowded")
     endpoint = LocalEndpoint(folder, "dev-comments", LocalServerProcesses(folder), limits=Limits(connections=30))
     yield served(endpoint, packages("text-0"))
@@ -76,7 +76,7 @@ def ask(connect: Any, endpoint: LocalEndpoint) -> int:
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "all at once"])
 @pytest.mark.parametrize("start", SLOW.values(), ids=SLOW)
-def test_more_connections_than_there_may_be_keep_nobody_out(
+def test_connections_above_the_limit_block_no_request(
     crowded: LocalEndpoint, connect: Any, start: bytes, at_once: bool
 ) -> None:
     address = address_of(crowded)
@@ -162,7 +162,7 @@ def test_a_client_that_does_not_read_its_answer_is_dropped(make_endpoint: Any, p
 
 
 def drained(connection: socket.socket) -> int:
-    """Return how many bytes of the response arrived before the server closed the connection."""
+    """Return the number of bytes of the response before the server closed the connection."""
     connection.settimeout(LIMIT_SECONDS)
     size = 0
     try:

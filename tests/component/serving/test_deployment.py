@@ -1,4 +1,4 @@
-"""Deploying, replacing and ending: the requested model is live, and no request is lost."""
+"""Deployment, replacement and end of a model: the requested model is live, and no request is lost."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def worker_of(endpoint: LocalEndpoint) -> int | None:
     return service.worker if service else None
 
 
-def test_before_the_first_deployment_there_is_nothing(make_endpoint: Any) -> None:
+def test_before_the_first_deployment_the_endpoint_is_absent(make_endpoint: Any) -> None:
     endpoint = make_endpoint()
     status = endpoint.status()
     assert (status.state, status.pid, status.model_digest) == (ServerState.ABSENT, None, None)
@@ -51,7 +51,7 @@ def test_before_the_first_deployment_there_is_nothing(make_endpoint: Any) -> Non
     endpoint.stop(1)
 
 
-def test_deploying_reports_what_the_server_says(make_endpoint: Any, packages: Any) -> None:
+def test_a_deployment_returns_the_servers_status(make_endpoint: Any, packages: Any) -> None:
     endpoint, package = make_endpoint(), packages("text-0")
     status = deploy(endpoint, package)
     assert (status.state, status.model_digest, status.name) == (ServerState.IN_SERVICE, package.digest, NAME)
@@ -203,9 +203,7 @@ def test_a_killed_worker_is_started_again(make_endpoint: Any, packages: Any, con
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit another process")
-def test_without_a_file_to_be_had_the_server_waits_until_there_is(
-    make_endpoint: Any, packages: Any, connect: Any
-) -> None:
+def test_without_a_free_file_descriptor_the_server_waits(make_endpoint: Any, packages: Any, connect: Any) -> None:
     endpoint = make_endpoint()
     before = deploy(endpoint, packages("text-0"))
     worker = worker_of(endpoint)

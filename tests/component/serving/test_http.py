@@ -1,4 +1,4 @@
-"""The HTTP contract: the container's routes and SageMaker's, their headers, errors and bounds."""
+"""The HTTP contract: the container's routes and SageMaker's, with headers, errors and limits."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_handler_that_exits_does_not_end_the_server(client: Any) -> None:
     assert client.predict("x")
 
 
-def test_what_the_model_refuses_is_a_400(client: Any) -> None:
+def test_an_input_that_the_model_refuses_is_a_400(client: Any) -> None:
     assert client.ask("POST", "/invocations", {"instances": [1, 2]}).status == 400
     failing = client.ask("POST", "/invocations", {"instances": ["fail"]})
     assert failing.status == 400

@@ -26,9 +26,9 @@ CHUNKED = b"5\r\n" + BODY[:5] + b"\r\n" + f"{len(BODY) - 5:x}\r\n".encode() + BO
 
 
 def exchange(endpoint: LocalEndpoint, *parts: bytes, finish: bool = False) -> bytes:
-    """Send the parts. Return everything that is received until the connection ends.
+    """Send the parts.
 
-    With ``finish``, the server gets the parts together with the end of the sending side.
+    Return everything that is received until the connection ends. ``finish``: end the sending side at the same time.
     """
     address = urlsplit(endpoint.status().url)
     with socket.create_connection((str(address.hostname), address.port), timeout=LIMIT_SECONDS) as connection:
@@ -205,7 +205,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("request_bytes", ODD.values(), ids=ODD)
-def test_what_is_no_request_gets_a_400_and_harms_nobody(
+def test_an_invalid_request_gets_a_400_and_affects_no_other_client(
     running: LocalEndpoint, client: Any, request_bytes: bytes
 ) -> None:
     try:
@@ -220,7 +220,9 @@ LONG = b"x" * 100_000
 
 
 @pytest.mark.parametrize("chunks", [b"5;" + LONG + b"\r\nabcde\r\n0\r\n\r\n", b"0\r\nX: " + LONG + b"\r\n\r\n"])
-def test_a_long_chunk_extension_or_trailer_harms_nobody(running: LocalEndpoint, client: Any, chunks: bytes) -> None:
+def test_a_long_chunk_extension_or_trailer_affects_no_other_client(
+    running: LocalEndpoint, client: Any, chunks: bytes
+) -> None:
     fields = ("Content-Type: application/json", "Transfer-Encoding: chunked", "Connection: close")
     assert status_of(exchange(running, head("POST /invocations HTTP/1.1", *fields) + chunks)) == 400
     assert client.predict("still here")
@@ -249,7 +251,7 @@ def test_a_path_is_never_one_of_a_file_or_another_site(running: LocalEndpoint, p
     assert status_of(answer) in (400, 404) and b"root:" not in answer
 
 
-def test_what_follows_a_body_is_not_a_part_of_it(running: LocalEndpoint, client: Any) -> None:
+def test_bytes_after_a_body_are_not_a_part_of_it(running: LocalEndpoint, client: Any) -> None:
     fields = ("Content-Type: application/json", "Content-Length: 10")
     answer = exchange(running, head("POST /invocations HTTP/1.1", *fields) + BODY)
     assert status_of(answer) == 400 and b"predictions" not in answer
@@ -310,7 +312,7 @@ def test_web_pages_are_not_answered(running: LocalEndpoint, fields: tuple[str, .
     assert b"access-control-allow" not in exchange(running, preflight).lower()
 
 
-def test_a_person_who_types_the_address_is_answered(running: LocalEndpoint) -> None:
+def test_the_address_in_a_browser_has_a_response(running: LocalEndpoint) -> None:
     answer = exchange(running, head("GET /ping HTTP/1.1", "Sec-Fetch-Site: none", "Connection: close"))
     assert status_of(answer) == 200
 

@@ -1,4 +1,4 @@
-"""Any SavedModel with a serving_default signature is served, as TensorFlow itself would answer."""
+"""Any SavedModel with a serving_default signature is served with TensorFlow's own results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_c_api_answers_as_tensorflow_does(packages: Any, table: Model) -> No
     assert answer["shown"].tolist() == [b"0", b"1", b"2", b"3"]
 
 
-def test_a_failing_graph_raises_what_tensorflow_says(packages: Any) -> None:
+def test_a_failing_graph_raises_tensorflows_message(packages: Any) -> None:
     model = Model(packages("text-0").folder, 1, 1)
     with pytest.raises(TensorFlowError, match="this text fails") as caught:
         model.run({"text": np.array([b"fail"], object)})

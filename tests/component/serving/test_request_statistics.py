@@ -1,4 +1,4 @@
-"""Measured requests: which ones are counted, and which counts remain after each kind of end."""
+"""Measured requests: which ones are counted, and the counts after each kind of end."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ REFERENCE = {
 
 @pytest.fixture
 def observing(packages: Any, package_of: Any, with_code: Any, tmp_path: Path) -> Callable[..., Any]:
-    """Packages that measure; ``name`` tells them apart."""
+    """Provide packages that measure requests; ``name`` distinguishes them."""
 
     def make(name: str, code: str = OBSERVING, reference: Any = REFERENCE) -> Any:
         folder = tmp_path / name
@@ -125,7 +125,7 @@ def test_off_means_that_nothing_is_measured_and_no_file_is_made(
     assert endpoint.read_statistics(package.digest, 1) == Counts()
 
 
-def test_what_was_told_survives_kill_9(make_endpoint: Any, observing: Any, connect: Any) -> None:
+def test_reported_counts_survive_kill_9(make_endpoint: Any, observing: Any, connect: Any) -> None:
     package = observing("one")
     endpoint = deployed(make_endpoint(sample=1.0), package)
     for _ in range(30):
@@ -142,7 +142,7 @@ def test_what_was_told_survives_kill_9(make_endpoint: Any, observing: Any, conne
     assert endpoint.read_statistics(package.digest, 1).requests == 42
 
 
-def test_another_model_starts_afresh_and_the_first_ones_last_counts_are_kept(
+def test_another_model_starts_with_new_counts_and_those_of_the_first_are_kept(
     make_endpoint: Any, observing: Any, connect: Any
 ) -> None:
     first, second = observing("one"), observing("two")
@@ -196,7 +196,7 @@ TALKATIVE = OBSERVING.replace(
 )
 
 
-def test_what_a_package_says_instead_of_counts_gets_nowhere(make_endpoint: Any, observing: Any, connect: Any) -> None:
+def test_other_data_of_a_package_instead_of_counts_is_ignored(make_endpoint: Any, observing: Any, connect: Any) -> None:
     package = observing("one", TALKATIVE)
     endpoint = deployed(make_endpoint(sample=1.0), package)
     connect(endpoint).ask("POST", "/invocations", {"instances": ["abc"]})
@@ -207,7 +207,7 @@ def test_what_a_package_says_instead_of_counts_gets_nowhere(make_endpoint: Any, 
 
 
 @pytest.mark.parametrize("reference", [{"measures": {"length": {"cuts": [2, 1], "counts": [1], "mean": 0}}}, []])
-def test_a_model_whose_reference_is_broken_serves_all_the_same(
+def test_a_model_with_a_damaged_reference_is_served(
     make_endpoint: Any, observing: Any, connect: Any, reference: Any
 ) -> None:
     endpoint = deployed(make_endpoint(sample=1.0), observing("one", reference=reference))

@@ -1,4 +1,4 @@
-"""Models of other frameworks than TensorFlow, compared with sagemaker-inference, the library in their containers."""
+"""Models of other frameworks than TensorFlow answer as in their containers, whose library is sagemaker-inference."""
 
 from __future__ import annotations
 
@@ -194,7 +194,10 @@ def sklearn_package(folder: Path, inference: str = IRIS) -> Path:
 
 @pytest.mark.usefixtures("fresh_modules")
 def test_scikit_learn_answers_as_its_container(tmp_path: Path) -> None:
-    """The container's own server cannot be installed beside this Python: its rules, from sagemaker-containers."""
+    """The container's own server cannot be installed with this Python.
+
+    The expected responses follow sagemaker-containers.
+    """
     model = ScriptModel(sklearn_package(tmp_path / "package"), framework_named("sklearn"))
     assert model.answer(b"[[1, 1]]", JSON, JSON) == ("[3.0]", JSON)
     assert model.answer(b"1,1\n2,2\n", CSV, CSV) == ("3.0\n6.0\n", CSV)
@@ -246,10 +249,10 @@ def test_xgboost_answers_csv_rows(tmp_path: Path) -> None:
         ("huggingface", "def model_fn(d): pass", "must define predict_fn: Hugging Face has no default for it"),
     ],
 )
-def test_a_package_that_cannot_be_served_says_why(
+def test_a_package_that_cannot_be_served_has_a_reason(
     tmp_path: Path, name: str, inference: str | None, problem: str
 ) -> None:
-    """The server says it when it loads the package, and AWS without running it."""
+    """The server reports it when it loads the package; on AWS it is found without running the package."""
     folder = package(tmp_path / "package", inference)
     if "conjunction" not in problem:
         pack(folder, tmp_path / "model.tar.gz")
@@ -286,7 +289,7 @@ def test_the_server_answers_with_the_packages_functions(
     connect: Callable[[LocalEndpoint], Any],
     package_of: Callable[[Path], Any],
 ) -> None:
-    """Over HTTP, also in the form of SageMaker's runtime; the examples that it does not understand do not stop it."""
+    """Use HTTP, also in the form of SageMaker's runtime. Examples that the handlers refuse do not stop the server."""
     archive = package_of(sklearn_package(tmp_path / "package"))
     endpoint = make_endpoint(examples='{"instances": ["not for this model"]}')
     endpoint.deploy(archive.path, archive.digest, LIMIT_SECONDS, "sklearn")

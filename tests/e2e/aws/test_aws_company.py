@@ -49,7 +49,7 @@ def refusal(actions: Any, key: str, operator: str = "Null", value: str = "true",
 
 
 def demanding(key: str) -> dict[str, Any]:
-    """Return the policy of a bucket into which nothing is written without its key, named in each request."""
+    """Return the policy of a bucket that refuses every upload without its key in the request."""
     sse, name = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
     conditions = [{"StringNotEquals": {sse: "aws:kms"}}, {"Null": {name: "true"}}, {"StringNotEquals": {name: key}}]
     statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}
@@ -76,7 +76,7 @@ DOMAIN, TOKEN = f"arn:aws:codeartifact:{REGION}:{ACCOUNT}:domain/company", "eyJ2
 
 
 class Company:
-    """An account with a key and a network, and a person who may do what the docs list and no more."""
+    """An account with a key and a network, and a user with exactly the permissions in the docs."""
 
     def __init__(self, aws: Aws, folder: Path) -> None:
         self.aws, self.folder = aws, folder
@@ -103,7 +103,7 @@ class Company:
         self._keys = user(aws, "ann", *policy(required_permissions(context))["Statement"], *REFUSED)
 
     def push(self, address: str) -> None:
-        """Put an image of this address, without its account's and region's part, into the registry."""
+        """Push an image into the registry. ``address``: without its account and region."""
         name, _, tag = f"mirror/{address}".partition(":")
         ecr = self.aws.client("ecr")
         ecr.create_repository(repositoryName=name)
@@ -152,7 +152,7 @@ def test_a_job_without_tags_key_or_network_is_refused(company: Company, missing:
 
 
 def use_packages(project: Path, index: Path) -> None:
-    """Let every script and the gates import a package that only the index has."""
+    """Let every script and the gates import a package that only the company's index has."""
     write_packages(index, {"company-tools": "1.0"}, "VERSION = '1.0'\n")
     (wheel,) = index.rglob("*.whl")
     training = project / "training"
@@ -165,7 +165,7 @@ def use_packages(project: Path, index: Path) -> None:
 
 @pytest.fixture
 def index(company: Company, project: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The settings of an index whose credential is stored, for a project that needs it."""
+    """Return the settings of an index with a stored credential, for a project that needs it."""
     use_packages(project, tmp_path / "index")
     # Containers with nothing but these: no package of this machine is there.
     company.aws.control("images", **{"tensorflow-training": ["numpy", "boto3"]})
@@ -267,7 +267,7 @@ def check_builds_and_bucket(company: Company) -> None:
 
 
 def check_token(company: Company, index: dict[str, str]) -> None:
-    """A run whose packages come from CodeArtifact: the roles get a token, and may no longer read the credential."""
+    """A run with packages from CodeArtifact: the roles get a token, and have no access to the credential."""
     cloud = company.cloud(**company.everything, **{**index, "PACKAGE_INDEX_SECRET": DOMAIN})
     ((missing, *_),) = ([f["message"] for f in cloud.json("doctor", code=1)["findings"] if f["state"] == "failure"],)
     assert missing == f"PACKAGE_INDEX_SECRET {DOMAIN}: Domain not found: company"

@@ -1,4 +1,4 @@
-"""The messages about costs before they arise, and refused costs, on the simulated AWS through the CLI."""
+"""The costs that mlops shows before it starts anything, and refused costs, on the simulated AWS through the CLI."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def amounts(result: dict[str, Any]) -> dict[str, tuple[float | None, float | Non
 
 
 def limited(cloud: Cloud, **limits: str) -> Cloud:
-    """The same project with limits."""
+    """Provide the same project with limits."""
     return Cloud(cloud.folder, cloud.aws, SOURCE="s3", **limits)
 
 
-def test_costs_are_reported_before_they_arise_and_what_cleanup_ends(cloud: Cloud) -> None:
+def test_costs_are_shown_before_they_arise_and_cleanup_shows_those_that_end(cloud: Cloud) -> None:
     planned = cloud.json("deploy-infra", "--dry-run")
     assert (planned["costs"]["per_run"], planned["costs"]["per_month"]) == (0, MONTH)
     assert not (cloud.folder / ".mlops").exists(), "a dry run leaves nothing behind"
@@ -87,13 +87,13 @@ def test_costs_are_reported_before_they_arise_and_what_cleanup_ends(cloud: Cloud
 
 
 class Denied(Cloud):
-    """A caller with all permissions but that to ask for prices."""
+    """A caller with all permissions except that for prices."""
 
     def __init__(self, folder: Path, aws: Aws, keys: dict[str, str], **settings: str) -> None:
         super().__init__(folder, aws, SOURCE="s3", **{name.upper(): key for name, key in keys.items()}, **settings)
 
     def on_a_terminal(self, answer: str, *arguments: str) -> tuple[int, str]:
-        """Return the exit code and the output for a person's answer."""
+        """Return the exit code and the output for this answer on a terminal."""
         leader, follower = pty.openpty()
         process = self.start(*arguments, stdin=follower, stdout=follower, stderr=follower)
         os.close(follower)
@@ -108,7 +108,7 @@ class Denied(Cloud):
         return process.wait(), " ".join(written.decode().split())
 
 
-def test_without_prices_it_says_so_and_asks(project: Path, aws: Aws) -> None:
+def test_without_prices_the_command_reports_it_and_asks(project: Path, aws: Aws) -> None:
     everything = {"Action": "*", "Resource": "*"}
     keys = user(aws, "thrifty", everything, {"Effect": "Deny", "Action": "pricing:*", "Resource": "*"})
     denied = Denied(project, aws, keys)

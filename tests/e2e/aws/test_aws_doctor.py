@@ -1,4 +1,4 @@
-"""The list of permissions that `mlops doctor` goes by is enough for the whole lifecycle, IAM enforced."""
+"""The permissions that `mlops doctor` checks are enough for the whole lifecycle, with IAM enforced."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PLACE = ArnContext(
 )
 
 
-def test_what_doctor_looks_for_is_enough_for_every_command(project: Path, aws: Aws) -> None:
+def test_the_permissions_that_doctor_checks_are_enough_for_every_command(project: Path, aws: Aws) -> None:
     (project / ".gitignore").write_text(".env\n.mlops/\nreached-*\n*.csv\n__pycache__\n")
     git(project, "init", "-q")
     git(project, "add", ".")

@@ -1,4 +1,4 @@
-"""Projects that `mlops init` and the guides make, from their data to their cleanup on the simulated AWS."""
+"""Projects of `mlops init` and of the guides, from the data to the cleanup, on the simulated AWS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["aws", "aws_server"]
 def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:
     """Its folder is one of several in a repository, and its scripts import a package above it.
 
-    They are in ml/, beside a training/ that is something else.
+    The scripts are in ml/. The folder training/ beside it has other content.
     """
     repository = tmp_path / "shop"
     notes = repository / "models" / "churn" / "training" / "plan.md"
@@ -144,7 +144,7 @@ def push(repository: Path, aws: Aws) -> None:
 
 
 def project_of_guide(page: str, folder: Path, aws: Aws, *make_data: str, sections: Sequence[str] = ("",)) -> Cli:
-    """Return the project that a guide makes, in an AWS account; ``sections``: only by these parts of the guide."""
+    """Return the project of a guide, in an AWS account. ``sections``: use only these parts of the guide."""
     init = re.search(r"^\$ mlops init (\S+) (.*)$", text_of(page), re.M)
     assert init
     Cli(folder)("init", init[1], *init[2].split(), "--aws")

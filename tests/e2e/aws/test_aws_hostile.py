@@ -1,4 +1,4 @@
-"""A hostile commit on the simulated AWS: each stage and each job tries every way to change the live model."""
+"""A hostile commit on the simulated AWS: each stage and each job tries all ways to change the live model."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def facts(aws: Aws, cloud: Cloud, approved: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions(aws: Aws, bucket: str, key: str) -> dict[str, str]:
-    """A version of the object, and of no other one."""
+    """Return the versions of the object, and of no other one."""
     listed = aws.client("s3").list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
     return {key: str(listed[-1]["VersionId"])}
 
@@ -156,7 +156,7 @@ def own_artifacts(outputs: dict[str, str]) -> list[str]:
 
 
 def contents(aws: Aws, bucket: str) -> dict[str, bytes]:
-    """Every object of the bucket."""
+    """Return every object of the bucket."""
     s3 = aws.client("s3")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     keys = [content["Key"] for page in pages for content in page.get("Contents", ())]
@@ -164,7 +164,7 @@ def contents(aws: Aws, bucket: str) -> dict[str, bytes]:
 
 
 def spoil(folder: Path, known_facts: dict[str, Any]) -> None:
-    """The hostile commit: scripts, build, and the template of the endpoint."""
+    """Write the hostile commit: scripts, build, and the template of the endpoint."""
     training, templates = folder / "training", folder / "templates"
     (training / "attack.py").write_text(ATTACK.format(facts=json.dumps(known_facts)))
     for script in ("preprocess", "train"):
@@ -211,7 +211,7 @@ def test_a_hostile_commit_reaches_nothing_that_is_decided_or_live(project: Path,
 
 
 def packages(aws: Aws) -> dict[str, str]:
-    """How the packages stand, by the run that has asked about them."""
+    """Return the status of the model packages by the run that registered them."""
     sagemaker = aws.client("sagemaker")
     listed = sagemaker.list_model_packages(ModelPackageGroupName="tiny-dev")["ModelPackageSummaryList"]
     packages = [sagemaker.describe_model_package(ModelPackageName=package["ModelPackageArn"]) for package in listed]
@@ -219,7 +219,7 @@ def packages(aws: Aws) -> dict[str, str]:
 
 
 def beside(aws: Aws, bucket: str) -> tuple[Callable[[str], Any], Callable[[str, Any], None]]:
-    """Read and write documents as the steps and jobs of another run may: below runs/, records/ and artifacts/."""
+    """Read and write documents as the steps and jobs of another run can: below runs/, records/ and artifacts/."""
     s3 = aws.client("s3")
 
     def read(key: str) -> Any:
@@ -232,7 +232,7 @@ def beside(aws: Aws, bucket: str) -> tuple[Callable[[str], Any], Callable[[str, 
 
 
 def job_at_work(aws: Aws, kind: str) -> str:
-    """The name of the job that a script holds; empty while none is in progress."""
+    """Return the name of the job that a script holds; empty while none is in progress."""
     sagemaker = aws.client("sagemaker")
     listed = {"train": sagemaker.list_training_jobs, "preprocess": sagemaker.list_processing_jobs}[kind]
     name = {"train": "TrainingJob", "preprocess": "ProcessingJob"}[kind]
@@ -240,13 +240,13 @@ def job_at_work(aws: Aws, kind: str) -> str:
     return str(records[0][f"{name}Name"]) if records else ""
 
 
-def lied(recorded: dict[str, Any], **stages: dict[str, Any]) -> dict[str, Any]:
-    """A run's record as another run would have it."""
+def forged(recorded: dict[str, Any], **stages: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's record with the changes that another run would make."""
     changed = [{**stage, **stages.get(stage["name"].replace("-", "_"), {})} for stage in recorded["stages"]]
     return {**recorded, "overrides": {"train.epochs": "99"}, "stages": changed}
 
 
-def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: Aws) -> None:
+def test_records_that_another_run_writes_meanwhile_are_not_used(project: Path, aws: Aws) -> None:
     cloud = Cloud(project, aws, SOURCE="s3").ready()
     outputs = aws.client("cloudformation").describe_stacks(StackName=PIPELINE)["Stacks"][0]["Outputs"]
     (bucket,) = (output["OutputValue"] for output in outputs if output["OutputKey"] == "BucketName")
@@ -259,7 +259,7 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
         recorded = read(f"runs/{run_id}/run.json")
         gate = {"status": "done", "detail": {"passed": 99, "failed": 0, "failures": []}}
         evil = {"artifact": "artifacts/preprocess/evil/evil/", "output": "e" * 64}
-        write(f"runs/{run_id}/run.json", lied(recorded, preprocess=evil, pre_training_tests=gate))
+        write(f"runs/{run_id}/run.json", forged(recorded, preprocess=evil, pre_training_tests=gate))
         held.unlink()
         out, _ = process.communicate(timeout=LIMIT_SECONDS)
     run = json.loads(out)
@@ -272,7 +272,7 @@ def test_what_another_run_writes_meanwhile_is_not_believed(project: Path, aws: A
     assert done["status"] == "done"
     assert done["evidence"]["gates"]["pre-training-tests"]["passed"] == tests["detail"]["passed"] < 99
     failed = {"status": "failed", "reason": "says another run", "detail": {"passed": 0, "failed": 9, "failures": []}}
-    write(f"runs/{run_id}/run.json", lied(read(f"decisions/{run_id}/run.json"), post_training_tests=failed))
+    write(f"runs/{run_id}/run.json", forged(read(f"decisions/{run_id}/run.json"), post_training_tests=failed))
     assert statuses(cloud.json("status", run_id)["run"])["post-training-tests"] == "done"
 
     held = cloud.held("preprocess.py")

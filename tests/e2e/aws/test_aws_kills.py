@@ -21,7 +21,7 @@ def test_a_run_that_is_killed_as_it_starts_is_one_run(shared: Cloud) -> None:
 
 
 @pytest.mark.parametrize(("call", "epochs"), [("UpdateModelPackage", 2), ("PutApprovalResult", 3)])
-def test_a_decision_that_is_killed_half_way_is_made_by_the_same_command(shared: Cloud, call: str, epochs: int) -> None:
+def test_a_killed_decision_is_completed_by_the_same_command(shared: Cloud, call: str, epochs: int) -> None:
     run_id = shared.json("run", "--set", f"epochs={epochs}")["id"]
     kill_after(shared, call, 1, "approve", "--run-id", run_id, "--comment", "good")
     if call == "UpdateModelPackage":
@@ -34,8 +34,8 @@ def test_a_decision_that_is_killed_half_way_is_made_by_the_same_command(shared: 
     assert (endpoint["is_what_was_approved"], endpoint["live_digest"]) == (True, stages["train"])
 
 
-def test_nobody_is_asked_about_an_output_that_another_run_has_changed(shared: Cloud) -> None:
-    """As a step or job of any other run could, in the role that they share."""
+def test_no_approval_is_requested_for_an_output_that_another_run_has_changed(shared: Cloud) -> None:
+    """A step or job of another run could change it, because they have the same role."""
     held, s3 = shared.held("train.py"), shared.aws.client("s3")
     with shared.going("run", "--set", "epochs=7") as process:
         sagemaker = shared.aws.client("sagemaker")

@@ -1,4 +1,4 @@
-"""The whole lifecycle on the simulated AWS through the CLI, which is given an endpoint and test credentials only."""
+"""The whole lifecycle on the simulated AWS through the CLI, which has only an endpoint URL and test credentials."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
     assert "nothing to remove" in cloud("cleanup", "--yes")
 
 
-def test_the_use_case_that_comes_with_it_on_its_sample(project_folder: Path, aws: Aws) -> None:
-    """Real preprocessing, training, serving and gates, as jobs and steps on AWS."""
+def test_the_comments_use_case_on_its_sample(project_folder: Path, aws: Aws) -> None:
+    """Preprocessing, training, serving and gates are real, as jobs and steps on AWS."""
     shutil.copytree(ROOT / "templates", project_folder / "templates")
     cloud = Cloud(project_folder, aws, SOURCE="s3")
     cloud("deploy-infra", "--yes")

@@ -1,4 +1,4 @@
-"""Jobs of several machines on the simulated AWS: sharded preprocessing, workers, and a spot interruption."""
+"""Jobs with several instances on the simulated AWS: sharded preprocessing, workers, and a spot interruption."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROWS = 4000
 
 @pytest.fixture
 def project(project_folder: Path) -> Path:
-    """The toxic comments on two machines of each kind, those for training on spot capacity."""
+    """Provide the comments' use case with two instances for each job, those for training on spot capacity."""
     shutil.copytree(ROOT / "templates", project_folder / "templates")
     path = project_folder / "training" / "usecase.toml"
     text = path.read_text().replace("instance_count = 1\nvolume_gb", "instance_count = 2\nvolume_gb")
@@ -34,7 +34,7 @@ def project(project_folder: Path) -> Path:
 
 
 def pause_in_each_bucket(script: Path, folder: Path) -> None:
-    """Let each worker of preprocess.py wait in its first bucket for a file in ``folder``, where it names itself."""
+    """Let each worker of preprocess.py wait in its first bucket for a file in ``folder``, and write its name there."""
     folder.mkdir()
     start = "    profile = Profile()\n    if not parts:\n"
     text = script.read_text()

@@ -1,4 +1,4 @@
-"""Runs of one project on the simulated AWS, in an own bucket: failed, stopped, decided and continued."""
+"""Runs of one project on the simulated AWS, in an existing bucket: failed, stopped, decided and continued."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OWN = {"SOURCE": "s3", "BUCKET_NAME": "ours-alone"}
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, aws_server: Aws) -> Iterator[Cloud]:
-    """A project in an account with a bucket of its owner; the first test provisions it."""
+    """Provide a project in an account with a bucket of its owner. The first test deploys it."""
     aws_server.reset()
     s3 = aws_server.client("s3")
     s3.create_bucket(Bucket="ours-alone")
@@ -40,7 +40,7 @@ def shared(account: Cloud) -> Cloud:
     return account.ready()
 
 
-def test_before_anything_is_there_every_command_says_what_comes_first(account: Cloud) -> None:
+def test_before_the_deployment_every_command_names_the_first_step(account: Cloud) -> None:
     assert "mlops deploy-infra" in account("run", code=1)
     assert "mlops deploy-infra" in account("status", code=1)
     account("deploy-infra", "--yes")
@@ -56,12 +56,12 @@ def test_a_quota_that_is_used_up_is_reported(shared: Cloud) -> None:
 
 
 def training(cloud: Cloud) -> bool:
-    """Return True if a training job is at work."""
+    """Return True if a training job is in progress."""
     return bool(cloud.aws.client("sagemaker").list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"])
 
 
-def test_ctrl_c_leaves_the_run_running_and_says_how_to_return(shared: Cloud) -> None:
-    """Nothing waits before it: who only watches would not overtake that."""
+def test_ctrl_c_leaves_the_run_in_progress_and_names_the_command_to_return(shared: Cloud) -> None:
+    """No earlier run waits: a command that only follows would not overtake it."""
     held = shared.held("train.py")
     with shared.going("run") as process:
         wait_for(lambda: training(shared))
@@ -133,8 +133,8 @@ def test_a_newer_run_overtakes_one_that_waits_for_a_decision(shared: Cloud) -> N
     assert f"mlops status {new['id']}" in shared("approve", "--run-id", old["id"], "--yes", code=1)
 
 
-def test_a_first_deployment_that_fails_continues_once_its_cause_is_gone_and_shows_the_last_cause(shared: Cloud) -> None:
-    """CloudFormation only deletes a stack after a failed creation: an update of it is refused at once."""
+def test_a_failed_first_deployment_continues_after_the_fix_and_shows_the_last_cause(shared: Cloud) -> None:
+    """After a failed creation CloudFormation can only delete a stack: it refuses an update at once."""
     quota = "ml.m5.large for endpoint usage"
     run = shared.json("run", "--set", "epochs=3")
     shared.aws.control("sagemaker-quota", quota=quota, limit=0)
@@ -173,8 +173,8 @@ def test_an_approval_holds_for_the_same_model_in_later_runs(shared: Cloud) -> No
     }
 
 
-def test_who_watches_a_run_decides_nothing(shared: Cloud) -> None:
-    """Not even what somebody else has decided about the very same model: the run's own command passes that on."""
+def test_following_a_run_makes_no_decision(shared: Cloud) -> None:
+    """It does not even pass on a decision about the same model; only the run's own command does."""
     shared.live("--set", "epochs=4")
     (shared.folder / "README.md").write_text("nothing either that a stage is made from")
     shared("run", "--set", "epochs=4", "--detach")
@@ -237,7 +237,7 @@ def test_scripts_and_gates_get_the_secrets_that_the_use_case_names(shared: Cloud
 
 
 def kept_texts(cloud: Cloud) -> dict[str, list[str]]:
-    """Return where the values are on AWS: definitions of jobs, logs, objects in the bucket."""
+    """Return the places on AWS that have one of the values: definitions of jobs, logs, objects in the bucket."""
     sagemaker, logs, s3 = (cloud.aws.client(name) for name in ("sagemaker", "logs", "s3"))
     trainings = sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
     jobs = [sagemaker.describe_training_job(TrainingJobName=job["TrainingJobName"]) for job in trainings]
@@ -255,7 +255,7 @@ def kept_texts(cloud: Cloud) -> dict[str, list[str]]:
     return {key: [name for name, text in texts.items() if key.encode() in text] for key in KEYS}
 
 
-def test_a_bucket_of_ones_own_survives(shared: Cloud) -> None:
+def test_an_existing_bucket_survives(shared: Cloud) -> None:
     assert "verified: no resources created by mlops remain" in shared("cleanup", "--yes")
     remaining = everything(shared.aws)
     assert remaining.pop("buckets") == ["ours-alone"]

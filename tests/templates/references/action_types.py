@@ -14,7 +14,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ActionType:
-    """``inputs`` and ``outputs``: how many artifacts at least and at most; ``choices``: the values that a key takes."""
+    """``inputs`` and ``outputs``:
+
+    the lowest and the highest number of artifacts; ``choices``: the accepted values of a key.
+    """
 
     category: str
     provider: str
@@ -119,7 +122,7 @@ VALUE_LENGTH = 1000
 
 
 def problems(pipeline: Mapping[str, Any]) -> Iterator[str]:
-    """Yield CodePipeline's objections to the actions of a pipeline's (resolved) properties."""
+    """Yield the errors that CodePipeline would report about the actions of a pipeline's (resolved) properties."""
     produced: set[str] = set()
     for stage in pipeline["Stages"]:
         for action in sorted(stage["Actions"], key=lambda item: item.get("RunOrder", 1)):

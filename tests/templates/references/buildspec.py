@@ -86,16 +86,16 @@ OF_CODEBUILD = {"AWS_DEFAULT_REGION", "AWS_REGION", "CODEBUILD_SRC_DIR", "HOME",
 
 
 def problems(document: Any) -> Iterator[str]:
-    """Where the schema is broken, and how."""
+    """Yield the places where the schema is violated, and how."""
     for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(document):
         yield f"{'/'.join(map(str, error.absolute_path)) or 'the document'}: {error.message}"
 
 
 def commands(document: Mapping[str, Any]) -> list[str]:
-    """Every command of every phase, in order."""
+    """Return every command of every phase, in order."""
     return [command for phase in document["phases"].values() for command in phase.get("commands", ())]
 
 
 def variables(document: Mapping[str, Any]) -> set[str]:
-    """The names of all environment variables that the commands read."""
+    """Return the names of all environment variables that the commands read."""
     return set(re.findall(r"\$\{?([A-Za-z_]\w*)", " ".join(commands(document))))

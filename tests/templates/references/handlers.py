@@ -1,4 +1,4 @@
-"""CloudFormation's own lists of the permissions to make, read, change and remove a resource of each type."""
+"""CloudFormation's own lists of the permissions to create, read, update and delete a resource of each type."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FURTHER = {
 
 
 def permissions_of_handlers(template: Mapping[str, Any]) -> set[str]:
-    """Of all resource types of a template, without those for features that we do not use."""
+    """Return the permissions of all resource types of a template, without those for unused features."""
     types = {resource["Type"] for resource in template["Resources"].values()}
     handlers = [schema(kind).get("handlers", {}) for kind in types]
     needed = {

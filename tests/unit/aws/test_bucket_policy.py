@@ -1,4 +1,4 @@
-"""What in an existing bucket's policy refuses the project, may refuse it, or does not concern it."""
+"""Statements of an existing bucket's policy: they deny the project's requests, may deny them, or do not apply."""
 
 from __future__ import annotations
 

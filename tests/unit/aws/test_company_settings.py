@@ -1,4 +1,4 @@
-"""Each setting of a company's account has its parameter, permission, line in doctor and cleanup, docs, and test."""
+"""Each setting for a company's account has a parameter, a permission, a check, a line of cleanup, docs and a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A KMS key's policy, as far as the account's roles and CloudWatch Logs need it."""
+"""A KMS key's policy: the permissions for the account's roles and for CloudWatch Logs."""
 
 from __future__ import annotations
 

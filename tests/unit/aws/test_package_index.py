@@ -1,4 +1,4 @@
-"""A company's package index: its address is a setting, its credential reaches pip alone."""
+"""A company's package index: its address is a setting, and only pip gets its credential."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_an_index_without_a_credential_is_only_named() -> None:
 
 
 def installed(folder: Path, credential: str, address: str = SECRET) -> subprocess.CompletedProcess[str]:
-    """Run the installer as in a container, with a pip that says what it was given, as loudly as it can."""
+    """Run the installer as in a container, with a pip that prints its arguments and its environment."""
     (folder / "boto3.py").write_text(
         "class Client:\n"
         "    def get_parameter(self, Name, WithDecryption):\n"

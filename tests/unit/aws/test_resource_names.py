@@ -1,4 +1,4 @@
-"""What is called as a project and environment is no other one's, however alike their names are."""
+"""The resource names of two projects or environments never collide, even if their own names are similar."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES = [
 
 
 def test_the_artifacts_of_two_pipelines_in_one_bucket_lie_in_two_folders() -> None:
-    """CodePipeline calls the folder as the first 20 characters of the pipeline's name."""
+    """CodePipeline's folder is the first 20 characters of the pipeline's name."""
     for first, second in combinations(NAMES, 2):
         assert first.artifact_folder != second.artifact_folder
         assert first.pipeline != second.pipeline

@@ -1,4 +1,4 @@
-"""The runner of a script with secrets in SageMaker's container: what the script gets, and what its output becomes."""
+"""The runner of a script with secrets in SageMaker's container: the script's environment and its output."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_modules_of_the_folders_of_shared_code_count_for_the_scripts_that_import
     assert code_inputs(training / "train.py", {}, code=(shared,)) != inputs
 
 
-def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -> None:
+def test_imports_in_any_place_of_a_file_are_followed(training: Path) -> None:
     expected = {
         "training/train.py",
         "training/model.py",
@@ -68,7 +68,7 @@ def test_modules_are_found_through_imports_wherever_they_stand(training: Path) -
     assert files_of(training / "train.py") == expected
 
 
-def test_what_a_script_packs_is_in_its_key_but_not_what_that_needs_to_run(training: Path) -> None:
+def test_a_packed_file_is_in_the_key_without_its_imports(training: Path) -> None:
     (training / "inference.py").write_text("import falcon\nimport other\n")
     inputs = code_inputs(training / "train.py", {}, ["inference.py", "not_there.py"])
     assert inputs.keys() - code_inputs(training / "train.py", {}) == {"training/inference.py", "training/other.py"}
@@ -151,7 +151,7 @@ def test_a_folders_digest_and_its_quick_look_notice_every_change(
     assert stat_digest(training) != before[1]
 
 
-def test_what_files_import_is_remembered_by_their_content(training: Path) -> None:
+def test_the_imports_of_files_are_cached_by_the_files_content(training: Path) -> None:
     known_imports: dict[str, list[str]] = {}
     first = code_inputs(training / "train.py", known_imports)
     assert sorted(known_imports.values()) == [[], ["json", "model", "shapes"], ["numpy"], ["typing"]]

@@ -1,5 +1,7 @@
-""" "Nothing changed" is never false: each thing that a stage may depend on is changed, one by one, and so is each that
-cannot matter. The scripts are plain and fast; a model is a text file."""
+"""Every change that may alter a stage's output executes the stage again; no other change does.
+
+Each test changes one thing. The scripts are plain and fast; a model is a text file.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,7 @@ class Bench:
 
     @property
     def workbench(self) -> LocalStageExecutor:
-        """As a command makes it: what another one has in memory is gone."""
+        """Return an executor as a new command has it, without anything in memory."""
         use_case = load_use_case(self.project.training / "usecase.toml")
         endpoint: Any = SimpleNamespace()
         executor = LocalStageExecutor(
@@ -138,7 +140,7 @@ class Bench:
         return last.cache_inputs
 
     def again(self) -> dict[str, str]:
-        """The stages that would be executed now, each with the reason, judged beside the same inputs as before."""
+        """Return the stages that would be executed now, each with its reason. The original inputs stay as they were."""
         latest = self.store.runs()[0]
         run = new_run("again", latest.overrides)
         for stage in self.stages:
@@ -149,7 +151,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Executed once; each test takes its changes back."""
+    """Provide a bench that is executed once. Each test undoes its changes."""
     bench = Bench(tmp_path_factory.mktemp("plain") / "project")
     bench.run()
     return bench
@@ -157,7 +159,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that `bench` begins with: a run there executes the stages alone that a test has changed."""
+    """Provide a finished project. A run of a copy executes only the stages that a test has changed."""
     bench = Bench(tmp_path_factory.mktemp("executed") / "project")
     bench.run()
     return bench.root
@@ -234,7 +236,7 @@ def test_each_file_counts_for_its_stages_and_is_named(shared: Bench, name: str, 
     assert shared.again() == {}
 
 
-def test_a_time_alone_changes_nothing(shared: Bench) -> None:
+def test_a_new_modification_time_alone_is_no_change(shared: Bench) -> None:
     for path in (shared.root / "training").rglob("*"):
         os.utime(path, (1, 1))
     assert shared.again() == {}
@@ -251,7 +253,7 @@ def test_a_file_that_is_gone_or_renamed_counts(shared: Bench) -> None:
 
 
 @pytest.mark.parametrize("git", [False, True])
-def test_a_link_counts_by_what_it_leads_to(bench: Bench, tmp_path: Path, git: bool) -> None:
+def test_a_link_counts_by_the_content_of_its_target(bench: Bench, tmp_path: Path, git: bool) -> None:
     if git:
         subprocess.run(["git", "-C", str(bench.root), "init", "-q"], check=True)
     outside = tmp_path / "outside"
@@ -285,7 +287,9 @@ def test_a_variable_that_scripts_see_counts(bench: Bench, monkeypatch: pytest.Mo
     assert all(f"variable {variable} changed" in reason for reason in repeated.values())
 
 
-def test_variables_that_scripts_do_not_see_change_nothing(shared: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_that_scripts_do_not_get_are_no_inputs(
+    shared: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("PYTHONOPTIMIZE", "PYTHONPATH", "PYTHONSAFEPATH", "ANYTHING", "PYTEST_ADDOPTS", "TMPDIR"):
         monkeypatch.setenv(name, "/tmp")
     assert shared.again() == {}
@@ -311,7 +315,7 @@ def test_an_output_that_was_changed_behind_its_size_and_time_is_not_reused(bench
     assert bench.again() == {PREPROCESS: "its output is missing"}
 
 
-def test_a_copied_project_reuses_what_is_the_same(bench: Bench) -> None:
+def test_a_copied_project_reuses_unchanged_outputs(bench: Bench) -> None:
     run = bench.run()
     folder = bench.project.state / run.stage(PREPROCESS).artifact
     subprocess.run(["cp", "-r", str(folder), f"{folder}-copy"], check=True)
@@ -334,7 +338,7 @@ def test_an_output_that_is_a_link_is_refused(bench: Bench, tmp_path: Path, link:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where packages are installed, on this process's path."""
+    """Provide a folder of installed packages on this process's path."""
     from mlops_cli.caching import package_versions
 
     folder = tmp_path / "site-packages"
@@ -394,7 +398,7 @@ def test_a_package_that_is_installed_in_editable_form_counts_by_its_files(
         '{"url": "https://example.org/shared_code-1.0.tar.gz", "archive_info": {}}',
     ],
 )
-def test_a_package_that_comes_from_no_index_counts_by_what_was_installed(bench: Bench, site: Path, origin: str) -> None:
+def test_a_package_from_no_index_counts_by_its_installed_files(bench: Bench, site: Path, origin: str) -> None:
     info = site / "shared_code-1.0.dist-info"
     info.mkdir()
     (info / "direct_url.json").write_text(origin)
@@ -406,10 +410,10 @@ def test_a_package_that_comes_from_no_index_counts_by_what_was_installed(bench: 
     assert bench.again().keys() == {TRAIN}
 
 
-def test_a_package_that_links_lead_to_where_it_is_installed_counts_by_its_version(
+def test_a_linked_package_counts_by_its_version(
     bench: Bench, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in an environment that sees another one's packages: their files are not the project's."""
+    """A virtual environment can see another one's packages: their files are not the project's."""
     other_folder = tmp_path / "other" / "site-packages"
     (other_folder / "shared_code").mkdir(parents=True)
     (other_folder / "shared_code" / "__init__.py").write_text("import another_package\n")
@@ -428,7 +432,7 @@ def test_a_package_that_links_lead_to_where_it_is_installed_counts_by_its_versio
 
 
 def _reads(bench: Bench, code: str, module: str = "model") -> None:
-    """Have a script run ``code`` before anything else."""
+    """Insert ``code`` at the beginning of a script."""
     path = f"training/{module}.py"
     bench.write(path, f"import os, sys, pathlib\n{code}\n{FILES[path]}")
 
@@ -460,7 +464,9 @@ ELSEWHERE = {
 @pytest.mark.parametrize(
     ("how", "inside"), [*((how, True) for how in ELSEWHERE), ("a module from sys.path", False), ("a file", False)]
 )
-def test_what_a_script_reads_elsewhere_is_seen_by_the_run_itself(bench: Bench, how: str, inside: bool) -> None:
+def test_a_file_that_a_script_reads_outside_its_folder_is_recorded_by_the_run(
+    bench: Bench, how: str, inside: bool
+) -> None:
     file = bench.root / "lib" / "elsewhere.py" if inside else bench.root.parent / "lib" / "elsewhere.py"
     file.parent.mkdir()
     file.write_text("SIZE = 1\n")
@@ -486,10 +492,10 @@ def test_what_a_script_reads_elsewhere_is_seen_by_the_run_itself(bench: Bench, h
 
 
 @pytest.mark.parametrize("linked", [False, True])
-def test_a_file_in_a_cache_of_the_users_counts_and_is_not_named(
+def test_a_file_in_the_users_cache_is_an_input_without_a_name(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
 ) -> None:
-    """As the list of fonts, which matplotlib writes at its first import on a machine."""
+    """An example is matplotlib's list of fonts, written at its first import on a machine."""
     home, real = tmp_path / "home", tmp_path / "real"
     (real / ".cache" / "lib").mkdir(parents=True)
     home.symlink_to(real)
@@ -649,7 +655,7 @@ OWN = {
 
 
 @pytest.mark.parametrize("how", OWN)
-def test_what_a_script_made_itself_and_what_cannot_matter_changes_nothing(bench: Bench, how: str) -> None:
+def test_a_scripts_own_files_and_irrelevant_files_are_no_inputs(bench: Bench, how: str) -> None:
     _reads(bench, OWN[how])
     run = bench.run()
     assert not [name for name in run.stage(TRAIN).cache_inputs if name.startswith("the file")]
@@ -666,7 +672,7 @@ def test_a_file_that_a_script_makes_if_it_is_not_there_counts_as_it_was_left(ben
     assert bench.again() == {TRAIN: "the file size.txt changed"}
 
 
-def test_what_another_program_writes_is_no_input(bench: Bench) -> None:
+def test_a_file_that_another_program_writes_is_no_input(bench: Bench) -> None:
     bench.stages = (STAGES[0], STAGES[2])
     bench.write("words.txt", "a")
     _reads(bench, "import subprocess\nsubprocess.run(['cp', '../words.txt', '../made.txt'], check=True)")
@@ -698,10 +704,10 @@ print('learnt before:', learnt)
     ("change", "learnt"),
     [("nothing", "aa"), ("content", ""), ("size and time kept", ""), ("gone", ""), ("replaced", ""), ("listing", "")],
 )
-def test_a_training_resumes_only_if_nothing_that_it_has_read_was_changed(
+def test_a_training_resumes_only_if_every_file_that_it_read_is_unchanged(
     bench: Bench, tmp_path: Path, inside: bool, change: str, learnt: str
 ) -> None:
-    """The first two are interrupted; each has read a file that counts only because it was seen to be read."""
+    """The first two trainings are interrupted. Each has read a file that is an input only because it was read."""
     folder = bench.root if inside else tmp_path
     words = folder / "words.txt"
     words.write_text("a")
@@ -738,8 +744,8 @@ def test_a_training_starts_again_if_a_file_that_it_has_looked_for_is_there_now(b
     assert "learnt before: \n" in (bench.project.runs / run.id / "train.log").read_text()
 
 
-def test_what_stages_leave_beside_the_scripts_is_no_input(bench: Bench) -> None:
-    """Not even when the stage has failed that left it; it is one for a stage that reads it."""
+def test_a_file_that_a_stage_writes_beside_the_scripts_is_no_input(bench: Bench) -> None:
+    """This is true for a failed stage, too. The file is an input of a stage that reads it."""
     _reads(bench, "open('plot.svg', 'w').write(str(os.getpid()))\nif not os.path.exists('../go'): raise SystemExit(1)")
     with pytest.raises(Exception, match=r"train\.py ended with exit code 1"):
         bench.run()
@@ -752,7 +758,7 @@ def test_what_stages_leave_beside_the_scripts_is_no_input(bench: Bench) -> None:
 
 
 def test_an_old_compiled_module_is_not_run_for_a_changed_source(bench: Bench) -> None:
-    """Two sources of the same size and time: Python takes the compiled one for the other's."""
+    """The two sources have the same size and time, so Python would use the old compiled module."""
     source = bench.root / "training" / "model.py"
     os.utime(source, (1_000_000_000, 1_000_000_000))
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -794,7 +800,7 @@ class _Capabilities(ctypes.Structure):
 
 
 def _without_privileges(work: Callable[[], None]) -> None:
-    """Do the work in a thread without root's permissions."""
+    """Run the function in a thread without root's permissions."""
 
     def run() -> None:
         header, none = _Capabilities(0x20080522, 0), (ctypes.c_uint32 * 6)()
@@ -806,8 +812,8 @@ def _without_privileges(work: Callable[[], None]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes privileges from a thread")
-def test_folders_that_scripts_leave_read_only_are_in_nobodys_way(tmp_path: Path) -> None:
-    """As copies of what lies read-only in a cache or a store."""
+def test_read_only_folders_of_scripts_can_be_removed(tmp_path: Path) -> None:
+    """Copies of a read-only cache or store are read-only, too."""
     closing = "import os\nfor folder, _, _ in os.walk({folder}, topdown=False): os.chmod(folder, 0o500)\n"
     temporary = "import tempfile\nos.chmod(tempfile.mkdtemp(), 0o500)\n"
     failing = "if not os.path.exists('../go'): raise SystemExit(1)\n"

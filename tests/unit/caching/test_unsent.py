@@ -1,4 +1,4 @@
-"""Inputs of a stage on this machine that a job on AWS would lack are named before anything is sent."""
+"""Files that a stage on this machine has read and a job on AWS would not get are reported before the upload."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_many_files_are_named_in_one_line_of_each_stage(project: Project) -> Non
 
 
 class Infrastructure(AwsInfrastructure):
-    """Of AWS, as far as a deployment is shown; nothing is asked of an account."""
+    """The infrastructure of AWS, as far as the plan of a deployment shows it. No account is needed."""
 
     sent = False
 
@@ -89,7 +89,7 @@ class Infrastructure(AwsInfrastructure):
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
-def test_deploy_infra_names_it_before_anything_is_sent(
+def test_deploy_infra_names_unsent_files_before_the_upload(
     project: Project, capsys: pytest.CaptureFixture[str], dry_run: bool
 ) -> None:
     (project.root / "words.txt").write_text("a")

@@ -81,11 +81,11 @@ def test_no_row_of_the_evidence_is_broken(width: int, live: dict[str, Any] | Non
         ({"roc_auc": "0.99"}, "toxic: roc_auc is not a number: 0.99"),
     ],
 )
-def test_what_has_not_reached_its_minimum_says_why(row: dict[str, Any], message: str) -> None:
+def test_a_metric_below_its_minimum_is_explained(row: dict[str, Any], message: str) -> None:
     assert message in evidence({"toxic": row}).shortfalls
 
 
-def test_what_has_reached_its_minimum_says_nothing() -> None:
+def test_a_metric_above_its_minimum_has_no_explanation() -> None:
     assert evidence({"toxic": {"roc_auc": 0.8}, "macro": {"roc_auc": 0.9}}).shortfalls == []
 
 
@@ -118,7 +118,7 @@ def test_an_error_has_a_maximum(rows: dict[str, dict[str, Any]], shortfalls: lis
     assert evidence.lower_is_better
 
 
-def test_maximum_limits_are_shown_as_such() -> None:
+def test_maximum_limits_are_marked_as_maximum() -> None:
     lines = drawn(rents(rent={"rmse": 12_345.6, "r2": 0.95, "mae": 90.0}, hill={"rmse": 3.0, "mae": 1.0}), 80)
     assert lines[0].split() == ["test", "rmse", "r2", "mae", "rmse", "max"]
     assert lines[1].split() == ["rent", "12,346", "0.950", "90.000", "80.000", "✗", "over"]
@@ -211,7 +211,7 @@ def test_metrics_of_another_form_are_no_metrics(written: object, more: str) -> N
     ]
 
 
-def test_the_row_type_is_what_it_says() -> None:
+def test_a_metric_row_lists_its_metrics_below_the_limit() -> None:
     assert MetricRow("a", {"m": 1.0}, {"m": 2.0}, {}).below == ["m"]
 
 
@@ -237,7 +237,7 @@ HOSTILE = "x\x1b[1A\x1b[2K\x1b]0;title\x07\rverdict: fine\u202e[bold]b[/bold] [l
 
 
 def on_terminal(show: Callable[[Console], None], monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> str:
-    """Return the characters that a terminal of this width gets."""
+    """Return the characters that are sent to a terminal of this width."""
     out = io.StringIO()
     out.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr("sys.stdout", out)
@@ -287,8 +287,8 @@ SHOWN: dict[str, Callable[[Console], None]] = {
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_text_from_outside_never_steers_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only our own styles are left, and lookalikes of markup are shown as they are."""
+def test_text_from_outside_cannot_control_the_terminal(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only our own styles stay. Text that looks like markup is shown unchanged."""
     shown = without_styles(on_terminal(SHOWN[name], monkeypatch, 1000))
     assert all(character == "\n" or character.isprintable() for character in shown)
     assert "[bold]b[/bold] [link=http://evil.example]a[/link]" in shown
@@ -369,7 +369,7 @@ def test_a_narrow_terminal_shows_the_run_and_each_stage_with_its_mark(monkeypatc
 
 
 def test_a_stage_s_line_has_only_the_beginning_of_a_long_failure() -> None:
-    """The command ends with the whole of it."""
+    """The end of the command's output has the whole message."""
     stage = StageRun("train", status=Status.FAILED, reason=f"The model cannot be served: {'x' * 1000}")
     stage.started_at, stage.finished_at = 0.0, 61.0
     line = describe_stage(stage, explain=False)

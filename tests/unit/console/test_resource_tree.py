@@ -1,4 +1,4 @@
-"""The view of resources that are made and removed, and the words of a plan."""
+"""The live view of resources that are created and deleted, and the texts of a plan."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def test_the_tree_has_each_resource_below_its_stack_with_mark_time_and_reason() 
     assert "── ✓ Topic AWS::SNS::Topic DELETE_COMPLETE" in text
 
 
-def test_a_tree_of_nothing_draws_nothing_visible() -> None:
+def test_an_empty_tree_draws_nothing_visible() -> None:
     assert drawn(()).replace("\x1b[?25l", "").replace("\x1b[?25h", "").strip() == ""
 
 
-def test_a_plan_says_in_words_and_in_red_what_is_lost() -> None:
+def test_a_plan_names_the_lost_resources_in_words_and_in_red() -> None:
     plan = Plan(
         (
             Change(Action.REPLACE, "AWS::S3::Bucket Data", "BucketName changed", "all data in it"),

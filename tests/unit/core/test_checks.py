@@ -1,4 +1,4 @@
-"""Findings: a check that raises is one itself, figures are judged at their bounds, and they are shown in words."""
+"""Findings of checks: a check that raises becomes a finding, figures have exact bounds, texts are plain."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_range_is_the_package_s() -> None:
 
 
 @pytest.mark.parametrize(("free", "state"), [(5 * 10**7, FAILURE), (15 * 10**7, WARNING), (10**9, OK)])
-def test_the_disk_is_held_against_what_a_run_takes(
+def test_the_free_disk_space_is_compared_with_the_need_of_a_run(
     free: int, state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
@@ -94,7 +94,7 @@ def test_avx_is_looked_for_where_the_flags_are_known() -> None:
     ("ahead", "state", "words"),
     [(1.0, OK, "agrees"), (-30, OK, "30 s behind"), (90, WARNING, "90 s ahead of"), (-400, FAILURE, "400 s behind")],
 )
-def test_the_clock_is_judged_by_what_aws_refuses(ahead: float, state: State, words: str) -> None:
+def test_the_clocks_limits_are_those_of_aws(ahead: float, state: State, words: str) -> None:
     finding = skew(ahead)
     assert (finding.state, words in finding.message) == (state, True)
 
@@ -108,7 +108,7 @@ def test_credentials_that_end_soon_are_a_warning() -> None:
 @pytest.mark.parametrize(
     ("value", "used", "state"), [(0, 0, FAILURE), (1, 1, WARNING), (1, 0, WARNING), (2, 0, OK), (2, 1, WARNING)]
 )
-def test_a_quota_is_held_against_what_is_needed_used_and_needed_at_times(value: float, used: int, state: State) -> None:
+def test_a_quota_is_compared_with_the_used_and_needed_instances(value: float, used: int, state: State) -> None:
     demand = InstanceDemand("ml.m5.large for endpoint usage", 1, used, "the endpoint", 2, "At times.")
     finding = quota_finding(demand, Quota("L-1", value), "eu-west-1")
     assert finding.state is state
@@ -146,7 +146,7 @@ def test_they_are_shown_in_words_and_counted(capsys: pytest.CaptureFixture[str])
     assert out.splitlines()[-1] == "1 failure, 1 warning, 1 fine"
 
 
-def test_quietly_only_what_is_wrong_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_output_has_only_problems(capsys: pytest.CaptureFixture[str]) -> None:
     show_findings(Console(quiet=True), FOUND)
     out = capsys.readouterr().out
     assert "python" not in out
@@ -204,7 +204,7 @@ def test_packages_of_the_gates_without_hashes_are_refused_before_anything_is_sen
 
 
 @pytest.mark.parametrize(("line", "states"), [("polars", [FAILURE, WARNING]), (f"polars==2 {HASH}", [OK])])
-def test_what_jobs_install_is_said(tmp_path: Path, line: str, states: list[State]) -> None:
+def test_the_packages_that_jobs_install_are_shown(tmp_path: Path, line: str, states: list[State]) -> None:
     (tmp_path / "training").mkdir()
     (tmp_path / "training" / "requirements.txt").write_text(line)
     subject: Any = SimpleNamespace(project=Project(tmp_path), settings={"PACKAGE_INDEX_SECRET": ""})

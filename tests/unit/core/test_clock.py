@@ -17,7 +17,7 @@ DAY = 86_400.0
 
 @pytest.fixture
 def system_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The present time, to be changed; the clock of records begins as in a new process."""
+    """Provide a system clock that a test can set. The clock of records is new, as in a new process."""
     present = [1_800_000_000.0]
     monkeypatch.setattr(time, "time", lambda: present[0])
     forget(monkeypatch)

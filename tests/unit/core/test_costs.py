@@ -1,4 +1,4 @@
-"""Sums, limits and words of costs; and the price that is taken from AWS's price list."""
+"""Sums, limits and texts of costs, and the selection of a price in AWS's price list."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_a_job_costs_per_run_and_an_endpoint_as_long_as_it_stands() -> None:
     assert (job(1).per_hour, job(1).per_month, endpoint(1).per_run) == (None, None, None)
 
 
-def test_what_scales_costs_from_the_least_to_the_most() -> None:
+def test_a_scaled_endpoint_has_a_lowest_and_a_highest_cost() -> None:
     costs = Costs((endpoint(1, most=4),))
     assert (costs.per_hour, costs.most_per_hour) == (0.5, 2.0)
     assert (costs.per_month, costs.most_per_month) == (365.0, 1460.0)
 
 
-def test_what_is_billed_by_the_month_has_no_price_by_the_hour() -> None:
+def test_a_monthly_price_has_no_hourly_price() -> None:
     alarms = CostItem("alarms", 2, Unit.MONTH, Price(0.1, Unit.MONTH, "", 0), is_recurring=True)
     assert (alarms.per_hour, alarms.per_month) == (None, 0.2)
 
@@ -98,7 +98,7 @@ def test_three_times_ten_cents_are_not_above_thirty() -> None:
     assert message == "this run may cost $0.30, more than MAX_RUN_COST of $0.29"
 
 
-def test_a_month_counts_at_what_it_can_scale_to_and_a_limit_of_zero_is_one() -> None:
+def test_the_monthly_limit_applies_to_the_highest_cost_and_may_be_zero() -> None:
     limits = Limits({"MAX_MONTHLY_COST": 400})
     assert limits.exceeded_limits(Costs((endpoint(1),))) == []
     assert "$730.00 a month" in limits.exceeded_limits(Costs((endpoint(1, most=2),)))[0]
@@ -130,7 +130,7 @@ def test_money(amount: float, text: str) -> None:
 
 
 def listed(usage: str, amount: str, unit: str = "Hrs", **more: Any) -> dict[str, Any]:
-    """A product as the price list nests it, without unread parts."""
+    """Return a product in the form of the price list, without the parts that are not read."""
     dimension = {"unit": unit, "beginRange": "0", "pricePerUnit": {"USD": amount}, **more}
     return {
         "product": {"attributes": {"usagetype": usage}},
@@ -157,7 +157,7 @@ def test_the_price_of_a_usage_type_in_any_region(usage: str) -> None:
         ([listed("USE1-Train:ml.m5.xlarge", "1"), listed("USE1-Train:ml.m5.xlarge", "2")], "several prices"),
     ],
 )
-def test_anything_but_one_price_is_none(products: list[dict[str, Any]], message: str) -> None:
+def test_none_or_several_prices_are_no_price(products: list[dict[str, Any]], message: str) -> None:
     answer = quote(TRAIN, products, 5.0)
     assert answer.price is None
     assert message in answer.unknown_reason
@@ -191,7 +191,7 @@ def test_without_an_earlier_run_a_run_takes_as_long_as_it_may() -> None:
     assert (build.resource, actions.resource) == ("7 builds, general1.small", "13 pipeline actions")
 
 
-def test_what_was_done_before_takes_as_long_again() -> None:
+def test_a_stage_is_expected_to_take_as_long_as_last_time() -> None:
     earlier = {("train", "job"): ActionDuration(360, "r1"), ("train", "command"): ActionDuration(61, "r1")}
     _, train, build, actions = Estimate(machines().trained_on("ml.m5.large"), SHORTEST_MINUTES).run(earlier)
     assert (train.product.usage, train.quantity, train.note) == ("Train:ml.m5.large", 0.2, "duration of run r1")
@@ -201,7 +201,7 @@ def test_what_was_done_before_takes_as_long_again() -> None:
 
 
 class Past:
-    """The newest run has reused the preprocessing, the one before it has not got beyond the training."""
+    """Two runs: the newest one has reused the preprocessing, the one before it has not finished the training."""
 
     def executions(self) -> list[Execution]:
         return [Execution("new", "Succeeded", 0.0), Execution("old", "Stopped", 0.0), Execution("other", "Failed", 0.0)]
@@ -290,6 +290,6 @@ def test_a_damaged_file_is_as_none(tmp_path: Path, text: str) -> None:
     assert "0.23" in (project.state / "prices.json").read_text()
 
 
-def test_nothing_is_kept_where_there_is_no_state_of_the_project(tmp_path: Path) -> None:
+def test_without_a_state_folder_no_price_is_cached(tmp_path: Path) -> None:
     Cache(Project(tmp_path)).save("us-east-1", {TRAIN: at(0)})
     assert list(tmp_path.iterdir()) == []

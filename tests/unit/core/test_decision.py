@@ -37,7 +37,7 @@ ROLLBACK = Decision(
 
 
 @pytest.mark.parametrize("decision", [ROLLBACK, Decision("r1", False, AUTOMATIC, "", 1.0, "", "", forwarded_from="r0")])
-def test_what_was_written_down_is_read_as_it_was(decision: Decision) -> None:
+def test_a_stored_decision_is_read_unchanged(decision: Decision) -> None:
     assert decision_from(json.loads(json.dumps(decision.to_dict()))) == decision
 
 
@@ -61,7 +61,7 @@ def test_a_rollback_says_from_where_and_to_where() -> None:
         (Actor(), "unknown"),
     ],
 )
-def test_only_what_was_verified_stands_outside_of_the_brackets(actor: Actor, name: str) -> None:
+def test_only_verified_names_stand_outside_the_brackets(actor: Actor, name: str) -> None:
     assert actor.name == name
 
 
@@ -78,7 +78,7 @@ SYSTEM = pwd.getpwuid(os.getuid()).pw_name
         ([os.fsdecode(b"al\xffice")], "alice"),
     ],
 )
-def test_whoever_decides_is_the_system_s_user_and_all_else_a_claim(claims: list[str], recorded: str) -> None:
+def test_the_approver_is_the_systems_user_and_other_names_are_claims(claims: list[str], recorded: str) -> None:
     assert person(*claims) == Actor(SYSTEM, recorded)
 
 
@@ -90,6 +90,6 @@ def test_the_names_in_the_environment_are_claims(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "comment", ["", " ", "\t\n", "...", "\u200b", "\u2800", "\xa0", "\u3164", "\u115f\u1160", "\uffa0"]
 )
-def test_a_reason_that_nobody_can_see_is_none(comment: str) -> None:
+def test_an_invisible_reason_is_no_reason(comment: str) -> None:
     assert not has_reason(comment)
     assert has_reason(f"{comment}é")

@@ -1,4 +1,4 @@
-"""The reason of a refused request, from the answers of the containers."""
+"""The reason for a rejected request, read from the container's response."""
 
 from __future__ import annotations
 

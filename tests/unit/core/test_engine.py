@@ -29,7 +29,7 @@ LINE = (
 
 
 class Memory:
-    """An executor that records its stages instead of running them. ``sources``: their inputs."""
+    """An executor that records its stages instead of running them. ``sources``: the stages' inputs."""
 
     def __init__(self) -> None:
         self.sources = {"clean": "1", "fit": "1", "deploy": "1", "approval": "1"}
@@ -107,7 +107,7 @@ def test_stops_at_the_gate_and_continues_after_the_approval() -> None:
     assert [stage.status for stage in run.stages] == [Status.DONE] * 4
 
 
-def test_approval_deploys_what_was_approved_even_if_the_script_changed_since() -> None:
+def test_an_approval_deploys_the_approved_model_even_after_a_change_of_the_script() -> None:
     bench = Memory()
     run = go(new_run(), bench)
     approve(run, bench)
@@ -116,7 +116,7 @@ def test_approval_deploys_what_was_approved_even_if_the_script_changed_since() -
     assert bench.executed == ["clean", "fit", "approval", "deploy"]
 
 
-def test_nothing_changed_executes_nothing() -> None:
+def test_without_a_change_no_stage_is_executed() -> None:
     bench = Memory()
     run = finished(bench)
     assert is_up_to_date(run, bench, LINE)
@@ -126,7 +126,7 @@ def test_nothing_changed_executes_nothing() -> None:
     assert repeated.stage("fit").reason == "unchanged since run r1"
 
 
-def test_a_change_runs_its_stage_and_what_follows_from_its_output() -> None:
+def test_a_change_executes_its_stage_and_the_stages_that_use_its_output() -> None:
     bench = Memory()
     run = finished(bench)
     bench.sources["fit"] = "2"
@@ -240,7 +240,7 @@ def test_a_first_run_says_so() -> None:
         (ConfigurationError("ENDPOINT_PORT is wrong.", "Change it."), 2),
     ],
 )
-def test_a_stage_that_cannot_do_its_work_has_failed_whatever_raised_it(error: MlopsError, code: int) -> None:
+def test_every_exception_in_a_stage_is_recorded_as_its_failure(error: MlopsError, code: int) -> None:
     bench, run = Memory(), new_run()
     bench.fail, bench.error = "clean", error
     with pytest.raises(MlopsError) as caught:
@@ -248,7 +248,7 @@ def test_a_stage_that_cannot_do_its_work_has_failed_whatever_raised_it(error: Ml
     assert (caught.value.exit_code, run.status, run.stage("clean").status) == (code, Status.FAILED, Status.FAILED)
 
 
-def test_what_a_failed_run_keeps_of_its_overrides_is_reported_with_the_way_to_drop_it() -> None:
+def test_the_kept_overrides_of_a_failed_run_are_reported_with_the_option_that_drops_them() -> None:
     bench, run = Memory(), new_run()
     run.overrides = {"fit.epochs": "0", "fit.name": "a b", "fit.rates": ""}
     bench.fail, bench.error = "fit", StageFailed("it broke", CONTINUE)

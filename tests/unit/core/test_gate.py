@@ -1,4 +1,4 @@
-"""A gate passes if no test failed and at least one passed, with any other content; its counts add up."""
+"""A gate passes if at least one test passed and none failed. Its counts are those of the tests."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_no_suite_passes_by_its_exit_code(suite: Suite, tests: str, conftest: st
     assert not has_passed(suite(tests, conftest))
 
 
-def test_a_suite_passes_whatever_its_exit_code_is(suite: Suite) -> None:
+def test_a_suite_passes_with_any_exit_code(suite: Suite) -> None:
     detail = suite(PASSES, "def pytest_sessionfinish(session): session.exitstatus = 5\n")
     assert has_passed(detail)
     assert detail == {"passed": 1, "failed": 0, "failures": []}
@@ -98,7 +98,7 @@ def test_a_failure_in_two_phases_is_one_failed_test(suite: Suite) -> None:
     assert detail["failures"] == ["test_a: early", "test_a: late, too"]
 
 
-def test_what_kept_a_test_from_starting_is_named(suite: Suite) -> None:
+def test_an_error_before_a_test_starts_is_named(suite: Suite) -> None:
     assert suite("import not_there\n")["failures"] == [
         "tests/test_pretraining.py: ModuleNotFoundError: No module named 'not_there'"
     ]

@@ -101,7 +101,7 @@ def test_the_configuration_files_have_the_form_of_sagemaker_s_developer_guide() 
         ("[1]", "[1]"),
     ],
 )
-def test_what_an_override_spells(text: str, value: object) -> None:
+def test_the_forms_of_an_override(text: str, value: object) -> None:
     assert script_mode.typed(text) == value
     assert type(script_mode.typed(text)) is type(value)
 
@@ -123,7 +123,7 @@ def test_a_line_of_progress(line: str, progress: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["{broken", "[" * 100_000, "{" + '"a": {' * 100_000, "", "\ufeff{"])
-def test_what_a_script_wrote_is_json_or_a_clear_error(text: str) -> None:
+def test_a_scripts_output_file_is_json_or_a_clear_error(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_json_output(text)
 

@@ -1,4 +1,4 @@
-"""The model versions that follow from runs and decisions."""
+"""The model versions that runs and decisions give."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ A, B, C = (letter * 64 for letter in "abc")
 
 @pytest.fixture
 def versions() -> list[ModelVersion]:
-    """A was live, then B, then A again, C never; C is not approved."""
+    """Return three versions: A was live, then B, then A again. C was never live and is not approved."""
     runs = [run_of("r1", 1, A, 10), run_of("r2", 2, B, 20), run_of("r3", 3, A, 30, Status.REUSED), run_of("r4", 4, C)]
     return versions_of(runs[::-1], [said(B), said(A)])
 
@@ -49,7 +49,7 @@ def test_a_model_was_live_until_another_one_was_deployed(versions: list[ModelVer
     assert versions[0].live == ()
 
 
-def test_deploying_what_is_live_does_not_end_its_time() -> None:
+def test_deploying_the_live_model_again_does_not_end_its_time_in_service() -> None:
     (version,) = versions_of([run_of("r1", 1, A, 10), run_of("r2", 2, A, 20)], [])
     assert version.live == (Interval(10, None),)
 
@@ -78,7 +78,7 @@ def test_an_unknown_version_is_reported(versions: list[ModelVersion], name: str)
         find_version(versions, name)
 
 
-def test_the_way_back_leads_to_what_was_live_before(versions: list[ModelVersion]) -> None:
+def test_a_rollback_goes_to_the_previously_live_model(versions: list[ModelVersion]) -> None:
     assert rollback_target(versions, A).version == 2
     assert rollback_target(versions, B).version == 1
     assert rollback_target(versions, A, "v2").version == 2

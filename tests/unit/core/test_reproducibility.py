@@ -27,7 +27,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_commit_and_what_differs_from_it(repository: Path) -> None:
+def test_the_record_has_the_commit_and_the_changed_files(repository: Path) -> None:
     commit = git(repository, "rev-parse", "HEAD")
     assert environment_info(repository)["git"] == {"commit": commit, "dirty": False, "diff_sha256": ""}
     (repository / "file").write_text("2\n")
@@ -38,10 +38,10 @@ def test_the_commit_and_what_differs_from_it(repository: Path) -> None:
     assert first["diff_sha256"] != second["diff_sha256"]
 
 
-def test_inside_a_hook_of_another_repository_the_projects_own_is_asked(
+def test_inside_a_hook_of_another_repository_the_projects_own_repository_is_read(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """git tells its hooks by the environment which repository and index they are about."""
+    """In a hook, git's environment variables name the hook's own repository and index."""
     info, other_folder = environment_info(repository)["git"], tmp_path_factory.mktemp("other")
     git(other_folder, "init", "-q")
     git(other_folder, "commit", "-q", "--allow-empty", "-m", "another")
@@ -76,14 +76,14 @@ def test_the_same_is_reported_to_be_the_same() -> None:
     assert comparison.metrics == ()
 
 
-def test_what_went_in_what_came_out_and_how_good_it_is() -> None:
+def test_a_comparison_has_inputs_outputs_and_metrics() -> None:
     comparison = compare(made(), made("n" * 64, "2", 0.75))
     assert not comparison.same
     assert comparison.stages[1].input_changes == (InputChange("epochs", "1", "2"),)
     assert comparison.metrics == (InputChange("test macro roc_auc", 0.5, 0.75),)
 
 
-def test_what_is_as_good_in_another_way_is_not_the_same() -> None:
+def test_equal_metrics_of_different_models_are_no_equality() -> None:
     assert not compare(made(), made(auc=0.75)).same
 
 

@@ -1,4 +1,4 @@
-"""The choice of a rollback, the same on both targets."""
+"""The choice of a rollback's model. It is the same on both targets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNDER_WAY = [Status.RUNNING, Status.WAITING, Status.INTERRUPTED]
 @pytest.mark.parametrize("status", UNDER_WAY)
 @pytest.mark.parametrize("deployed", [V3, V2, ""])
 @pytest.mark.parametrize("version", ["", "v2", V2])
-def test_an_unfinished_rollback_is_completed_whatever_is_deployed_by_now(
+def test_an_unfinished_rollback_is_completed_with_any_deployed_model(
     status: Status, deployed: str, version: str
 ) -> None:
     choice = choose_rollback(MODELS, deployed, version, last(status))

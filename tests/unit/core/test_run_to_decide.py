@@ -1,4 +1,4 @@
-"""The run about which `approve` decides without an id."""
+"""The run that `approve` chooses if no id is given."""
 
 from __future__ import annotations
 

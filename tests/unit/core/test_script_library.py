@@ -1,4 +1,4 @@
-"""`mlops_scripts`, the package that scripts import: its metrics against scikit-learn's, its files as they are read."""
+"""The package `mlops_scripts`: its metrics equal those of scikit-learn, and mlops reads the files that it writes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_metrics_of_a_label_are_those_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize(("truth", "scores"), [([0, 0], [0.1, 0.9]), ([1], [0.2]), ([], [])])
-def test_what_the_rows_do_not_determine_is_no_number(truth: list[int], scores: list[float]) -> None:
+def test_a_metric_that_is_undefined_for_the_rows_is_no_number(truth: list[int], scores: list[float]) -> None:
     assert mlops_scripts.label_metrics(truth, scores)["roc_auc"] is None
 
 
@@ -89,7 +89,7 @@ def test_a_class_that_is_not_named_is_refused() -> None:
         mlops_scripts.class_metrics(["billing"], ["other"], ["other", "delivery"])
 
 
-def test_what_is_written_can_be_read(output: Path) -> None:
+def test_written_predictions_can_be_read(output: Path) -> None:
     instances = [{"row": row, "text": "ä"} for row in range(300)]
     chances = {name: [float(guess == name) for guess in GUESSES] for name in CLASSES}
     mlops_scripts.write_predictions(
@@ -106,7 +106,7 @@ def test_what_is_written_can_be_read(output: Path) -> None:
     assert [row for row, is_known in zip(order, learnt, strict=True) if is_known] == [7]
 
 
-def test_equal_rows_have_equal_names_whatever_the_order_of_their_columns(output: Path) -> None:
+def test_equal_rows_have_equal_names_for_any_order_of_columns(output: Path) -> None:
     rows = []
     for instances in ([{"a": 1, "b": 2}, "text"], [{"b": 2, "a": 1}, "text"]):
         mlops_scripts.write_predictions({"x": mlops_scripts.numbers([1, 2], [1, 2])}, instances)
@@ -145,7 +145,7 @@ def test_the_package_goes_with_handlers_that_import_it(
     assert packed() == {"inference.py", "requirements.txt", "shop/features.py"} | own
 
 
-def test_it_needs_nothing_but_python() -> None:
+def test_the_library_needs_only_python() -> None:
     script = "import sys; sys.path.insert(0, sys.argv[1]); import mlops_scripts, mlops_scripts.observation"
     subprocess.run([sys.executable, "-I", "-S", "-c", script, str(LIBRARY.parent)], check=True)
 
@@ -154,7 +154,7 @@ def cost(truth: int, predicted: float) -> float:
     return 5.0 if truth and predicted < 0.3 else float(predicted >= 0.3)
 
 
-def test_a_metric_of_ones_own_is_kept_with_the_predictions(output: Path) -> None:
+def test_a_custom_metric_is_kept_with_the_predictions(output: Path) -> None:
     columns = {"left": mlops_scripts.labels(TRUTH, SCORES)}
     expected = [cost(*pair) for pair in zip(TRUTH, SCORES, strict=True)]
     assert mlops_scripts.row_metric(cost, columns) == pytest.approx(sum(expected) / 300)
@@ -208,7 +208,7 @@ RETURNED: dict[str, object] = {}
         (1j, "1j (complex)"),
     ],
 )
-def test_what_a_metric_returns_instead_of_a_number_is_shown_with_its_place(
+def test_a_custom_metric_that_returns_no_number_is_named_with_its_place(
     output: Path, monkeypatch: pytest.MonkeyPatch, value: object, shown: str
 ) -> None:
     monkeypatch.setitem(RETURNED, "value", value)
@@ -230,7 +230,7 @@ def test_numbers_of_any_kind_are_a_metrics_value(monkeypatch: pytest.MonkeyPatch
     assert mlops_scripts.row_metric(fixed_cost, {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}) == float(value)  # type: ignore[arg-type]
 
 
-def test_a_metric_that_fails_or_takes_something_else_is_named() -> None:
+def test_a_custom_metric_that_raises_or_has_other_parameters_is_named() -> None:
     columns = {"left": mlops_scripts.labels([1], [0.9])}
     with pytest.raises(
         ValueError, match=r"the metric <lambda>, .* in row 0 .*: TypeError: .*takes 1 positional argument"
@@ -243,7 +243,7 @@ def test_a_metric_that_fails_or_takes_something_else_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["f1", "rmse", "accuracy"])
-def test_a_metric_of_ones_own_has_a_name_of_its_own(output: Path, name: str) -> None:
+def test_a_custom_metric_cannot_have_the_name_of_a_known_one(output: Path, name: str) -> None:
     columns = {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}
     with pytest.raises(
         ValueError, match=f"row_metrics has {name}, a metric that mlops computes itself; give yours another"
@@ -253,7 +253,7 @@ def test_a_metric_of_ones_own_has_a_name_of_its_own(output: Path, name: str) -> 
         mlops_scripts.write_predictions(columns, ["a", "b"], row_metrics=fixed_cost)  # type: ignore[arg-type]
 
 
-def test_a_misspelt_metric_of_ones_own_is_explained(output: Path) -> None:
+def test_a_misspelt_custom_metric_is_explained(output: Path) -> None:
     columns = {"left": mlops_scripts.labels([1, 0], [0.9, 0.1])}
     mlops_scripts.write_metrics({"left": {"cost": 0.5, "f1": 0.5}})
     message = "row_metrics has csot, and metrics.json does not; did you mean cost?"

@@ -1,4 +1,4 @@
-"""Secrets are known by the names that people use, and by their form."""
+"""Secrets are recognized by their usual names and by their form."""
 
 from __future__ import annotations
 
@@ -82,7 +82,10 @@ def test_a_key_is_seen_in_a_file_of_any_name(content: bytes) -> None:
 
 
 def own_texts(module: Path) -> Iterator[str]:
-    """Yield the texts of a module; where a value is filled in, a secret's name before an =, and else a placeholder."""
+    """Yield the texts of a module.
+
+    A value that is filled in becomes a secret's name before an =, else a placeholder.
+    """
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
@@ -130,7 +133,7 @@ def test_a_placeholder_is_not_hidden(hint: str) -> None:
         ("https://user:password@evil@host/", "https://…@host/"),
     ],
 )
-def test_what_only_begins_like_a_placeholder_is_hidden(text: str, shown: str) -> None:
+def test_a_value_that_only_begins_like_a_placeholder_is_hidden(text: str, shown: str) -> None:
     assert without_secrets(text) == shown
 
 
@@ -263,7 +266,7 @@ def test_the_change_of_a_secret_hyperparameter_is_named_without_its_values() -> 
     assert describe_change("train.api_key", {"train.api_key": "a"}, {"train.api_key": "b"}) == "train.api_key changed"
 
 
-def test_config_hides_what_stands_in_an_address() -> None:
+def test_config_hides_secrets_in_an_address() -> None:
     settings = resolve({}, {"MLFLOW_TRACKING_URI": "https://me:a/b@h/x?token=abc"}, {})
     assert settings.to_dict()["MLFLOW_TRACKING_URI"]["value"] == "https://…@h/x?token=…"
 

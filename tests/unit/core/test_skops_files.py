@@ -1,4 +1,4 @@
-"""`load_skops` loads every model of scikit-learn, and no file that could run other code."""
+"""`load_skops` loads every model of scikit-learn, and refuses every file that could run other code."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ DATA: list[tuple[Any, ...]] = [
 
 
 def fitted(name: str, estimator: type) -> Any:
-    """Return the estimator fitted to the first arguments and data that it takes; None without any."""
+    """Return the estimator, fitted with the first arguments and data that it accepts; None if it accepts none."""
     for arguments in [OTHER_ARGUMENTS[name]] if name in OTHER_ARGUMENTS else ARGUMENTS:
         try:
             model = estimator(**arguments)
@@ -186,5 +186,5 @@ def test_another_function_must_be_named(folder: Path, function: Any, refused: st
         "sklearnish.Model",
     ],
 )
-def test_what_could_run_other_code_is_not_trusted(name: str) -> None:
+def test_a_file_that_could_run_other_code_is_refused(name: str) -> None:
     assert not _is_of_sklearn(name)

@@ -1,4 +1,4 @@
-"""The metrics under resampling, against scikit-learn's with the same weights; and that the intervals mean something."""
+"""Metrics of bootstrap resamples equal those of scikit-learn with the same weights; the intervals are correct."""
 
 from __future__ import annotations
 
@@ -89,21 +89,21 @@ def test_the_first_value_is_of_the_rows_as_they_are_and_the_last_column_the_mean
     assert values[0] == pytest.approx([*expected, sum(expected) / 2])
 
 
-def test_the_same_predictions_differ_by_nothing_in_every_resample() -> None:
+def test_equal_predictions_have_no_difference_in_any_resample() -> None:
     first, second = resample("roc_auc", [[label(0.3)], [label(0.3)]])
     assert (first == second).all()
 
 
-def test_paired_resamples_tell_more_than_unpaired_ones() -> None:
-    """Two models that err on the same rows: their difference is far less noisy than either of them."""
+def test_paired_resamples_have_narrower_intervals_than_unpaired_ones() -> None:
+    """If two models err on the same rows, their difference has far less noise than either metric."""
     first = label(0.3)
     second = Column("long", "label", first.truth, first.predicted + 0.02 * np.random.default_rng(5).normal(size=ROWS))
     one_sample, other_sample = (values[1:, 0] for values in resample("roc_auc", [[first], [second]]))
     assert (one_sample - other_sample).std() < 0.25 * np.hypot(one_sample.std(), other_sample.std())
 
 
-def test_intervals_hold_the_true_value_about_as_often_as_they_say() -> None:
-    """Of models that are equally good, few may come out as different: 5 of 100, chance aside."""
+def test_intervals_contain_the_true_value_at_their_confidence_level() -> None:
+    """Of 100 equally good models, about 5 may differ."""
     outside = 0
     for seed in range(100):
         pair = [[label(0.2, seed=seed, noise=1000 + seed)], [label(0.2, seed=seed, noise=2000 + seed)]]
@@ -124,7 +124,7 @@ def test_a_label_without_positives_in_some_resamples_has_no_value_there() -> Non
     assert not has_enough_rows(column)
 
 
-def test_too_few_of_anything_means_no_interval() -> None:
+def test_too_few_rows_or_labels_give_no_interval() -> None:
     truth = np.zeros(ROWS)
     truth[:FEWEST] = 1
     assert has_enough_rows(Column("rare", "label", truth, truth))

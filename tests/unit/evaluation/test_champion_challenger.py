@@ -1,4 +1,4 @@
-"""Two models on the same rows: the fair rows, differences beyond noise, and the conclusion."""
+"""Two models on the same rows: the rows that neither has learnt, differences beyond noise, and the conclusion."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def model(
     columns: tuple[str, ...] = ("toxic", "threat"),
     noise: int = 2,
 ) -> Predictions:
-    """A model with predictions for 400 rows from ``start`` on; the same row has the same truth in every model."""
+    """Return a model with predictions for 400 rows from ``start`` on. A row's truth is the same in every model."""
     return Predictions(
         "test",
         ROWS,
@@ -86,14 +86,14 @@ def test_only_common_rows_that_the_live_model_has_not_learnt_are_compared() -> N
     assert describe_rows(comparison) == "290 of 400 test rows; the live model was trained on 60 others"
 
 
-def test_nothing_in_common_is_reported() -> None:
+def test_models_without_common_rows_are_reported() -> None:
     comparison = compare("roc_auc", model(0.3), model(0.3, start=500, trained_on=[]))
     assert comparison.problem == "the live model was tested on other rows"
     assert summarize(comparison) == "not compared: the live model was tested on other rows"
     assert not comparison.better
 
 
-def test_rows_that_nothing_is_known_of_are_asked_and_those_it_has_learnt_are_not() -> None:
+def test_unknown_rows_are_neither_predicted_nor_learnt_by_the_live_model() -> None:
     new, live = model(0.3), model(0.3, start=100, trained_on=list(range(50)))
     positions = unknown_rows(new, live)
     assert positions.tolist() == list(range(50, 100))
@@ -111,7 +111,7 @@ def test_answers_are_put_in_and_count_as_asked() -> None:
     assert [column.predicted[position] for column in merged.columns] == [0.9, 0.1]
 
 
-def test_without_a_record_of_the_live_model_nobody_knows_what_it_has_learnt() -> None:
+def test_without_a_record_the_training_rows_of_the_live_model_are_unknown() -> None:
     new = model(0.5)
     merged = with_predictions(new, None, unknown_rows(new, None), [{"toxic": 0.5, "threat": 0.5}] * ROWS)
     comparison = compare("roc_auc", new, merged, requested=ROWS)
@@ -127,7 +127,7 @@ def test_an_answer_that_is_no_number_is_refused(answer: dict[str, object]) -> No
         with_predictions(new, None, np.array([0]), [answer])
 
 
-def test_models_of_different_labels_are_compared_on_the_common_ones() -> None:
+def test_models_with_different_labels_are_compared_on_the_common_labels() -> None:
     comparison = compare("roc_auc", model(0.3), model(0.3, columns=("threat", "spam")))
     assert [difference.name for difference in comparison.differences] == ["threat"]
     assert compare("roc_auc", model(0.3), model(0.3, columns=("spam",))).problem == (
@@ -156,8 +156,8 @@ def test_a_label_with_too_few_positives_has_no_interval() -> None:
     assert comparison.result_for(comparison.differences[1]) is ComparisonResult.LEVEL
 
 
-def test_what_is_true_is_taken_from_the_new_model() -> None:
-    """A label that was corrected since counts for both."""
+def test_the_true_labels_are_those_of_the_new_model() -> None:
+    """A corrected label counts for both models."""
     new = model(0.5)
     turned = tuple(Column(column.name, "label", 1 - column.truth, column.predicted, 0.5) for column in new.columns)
     live = Predictions("test", ROWS, new.rows, turned, None)
@@ -291,7 +291,7 @@ def test_the_table_is_not_compared_by_another_function_or_on_learnt_rows(live: P
 
 
 @pytest.mark.parametrize("start", [200, ROWS])
-def test_a_metric_of_the_whole_table_on_other_rows_is_compared_but_beats_nothing(start: int) -> None:
+def test_a_table_metric_on_other_rows_never_beats_the_live_model(start: int) -> None:
     new, live = with_p90(one_label(0.5)), with_p90(one_label(0.2, noise=50, start=start, trained_on=[0]))
     comparison = replace(compare("p90", new, live), lower_is_better=True)
     assert (comparison.rows, comparison.live_rows, comparison.trained_on, comparison.problem) == (ROWS, ROWS, 0, "")

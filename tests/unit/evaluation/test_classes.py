@@ -1,4 +1,4 @@
-"""A model that chooses one of several classes: its metrics against scikit-learn's, its comparison, its form."""
+"""A model that predicts one of several classes: its metrics equal scikit-learn's; its comparison and its file."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_models_with_other_classes_are_compared_on_those_that_both_know() -> Non
 
 
 def two_classes() -> dict[str, Any]:
-    """A live model that knows two of the classes only."""
+    """Return a live model that knows only two of the classes."""
     other_document = document(seed=3, classes=CLASSES[:2])
     other_document["columns"]["delivery"]["truth"] = [
         1 - value for value in other_document["columns"]["billing"]["truth"]

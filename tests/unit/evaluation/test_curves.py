@@ -1,4 +1,4 @@
-"""The points of the plots, against scikit-learn's figures."""
+"""The points of the plots equal those of scikit-learn."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_confusion_counts_every_row_once(column: Column) -> None:
     assert matrix.recall == pytest.approx(reference.recall_score(column.truth, column.predicted >= 0.4))
 
 
-def test_the_sweep_says_at_each_threshold_what_the_confusion_says(column: Column) -> None:
+def test_the_sweep_equals_the_confusion_matrix_at_each_threshold(column: Column) -> None:
     precision, recall = precision_recall_by_threshold(column)
     for threshold in (0.1, 0.4, 0.5):
         matrix = confusion(column, threshold)
@@ -67,13 +67,13 @@ def test_the_sweep_says_at_each_threshold_what_the_confusion_says(column: Column
         assert dict(precision)[threshold] == pytest.approx(matrix.precision)
 
 
-def test_nothing_said_yes_has_no_precision() -> None:
+def test_without_a_positive_prediction_there_is_no_precision() -> None:
     column = Column("toxic", "label", np.array([0.0, 1.0]), np.array([0.1, 0.2]))
     matrix = confusion(column, 0.9)
     assert (matrix.precision, matrix.recall) == (None, 0.0)
 
 
-def test_calibrated_predictions_are_seen_as_such_and_others_are_not() -> None:
+def test_only_calibrated_predictions_count_as_calibrated() -> None:
     random = np.random.default_rng(1)
     chance = random.random(20_000)
     truth = (random.random(20_000) < chance).astype(float)

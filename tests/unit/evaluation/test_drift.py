@@ -1,4 +1,4 @@
-"""The drift of requests: distances, chance, and conclusions that the numbers allow."""
+"""The drift of requests: distances, the part of chance, and the conclusion."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def observed(reference: Mapping[str, Reference], counts: Counts) -> RequestStati
 
 
 def even(rows: int = 10_000) -> Reference:
-    """Ten bins, equally full, of values from 0 to 1."""
+    """Return ten equally full bins of values from 0 to 1."""
     return Reference(0.5, tuple(n / 10 for n in range(1, 10)), (rows / 10,) * 10)
 
 
@@ -59,7 +59,7 @@ def found(counts: Counts, reference: Reference | None = None) -> Drift:
     return compute_drift(observed({"x": reference or even()}, counts))
 
 
-def test_the_same_shape_has_no_distance_however_many_rows() -> None:
+def test_equal_shares_have_no_distance_for_any_number_of_rows() -> None:
     assert population_stability_index({n: 10.0 * count for n, count in EVEN.items()}, EVEN) == pytest.approx(
         0, abs=1e-4
     )
@@ -102,7 +102,7 @@ def test_requests_like_training_are_no_drift_in_any_of_many_tries() -> None:
     assert {found(drawn(seed, 3000)).status for seed in range(300)} == {DriftStatus.NONE}
 
 
-def test_few_requests_are_too_few_however_they_fall() -> None:
+def test_few_requests_are_always_too_few() -> None:
     statuses = Counter(found(drawn(seed, 60)).status for seed in range(300))
     assert statuses[DriftStatus.NONE] == 0
     assert statuses[DriftStatus.TOO_FEW] >= 295, "a false alarm at most as often as the risk allows"
@@ -146,13 +146,13 @@ def test_a_training_that_has_measured_too_little_is_no_all_clear() -> None:
 
 
 def test_the_rows_of_one_request_count_as_one_row() -> None:
-    """One client's thousand texts are a thousand of one kind, and no proof of anything."""
+    """A thousand texts of one client are similar, so they prove no drift."""
     alone = drawn(1, 1000, lambda _: 0.95)
     together = Counts(1, 1000, 1_000_000, alone.measures)
     assert (found(alone).status, found(together).status) == (DriftStatus.RETRAIN, DriftStatus.TOO_FEW)
 
 
-def test_what_never_changes_is_no_drift() -> None:
+def test_a_constant_feature_has_no_drift() -> None:
     constant = Reference(3.0, (3.0,), (0.0, 500.0))
     counts = Counts(400, 400, 400, {"x": Histogram(1200.0, {1: 400})})
     assert found(counts, constant).status is DriftStatus.NONE
@@ -206,7 +206,7 @@ def test_a_line_of_counts_is_read_and_written_the_same() -> None:
         {"measures": {"line\nfeed": {"sum": 1, "counts": {}}}},
     ],
 )
-def test_what_is_no_count_is_not_taken_in(change: dict[str, object]) -> None:
+def test_log_lines_that_are_no_counts_are_ignored(change: dict[str, object]) -> None:
     assert parse_log_line(f"mlops-observed {json.dumps({**LINE, **change})}") is None
 
 

@@ -1,4 +1,4 @@
-"""Reading predictions.json: well-formed files are taken, others are refused with the reason."""
+"""Reading predictions.json: a well-formed file is accepted, any other is refused with the reason."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def column(**changes: Any) -> dict[str, Any]:
     return {"toxic": {**GOOD["columns"]["toxic"], **changes}}
 
 
-def test_what_is_well_formed() -> None:
+def test_a_well_formed_file_is_accepted() -> None:
     predictions = read()
     assert (predictions.split, predictions.test_rows, predictions.rows) == ("test", 2, tuple(GOOD["rows"]))
     assert [(column.name, column.kind, column.threshold) for column in predictions.columns] == [
@@ -75,7 +75,7 @@ def test_rows_can_be_named_as_one_likes_unless_trained_on_is_given() -> None:
         ({"trained_on": "AAA="}, "buffer size"),
     ],
 )
-def test_what_is_malformed_is_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
+def test_a_malformed_file_is_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(MlopsError) as error:
         read(**changes)
     assert error.value.message.startswith("predictions.json is not valid: ")

@@ -1,4 +1,4 @@
-"""Hints name a command for the installation that runs, and for no other."""
+"""Hints name a command for the running installation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Requires-Dist: kaggle>=2; extra == 'kaggle'
 
 
 def installed(folder: Path, origin: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An mlops of this origin (PEP 610) comes first on the path."""
+    """Put an mlops of this origin (PEP 610) first on the path."""
     info = folder / "mlops_cli-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(METADATA)
@@ -103,7 +103,7 @@ def test_from_elsewhere_it_names_that_and_never_a_name_on_an_index(
     ],
     ids=str,
 )
-def test_an_environment_of_uv_or_pipx_is_made_again_with_what_it_had(
+def test_an_environment_of_uv_or_pipx_is_created_again_with_its_extras(
     receipt: str, content: str, origin: object, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(tmp_path, origin, monkeypatch)
@@ -140,7 +140,7 @@ def test_an_environment_for_one_call_is_not_installed_into(
     assert install_hint.install_command("local") == command
 
 
-def test_the_systems_python_is_told_that_it_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_systems_python_needs_the_option_of_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "EXTERNALLY-MANAGED").touch()
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
     assert "--break-system-packages" not in install_hint.pip_install()
@@ -148,8 +148,8 @@ def test_the_systems_python_is_told_that_it_is_meant(tmp_path: Path, monkeypatch
     assert install_hint.pip_install() == f"{PYTHON} -m pip install --break-system-packages"
 
 
-def test_nothing_that_is_printed_or_written_installs_a_name_that_nobody_owns() -> None:
-    """Not from an index, and by no other pip than that of the environment that is meant."""
+def test_no_text_installs_an_unowned_package_name() -> None:
+    """No text installs mlops from a package index, or with another environment's pip."""
     files = [
         *(ROOT / "mlops_cli").rglob("*.py"),
         *(ROOT / "mlops_cli").rglob("*.yml"),

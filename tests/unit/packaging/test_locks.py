@@ -1,4 +1,4 @@
-"""The lists for installation by hash: they hold pyproject.toml's packages, and nothing without a hash."""
+"""The lock files have pyproject.toml's packages, and a hash for each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PLATFORMS = [
 
 
 def locked(path: Path) -> list[tuple[str, Version, Marker | None]]:
-    """Return every package of a list; a line without version and hashes fails the test."""
+    """Return every package of a lock file. A line without a version and hashes fails the test."""
     text = re.sub(r" \\\n +", " ", path.read_text())
     entries = []
     for line in text.splitlines():
@@ -59,7 +59,7 @@ def test_every_package_has_one_version_and_hashes_and_is_not_ours(name: str) -> 
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_the_versions_are_in_the_ranges_of_pyproject(name: str) -> None:
-    """Where this fails, pyproject.toml was changed: python -m tests.locks makes the lists anew."""
+    """If this fails, pyproject.toml was changed. Write the locks again: python -m tests.locks"""
     for platform in PLATFORMS:
         versions = {package: version for package, version, marker in locked(path_of(name)) if holds(marker, platform)}
         for requirement in map(Requirement, requirements(name)):
@@ -68,8 +68,8 @@ def test_the_versions_are_in_the_ranges_of_pyproject(name: str) -> None:
                 assert version in requirement.specifier, (requirement, version, platform)
 
 
-def test_the_use_cases_own_lock_holds_what_its_list_asks_for_and_agrees_with_ours() -> None:
-    """Where this fails, training/tests/requirements.txt was changed: python -m tests.locks makes the lock anew."""
+def test_the_use_cases_own_lock_fits_its_requirements_and_our_locks() -> None:
+    """If this fails, training/tests/requirements.txt was changed. Write the lock again: python -m tests.locks"""
     entries = locked(GATES.with_suffix(".lock"))
     ours = {(name, version) for lock in LOCKS for name, version, _ in locked(path_of(lock))}
     assert {(name, version) for name, version, _ in entries} <= ours
@@ -87,8 +87,8 @@ def test_the_lists_agree_on_versions() -> None:
     assert {key for key, several in versions.items() if len(several) > 1} == set()
 
 
-def test_a_list_is_found_without_a_dependency() -> None:
-    """The build step asks before anything else is installed."""
+def test_a_lock_is_found_without_any_installed_package() -> None:
+    """The build step reads a lock before it installs any package."""
     done = subprocess.run([sys.executable, "-S", "-m", "mlops_cli.locks", "base"], capture_output=True, text=True)
     assert done.stdout == f"{path_of('base')}\n", done.stderr
     wrong = subprocess.run([sys.executable, "-m", "mlops_cli.locks", "bas"], capture_output=True, text=True)

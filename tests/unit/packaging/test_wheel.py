@@ -1,4 +1,4 @@
-"""The running mlops as a wheel: complete, the same each time, and installable without an index."""
+"""The running mlops as a wheel: complete, deterministic, and installable without an index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The [aws.*] tables of usecase.toml: defaults, and every mistake named."""
+"""The [aws.*] tables of usecase.toml: the defaults, and a message for every mistake."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_without_tables_there_are_defaults() -> None:
     assert not EndpointConfig().serverless
 
 
-def test_what_a_table_says_counts_and_the_rest_stays() -> None:
+def test_a_tables_values_replace_the_defaults_and_the_other_defaults_stay() -> None:
     machines, problems = read(train={"instance_type": "ml.g5.xlarge", "spot": True}, endpoint={"serverless": True})
     assert problems == []
     assert machines.of(TRAINING) == JobInstances("ml.g5.xlarge", spot=True)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A rehearsal's part of a project: its files, settings and data."""
+"""The files, settings and data of a project in a rehearsal."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_copy_names_the_secrets_of_the_simulated_account(
     assert addresses == {"DB": "arn:aws:secretsmanager:us-east-1:123456789012:secret:shop/db-New123"}
 
 
-def test_only_what_would_be_sent_is_copied(project: Project, tmp_path: Path) -> None:
+def test_only_files_that_would_be_sent_are_copied(project: Project, tmp_path: Path) -> None:
     (project.root / ".env").write_text("KAGGLE_KEY=k\n")
     (project.root / ".mlops").mkdir()
     (project.root / ".mlops" / "state.db").write_text("")
@@ -129,9 +129,7 @@ def test_only_what_would_be_sent_is_copied(project: Project, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("has_secrets", [False, True])
-def test_the_caller_may_do_on_the_projects_own_endpoint_what_the_doctor_checks(
-    use_case: UseCase, has_secrets: bool
-) -> None:
+def test_the_callers_permissions_are_on_the_projects_own_endpoint(use_case: UseCase, has_secrets: bool) -> None:
     passed = replace(use_case.passed, secrets={"TOKEN": ""} if has_secrets else {})
     use_case = replace(use_case, name="tiny", passed=passed)
     settings = rehearsed_settings(resolve({"STAGE": "prod"}, {}, {}))
@@ -145,7 +143,10 @@ def test_the_caller_may_do_on_the_projects_own_endpoint_what_the_doctor_checks(
 
 @pytest.mark.parametrize("framework", FRAMEWORKS, ids=lambda framework: framework.name)
 def test_the_packages_of_every_framework_s_image_are_known(use_case: UseCase, framework: Framework) -> None:
-    """Also what a project's requirements leave out, because the image has it; of another version nothing is known."""
+    """The list includes packages that the project's requirements omit because the image has them.
+
+    Other versions are unknown.
+    """
     use_case = replace(use_case, framework=framework, framework_version="")
     packages = image_packages(use_case)
     needed = {OTHER_NAMES.get(framework.package, framework.package), *framework.unnamed_packages, "numpy", "boto3"}

@@ -1,4 +1,4 @@
-"""A project whose scripts' folder has another name than training/: where it is found, and which names are refused."""
+"""A scripts' folder with another name than training/: how it is found, and the refused names."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_project_is_found_from_every_folder_of_it(tmp_path: Path, folder: st
     assert (use_case.root, use_case.prefix) == (tmp_path, f"{folder}/")
 
 
-def test_without_the_setting_everything_is_in_training(tmp_path: Path) -> None:
+def test_without_the_setting_the_scripts_are_in_training(tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
     file = tmp_path / "training" / "usecase.toml"
     file.write_text(FEWEST)

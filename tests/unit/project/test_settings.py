@@ -222,7 +222,7 @@ def test_jobs_get_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment["SM_MODEL_DIR"] == "/m"
 
 
-def test_scripts_see_a_short_list_of_variables_and_what_the_use_case_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scripts_get_a_short_list_of_variables_and_those_of_usecase_toml(monkeypatch: pytest.MonkeyPatch) -> None:
     unlisted = ("HARMLESS", "PYTHONOPTIMIZE", "PYTHONSAFEPATH", "PYTHONWARNINGS", "PYTHONPATH", "SM_X", "PYTEST_X")
     for name in (*unlisted, "LC_TIME", "OMP_NUM_THREADS", "NAMED", "NAMED_KEY"):
         monkeypatch.setenv(name, "given")

@@ -1,4 +1,4 @@
-"""The first scripts of an own project, on tables that a person may put in the place of theirs."""
+"""The scripts that `init` writes, on tables that a user may use instead of the sample."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The content of usecase.toml: accepted and refused."""
+"""The content of usecase.toml: accepted values and refused ones."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_two_wrong_lines_are_two_errors_on_a_line_each(tmp_path: Path) -> None:
         ("MLOPS_STAGE", "which mlops sets itself; choose another name"),
     ],
 )
-def test_a_secret_takes_no_name_that_stands_for_something_else(tmp_path: Path, name: str, reason: str) -> None:
+def test_a_secret_cannot_have_the_name_of_another_variable(tmp_path: Path, name: str, reason: str) -> None:
     path = tmp_path / "usecase.toml"
     path.write_text(f"{FEWEST}[secrets]\nnames = ['SHOP_TOKEN', '{name}']\n")
     with pytest.raises(ConfigurationError) as caught:
@@ -159,8 +159,8 @@ def test_the_gates_are_free_to_have_keys_of_their_own(path: Path) -> None:
     assert load_use_case(path).name == "toxic-comments"
 
 
-def test_a_byte_order_mark_does_no_harm(path: Path) -> None:
-    """The scripts and gates read the file, too."""
+def test_a_byte_order_mark_is_accepted(path: Path) -> None:
+    """Scripts and gates also read the file."""
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert load_use_case(path).name == "toxic-comments"
     script = "from common import usecase; print(usecase.gate('pre-training')['min_rows'])"
@@ -176,7 +176,7 @@ def test_a_byte_order_mark_does_no_harm(path: Path) -> None:
         ('\n[environment.set]\nMODE = "a\\u0000b"\n', "environment.set.MODE contains a NUL character"),
     ],
 )
-def test_what_no_program_can_be_given_is_refused(path: Path, text: str, problem: str) -> None:
+def test_a_value_that_no_command_line_can_hold_is_refused(path: Path, text: str, problem: str) -> None:
     path.write_text(path.read_text() + text)
     with pytest.raises(ConfigurationError) as caught:
         load_use_case(path)
@@ -380,7 +380,7 @@ def test_a_nul_character_in_a_hyperparameter_is_refused(path: Path) -> None:
         ("[data]", "[data]\n[data]", "Cannot declare 'data' twice"),
     ],
 )
-def test_what_is_no_text_and_what_stands_twice_is_named(path: Path, before: str, after: str, problem: str) -> None:
+def test_values_that_are_no_text_and_duplicates_are_named(path: Path, before: str, after: str, problem: str) -> None:
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after))

@@ -1,4 +1,4 @@
-"""Stacks in every state that a command may find, on the simulated CloudFormation."""
+"""Stacks in every state that a command may meet, on the simulated CloudFormation."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def status(aws: Aws) -> str:
     return str(aws.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"][0]["StackStatus"])
 
 
-def test_a_new_stack_is_planned_made_and_told_of(stacks: Stacks) -> None:
+def test_a_new_stack_is_planned_created_and_reported(stacks: Stacks) -> None:
     change_set = stacks.prepare(wanted(TOPIC % "a"), stacks.find(NAME))
     assert change_set
     assert change_set.changes == (Change(Action.ADD, "AWS::SNS::Topic Topic"),)
@@ -102,7 +102,7 @@ def test_no_change_is_no_change_set_and_leaves_none(stacks: Stacks, aws: Aws) ->
     assert aws.client("cloudformation").list_change_sets(StackName=NAME)["Summaries"] == []
 
 
-def test_a_change_is_planned_with_what_changes(stacks: Stacks) -> None:
+def test_the_plan_of_an_update_lists_its_changes(stacks: Stacks) -> None:
     made(stacks, TOPIC % "a")
     change_set = stacks.prepare(wanted(TOPIC % "b"), stacks.find(NAME))
     assert change_set
@@ -121,7 +121,7 @@ def test_the_same_plan_made_again_is_the_same_change_set(stacks: Stacks) -> None
     stacks.execute(first, Seen())
 
 
-def test_a_plan_that_is_thrown_away_leaves_nothing(stacks: Stacks, aws: Aws) -> None:
+def test_a_discarded_plan_leaves_no_change_set(stacks: Stacks, aws: Aws) -> None:
     change_set = stacks.prepare(wanted(TOPIC % "a"), None)
     assert change_set
     assert status(aws) == "REVIEW_IN_PROGRESS"
@@ -155,14 +155,14 @@ def test_carrying_out_twice_is_carried_out_once(stacks: Stacks) -> None:
 
 
 @pytest.mark.usefixtures("taken")
-def test_a_plan_that_cannot_work_names_the_resource_and_what_to_do(stacks: Stacks, aws: Aws) -> None:
+def test_an_impossible_plan_names_the_resource_and_the_fix(stacks: Stacks, aws: Aws) -> None:
     with pytest.raises(MlopsError, match=r"cannot plan .* Bucket \(AWS::S3::Bucket\): .*'taken' already ex") as caught:
         stacks.prepare(wanted(BROKEN), None)
     assert caught.value.hint.startswith("The bucket's name is taken: set another BUCKET_NAME")
     assert stacks.get_or_none(NAME) is None
 
 
-def test_a_resource_that_cannot_be_made_is_the_cause_and_not_what_follows(stacks: Stacks, aws: Aws) -> None:
+def test_the_first_failed_resource_is_the_cause_and_not_the_cancelled_ones(stacks: Stacks, aws: Aws) -> None:
     change_set = stacks.prepare(wanted(LATE), None)
     assert change_set
     seen = Seen()
@@ -175,7 +175,7 @@ def test_a_resource_that_cannot_be_made_is_the_cause_and_not_what_follows(stacks
     assert stacks.failure_reason(stack).startswith("Code (AWS::CodeCommit::Repository): ")
 
 
-def test_a_stack_whose_creation_has_failed_is_deleted_and_every_other_one_stays(stacks: Stacks, aws: Aws) -> None:
+def test_a_stack_whose_creation_failed_is_deleted_and_other_stacks_stay(stacks: Stacks, aws: Aws) -> None:
     stacks.delete_never_created(NAME)
     change_set = stacks.prepare(wanted(LATE), None)
     assert change_set
@@ -188,8 +188,8 @@ def test_a_stack_whose_creation_has_failed_is_deleted_and_every_other_one_stays(
     assert status(aws) == "CREATE_COMPLETE"
 
 
-def test_an_operation_that_began_earlier_is_no_reason(stacks: Stacks) -> None:
-    """An update that CloudFormation refuses at once has no event."""
+def test_the_events_of_an_earlier_operation_are_no_reason(stacks: Stacks) -> None:
+    """CloudFormation writes no event for an update that it refuses at once."""
     made(stacks, TOPIC % "a")
     change_set = stacks.prepare(wanted(LATE), stacks.find(NAME))
     assert change_set
@@ -235,7 +235,7 @@ def test_a_stack_that_is_being_deleted_is_waited_for(stacks: Stacks, aws: Aws) -
     assert stacks.wait_until_stable(NAME, Seen()) is None
 
 
-def test_somebody_elses_stack_is_not_touched(stacks: Stacks, aws: Aws) -> None:
+def test_another_owners_stack_is_not_changed(stacks: Stacks, aws: Aws) -> None:
     aws.client("cloudformation").create_stack(StackName=NAME, TemplateBody=TOPIC % "a")
     with pytest.raises(MlopsError, match="was not created by mlops") as caught:
         stacks.find(NAME)
@@ -312,7 +312,7 @@ CHANGED = [{"Target": {"Attribute": "Properties", "Name": "BucketName"}}, {"Targ
         ),
     ],
 )
-def test_a_change_says_what_it_replaces_and_what_is_lost(passed: dict[str, Any], change: Change) -> None:
+def test_a_change_names_replaced_resources_and_lost_data(passed: dict[str, Any], change: Change) -> None:
     assert as_change(passed) == change
 
 

@@ -124,7 +124,9 @@ def test_a_denial_without_words_names_the_permission_that_s3_checks(operation: s
         (exceptions.ParamValidationError(report="Missing parameter"), "The request to AWS failed", 1),
     ],
 )
-def test_what_never_reached_aws_has_its_own_words(error: exceptions.BotoCoreError, message: str, code: int) -> None:
+def test_a_request_that_was_not_sent_has_its_own_message(
+    error: exceptions.BotoCoreError, message: str, code: int
+) -> None:
     with pytest.raises(AwsError) as caught, raise_aws_errors(None, "work"):
         raise error
     assert message in caught.value.message

@@ -60,7 +60,7 @@ def test_all_lines_of_all_machines_of_a_job_and_of_no_other() -> None:
     assert log_reader.new_lines(f"{GROUP}:job") == ["a", "b", "a2", "c"]
 
 
-def test_asked_again_only_what_is_new() -> None:
+def test_a_second_read_returns_only_new_lines() -> None:
     log_reader, client = logs(job=["a", "b", "c"])
     assert log_reader.new_lines(f"{GROUP}:job") == ["a", "b", "c"]
     assert log_reader.new_lines(f"{GROUP}:job") == []
@@ -69,7 +69,7 @@ def test_asked_again_only_what_is_new() -> None:
     assert log_reader.new_lines(f"{GROUP}:job") == ["d", "e"]
 
 
-def test_the_last_lines_that_say_something() -> None:
+def test_the_last_lines_are_without_empty_lines() -> None:
     log_reader, _ = logs(job=["a", "b", "", "c\n", "two\nlines"])
     assert log_reader.tail(f"{GROUP}:job", 4) == ["c", "two", "lines"]
     assert log_reader.tail(f"{GROUP}:job", 2) == ["two", "lines"], "a tail is not what is new"
@@ -82,6 +82,6 @@ def test_the_last_lines_come_from_as_many_pages_as_it_takes(count: int) -> None:
     assert log_reader.tail(f"{GROUP}:job", count) == ["a", "b", "c"][-count:]
 
 
-def test_what_was_never_logged_is_no_line() -> None:
+def test_a_missing_log_stream_has_no_lines() -> None:
     log_reader, _ = logs()
     assert log_reader.new_lines("") == log_reader.new_lines("/no/group:x") == log_reader.tail("", 3) == []

@@ -130,7 +130,7 @@ ARN = MACHINE.replace("stateMachine", "execution") + ":00000000-0000-4000-8000-0
 
 
 @pytest.mark.parametrize("external", ["", "00000000-0000-4000-8000-0000000000a1", ARN], ids=["none yet", "name", "arn"])
-def test_the_execution_of_a_state_machine_is_known_whatever_the_action_calls_it(external: str) -> None:
+def test_the_execution_of_a_state_machine_is_found_with_any_action_id(external: str) -> None:
     (_, detail) = recorded("codepipeline")["actions all the while"]["actionExecutionDetails"]
     machine = {
         "actionTypeId": {"category": "Invoke", "owner": "AWS", "provider": "StepFunctions", "version": "1"},
@@ -162,7 +162,7 @@ def test_the_name_of_a_change_set_that_was_executed_is_free_again() -> None:
     assert client.calls[:3] == ["describe_change_set", "create_change_set", "describe_change_set"]
 
 
-def test_a_change_set_whose_execution_was_not_heard_of_is_not_executed_twice() -> None:
+def test_a_change_set_is_not_executed_twice_after_a_lost_response() -> None:
     recording = recorded("cloudformation")
     client: Any = Recorded(
         describe_change_set=[
@@ -224,7 +224,7 @@ def test_a_product_of_another_unit_or_of_a_longer_name_has_no_price(usage: str, 
 
 
 def test_a_price_of_sagemaker_is_read_by_the_usage_type_that_its_list_has() -> None:
-    """No whole answer is recorded: the recorded fields stand in the recorded form of an instance of EC2."""
+    """There is no complete recorded response: the recorded fields are put into the recorded form of an EC2 instance."""
     for fields in recorded("pricing")["fields of SageMaker's products, 2026"]:
         offer = recorded("pricing")[INSTANCE]
         offer["product"]["attributes"]["usagetype"] = fields["usagetype"]

@@ -1,4 +1,4 @@
-"""Counts out of an endpoint's log, by AWS's own paginator over canned pages."""
+"""Counts in an endpoint's log, read by AWS's own paginator from stored pages."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_all_pages_are_read_and_only_lines_about_the_model_count(stubbed: Any, m
     assert read_counts(client, "toxic-dev", "abc", 2).requests == 5
 
 
-def test_an_endpoint_that_has_logged_nothing_yet_has_no_counts(stubbed: Any) -> None:
+def test_an_endpoint_without_a_log_has_no_counts(stubbed: Any) -> None:
     client, stub = stubbed
     stub.add_client_error("filter_log_events", "ResourceNotFoundException", "no such group")
     assert read_counts(client, "toxic-dev", "abc", 7).requests == 0
 
 
-def test_a_caller_who_may_not_read_the_log_is_told(stubbed: Any) -> None:
+def test_a_caller_without_permission_for_the_log_gets_an_error(stubbed: Any) -> None:
     client, stub = stubbed
     stub.add_client_error("filter_log_events", "AccessDeniedException", "not authorized to perform: logs:Filter")
     with pytest.raises(AwsError) as caught:

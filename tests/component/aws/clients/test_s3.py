@@ -37,7 +37,7 @@ def test_keys_are_below_the_projects_prefix(bucket: Bucket, aws: Aws) -> None:
     assert bucket.key_of(bucket.uri("runs/1/a.json")) == "runs/1/a.json"
 
 
-def test_what_is_not_there_is_none(bucket: Bucket) -> None:
+def test_a_missing_object_is_none(bucket: Bucket) -> None:
     assert [bucket.get("no"), bucket.get_json("no"), bucket.metadata("no")] == [None, None, None]
     assert not bucket.exists("no")
 
@@ -141,10 +141,10 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
 @pytest.mark.parametrize(
     "error", [ResponseStreamingError(error="connection broken"), ConnectionResetError("reset by peer")], ids=repr
 )
-def test_a_file_that_breaks_off_again_and_again_is_reported_and_leaves_nothing(
+def test_a_download_that_is_always_interrupted_is_reported_and_leaves_no_file(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
 ) -> None:
-    """boto3 raises errors of its own here, not botocore's."""
+    """boto3 raises its own errors here, not botocore's."""
     bucket.put("a", b"whole")
 
     def read(body: StreamingBody, amt: int | None = None) -> bytes:

@@ -1,4 +1,4 @@
-"""The effect of a company's key on instances, and where AWS reports that a secret exists. No AWS."""
+"""The effect of a company's key on instances, and where AWS finds a secret. Without AWS."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_machines_with_disks_of_their_own_take_no_key_for_volumes(families: str,
     )
 
 
-def test_a_parameter_on_a_later_page_is_there() -> None:
-    """Parameter Store filters each page, so the first one may be empty."""
+def test_a_parameter_on_a_later_page_is_found() -> None:
+    """Parameter Store filters each page, so the first page may be empty."""
     name = {"Key": "Name", "Option": "Equals", "Values": ["/shop/a"]}
     ssm = boto3.client("ssm", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
     account: Any = SimpleNamespace(client=lambda service: Client(ssm, ""))

@@ -1,4 +1,4 @@
-"""deploy-infra and download-data as a person sees them: output, questions, errors."""
+"""deploy-infra and download-data in the terminal: output, questions, errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.component.aws.infra.test_deploy import PIPELINE, rows
 from tests.conftest import Cli
 
 
-def test_the_command_shows_who_where_and_what_and_asks(scenario: Scenario) -> None:
+def test_the_command_shows_account_region_and_plan_and_asks(scenario: Scenario) -> None:
     cli = scenario.cli()
     _, err = cli.both("deploy-infra", code=2)
     assert "there is no terminal" in err
@@ -43,7 +43,7 @@ def test_the_commands_error_is_the_first_cause_and_the_next_step(scenario: Scena
     )
 
 
-def test_what_the_caller_may_not_do_is_named(scenario: Scenario) -> None:
+def test_a_missing_permission_is_named(scenario: Scenario) -> None:
     iam = scenario.aws.client("iam")
     iam.create_user(UserName="eve")
     key = iam.create_access_key(UserName="eve")["AccessKey"]
@@ -85,7 +85,7 @@ def test_on_a_terminal_it_asks_and_draws_a_tree(scenario: Scenario) -> None:
 
 
 def typed(cli: Cli, answer: str) -> str:
-    """Return the output of deploy-infra on a terminal with a person's answer."""
+    """Return the output of deploy-infra on a terminal with this answer."""
     leader, follower = pty.openpty()
     written = b""
     with cli.start("deploy-infra", stdin=follower, stdout=follower, stderr=follower):

@@ -72,7 +72,7 @@ def stack(**parameters: str) -> Stack:
     ],
     ids=str,
 )
-def test_settings_that_differ_from_the_deployed_ones_is_reported_with_what_to_do(
+def test_settings_that_differ_from_the_deployed_ones_are_reported_with_a_fix(
     use_case: UseCase, settings: dict[str, str], parameters: dict[str, str], beginnings: list[str]
 ) -> None:
     result = differences(use_case, resolve({}, {}, settings), stack(**parameters))
@@ -91,7 +91,7 @@ def test_runs_get_the_instance_that_was_deployed_and_before_that_the_one_that_is
     assert differences(use_case, settings, None) == []
 
 
-def test_costs_quotas_and_words_are_about_what_was_deployed(scenario: Scenario) -> None:
+def test_costs_quotas_and_texts_are_those_of_the_deployed_settings(scenario: Scenario) -> None:
     scenario.backend(INSTANCE="ml.c5.xlarge").infra.deploy()
     backend = scenario.backend(INSTANCE="ml.g5.xlarge")
     resources = [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
@@ -127,7 +127,7 @@ OWN = "210987654321.dkr.ecr.us-east-1.amazonaws.com/ours/tiny:{}"
         ("training_image", "", OWN.format(7), ["[model] framework is tensorflow, and the pipeline was deployed with"]),
     ],
 )
-def test_images_of_one_s_own_are_compared_with_the_deployed_ones(
+def test_custom_images_are_compared_with_the_deployed_ones(
     use_case: UseCase, key: str, own: str, deployed: str, beginnings: list[str]
 ) -> None:
     parameter = {"serving_image": "ServingImage", "training_image": "TrainingImage"}[key]

@@ -1,4 +1,4 @@
-"""The owner of stacks, with two people's projects of the same use case and environment in one account."""
+"""The owner of stacks: two users' projects with the same use case and environment in one account."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_the_owner_is_the_caller_by_a_name_that_stays(arn: str, name: str) -> No
 
 
 @pytest.mark.parametrize(("owner", "is_ours"), [("ann", True), ("ben", False), ("", False)])
-def test_stacks_of_ones_own_and_of_no_project_are_no_neighbours(owner: str, is_ours: bool) -> None:
-    """A stack that mlops did not create is refused or kept in all cases."""
+def test_own_stacks_and_stacks_of_no_project_have_no_other_owner(owner: str, is_ours: bool) -> None:
+    """A stack that mlops did not create is always refused or kept."""
     names = ResourceNames("tiny", "dev")
     assert require_owner(stacks(owner, is_ours), names, resolve({}, {}, {}), account()) == "ann"
 

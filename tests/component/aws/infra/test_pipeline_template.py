@@ -35,7 +35,7 @@ def without_names(value: Any) -> Any:
     return [without_names(item) for item in value] if isinstance(value, list) else value
 
 
-def test_what_is_sent_means_the_same() -> None:
+def test_the_sent_template_has_the_same_content() -> None:
     sent, text = (yaml.load(item, Loader) for item in (as_sent(TEXT), TEXT))
     text = without_names(text)
     for document in (sent, text):

@@ -1,4 +1,4 @@
-"""Objects in S3 as a source, on the local target: one object, a folder, a change, missing objects."""
+"""Data from S3 on the local target: one object, a folder, a change, missing objects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def origin_in(folder: Path) -> Any:
     return (read_dataset_info(folder / ".mlops" / "data") or {})["origins"][0]
 
 
-def test_objects_are_downloaded_and_a_change_is_said(aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_are_downloaded_and_a_change_is_reported(
+    aws: Aws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in aws.environment.items():
         monkeypatch.setenv(name, value)
     folder = tmp_path / "project"

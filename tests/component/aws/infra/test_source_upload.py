@@ -1,4 +1,4 @@
-"""How the project's state gets into the pipeline: through CodeCommit's API, and as a zip in the bucket."""
+"""The upload of the project's files to the pipeline: through CodeCommit's API, and as a zip in the bucket."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def parcel(root: Path, files: dict[str, str | bytes], executable: tuple[str, ...
 
 
 def tree(client: Client, commit: str) -> dict[str, tuple[str, str]]:
-    """Every file of a commit with its git blob and mode."""
+    """Return every file of a commit with its git blob and mode."""
     differences = client.pages("get_differences", "differences", repositoryName=REPOSITORY, afterCommitSpecifier=commit)
     return {
         blob["path"]: (blob["blobId"], blob["mode"]) for blob in (difference["afterBlob"] for difference in differences)
@@ -51,7 +51,7 @@ def tree(client: Client, commit: str) -> dict[str, tuple[str, str]]:
 
 
 def blob(content: bytes) -> str:
-    """git's own name for a content."""
+    """Return git's own name for a content."""
     return (
         subprocess.run(["git", "hash-object", "--stdin"], input=content, capture_output=True, check=True)
         .stdout.decode()
@@ -101,7 +101,7 @@ def test_the_branch_of_people_stays_as_it_is(codecommit: Client, tmp_path: Path)
     )
 
 
-def test_only_what_differs_is_sent_and_nothing_when_nothing_does(codecommit: Client, tmp_path: Path) -> None:
+def test_only_changed_files_are_sent(codecommit: Client, tmp_path: Path) -> None:
     before = parcel(tmp_path / "1", {"same.txt": "s", "changed.txt": "1", "gone.txt": "g", "mode.sh": "m", "d/e": "x"})
     first = source_upload.commit(codecommit, REPOSITORY, before)
     assert source_upload.commit(codecommit, REPOSITORY, before) == first
@@ -129,7 +129,7 @@ def test_more_than_one_commit_takes_goes_in_several(codecommit: Client, tmp_path
     assert commits(codecommit, tip) == 4
 
 
-def test_a_file_beyond_codecommits_limit_is_named_before_anything_is_sent(codecommit: Client, tmp_path: Path) -> None:
+def test_a_file_above_codecommits_limit_is_an_error_before_the_upload(codecommit: Client, tmp_path: Path) -> None:
     with pytest.raises(MlopsError, match=r"no file above 6 MB .*: huge.bin") as caught:
         source_upload.commit(codecommit, REPOSITORY, parcel(tmp_path, {"huge.bin": bytes(7 << 20)}))
     assert "--source s3" in caught.value.hint

@@ -20,7 +20,7 @@ def test_comment_and_details_come_back_as_they_were(comment: str, details: Decis
     "summary",
     ["good", "", "rolled back to v1: why", "two\nlines", '{"kind":"other"}', "[1]", "1", "null", '"kind"', "good\n[]"],
 )
-def test_what_was_said_in_the_aws_console_is_a_comment(summary: str) -> None:
+def test_a_text_from_the_aws_console_is_a_comment(summary: str) -> None:
     assert read_summary(summary) == (summary, DecisionDetails())
 
 

@@ -89,7 +89,7 @@ def scenario() -> Scenario:
 
 
 @pytest.mark.parametrize("approved", [True, False])
-def test_the_registry_is_told_before_the_pipeline_continues(scenario: Scenario, approved: bool) -> None:
+def test_the_registry_has_the_decision_before_the_pipeline_continues(scenario: Scenario, approved: bool) -> None:
     scenario.decider.send(scenario.run, approved, "good", LIMITS)
     assert scenario.said == [
         *([("endpoint stack",)] if approved else []),
@@ -105,7 +105,7 @@ def test_the_registry_is_told_before_the_pipeline_continues(scenario: Scenario, 
     ]
 
 
-def test_whoever_comes_second_is_told_who_was_first(scenario: Scenario) -> None:
+def test_a_second_decision_is_refused_with_the_first_approver(scenario: Scenario) -> None:
     def taken_by_anna(*_: Any) -> bool:
         scenario.run.decision = Decision("r1", True, Actor("anna"), "", 1.0, "k", "m")
         scenario.run.status = Status.RUNNING
@@ -134,7 +134,7 @@ def test_a_decision_that_gets_lost_is_no_decision(scenario: Scenario) -> None:
         (Status.INTERRUPTED, Status.INTERRUPTED, "", "it is interrupted", "mlops run"),
     ],
 )
-def test_why_nobody_can_decide(
+def test_the_reason_why_no_decision_is_possible(
     scenario: Scenario, status: Status, gate: Status, reason: str, message: str, hint: str
 ) -> None:
     scenario.stands(status, gate, reason)
@@ -144,7 +144,7 @@ def test_why_nobody_can_decide(
     assert scenario.said == []
 
 
-def test_nobody_is_asked_about_a_model_whose_package_was_deleted(scenario: Scenario) -> None:
+def test_a_model_with_a_deleted_package_cannot_be_approved(scenario: Scenario) -> None:
     scenario.package_status = DELETED
     with pytest.raises(MlopsError, match=f"The model package {PACKAGE} was deleted") as caught:
         scenario.decider.check(scenario.run)

@@ -1,4 +1,4 @@
-"""Which decisions are valid: their model, reason and origin; and forged decisions."""
+"""Valid decisions and forged ones: their model, reason and origin."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Scenario:
         return gate
 
     def deployment(self, gate: StageRun) -> Run:
-        """Return the decision about a run as the deployment's step reads it."""
+        """Return the decision about a run as the step of the deployment reads it."""
         run = new_run(gate.run_id, {})
         run.stages[3] = gate
         registry = SimpleNamespace(
@@ -115,7 +115,7 @@ class Scenario:
 
 
 class Asked:
-    """The approval's step of a run, with its effect on the model registry."""
+    """The approval step of a run, with its effect on the model registry."""
 
     def __init__(self, serverless: bool, subnets: tuple[str, ...], image: str) -> None:
         self.calls: list[str] = []
@@ -152,8 +152,8 @@ def test_an_approval_holds_for_the_model_that_it_names(scenario: Scenario) -> No
     assert approval.reason == "approved by ann: good"
 
 
-def test_a_record_that_somebody_has_written_makes_no_other_model_approved(scenario: Scenario) -> None:
-    """The record claims that the approved run had asked about another model."""
+def test_a_forged_record_approves_no_other_model(scenario: Scenario) -> None:
+    """The record claims that the approved run was about another model."""
     scenario.approved("r-old")
     scenario.ask("r-old", EVIL)
     scenario.packages["package of r-old"] = APPROVED
@@ -161,20 +161,20 @@ def test_a_record_that_somebody_has_written_makes_no_other_model_approved(scenar
     assert scenario.decisions.approval(GOOD, KEY) is not None
 
 
-def test_a_run_whose_question_was_exchanged_deploys_nothing(scenario: Scenario) -> None:
+def test_a_run_whose_model_was_replaced_after_the_request_deploys_nothing(scenario: Scenario) -> None:
     gate = scenario.approved("r1")
     with pytest.raises(StageFailed, match="it is for the model aaaaaaaaaaaa, but the run asks about eeeeeeeeeeee"):
         scenario.deployment(replace(gate, output=EVIL))
     assert scenario.packages == {}
 
 
-def test_what_is_deployed_is_what_was_approved_and_lies_there(scenario: Scenario) -> None:
+def test_only_the_approved_and_stored_model_is_deployed(scenario: Scenario) -> None:
     run = scenario.deployment(scenario.approved("r1"))
     assert (run.stage("approval").output, run.decision and run.decision.model_digest) == (GOOD, GOOD)
     assert (scenario.checked, scenario.packages) == ([("package of r1", GOOD)], {"package of r1": APPROVED})
 
 
-def test_nothing_is_deployed_that_nobody_has_approved(scenario: Scenario) -> None:
+def test_no_model_is_deployed_without_an_approval(scenario: Scenario) -> None:
     with pytest.raises(StageFailed, match="is not approved"):
         scenario.deployment(scenario.ask("r1"))
     scenario.say("r1", "", "Failed")
@@ -192,7 +192,7 @@ def test_a_model_that_falls_short_does_not_pass_without_a_reason(scenario: Scena
     assert scenario.decisions.approval(GOOD, KEY) is None, "nor does it hold for later runs"
 
 
-def test_in_the_console_a_comment_is_the_reason_and_what_falls_short_is_on_record(scenario: Scenario) -> None:
+def test_a_comment_in_the_console_is_the_reason_and_shortfalls_are_recorded(scenario: Scenario) -> None:
     gate = scenario.ask("r1", shortfalls=(BELOW,))
     scenario.say("r1", "the old one is worse")
     decision = scenario.deployment(gate).decision
@@ -239,8 +239,8 @@ def test_a_model_that_was_rejected_meanwhile_does_not_come_back(scenario: Scenar
     assert scenario.packages == {"package of r2": REJECTED}
 
 
-def test_a_decision_has_the_limits_that_were_shown_and_what_it_accepts(scenario: Scenario) -> None:
-    """Requested under a minimum of 0.95, approved under 0.5; the approver saw both."""
+def test_a_decision_has_the_shown_limits_and_the_accepted_shortfalls(scenario: Scenario) -> None:
+    """The approval was requested with a minimum of 0.95 and given with a minimum of 0.5. The approver saw both."""
     gate, lower = scenario.ask("r1", shortfalls=(BELOW,)), {**LIMITS, "floor of long roc_auc": "0.5"}
     accepted = AcceptedLimits(lower, (f"{BELOW}, at the time of the request",))
     scenario.say(
@@ -264,7 +264,7 @@ def test_in_the_console_the_limits_are_those_of_the_request(scenario: Scenario) 
 
 
 @pytest.mark.parametrize("change", ["gone", "changed"])
-def test_a_document_that_is_not_the_approvers_accepts_nothing(scenario: Scenario, change: str) -> None:
+def test_a_document_of_another_writer_accepts_no_shortfall(scenario: Scenario, change: str) -> None:
     gate = scenario.ask("r1", shortfalls=(BELOW,))
     digest = scenario.accepted_limits.save(AcceptedLimits({**LIMITS, "floor of long roc_auc": "0.5"}))
     key = f"decisions/accepted/{digest}.json"
@@ -300,7 +300,7 @@ def test_a_rollback_is_about_the_model_that_it_leads_to(scenario: Scenario) -> N
         scenario.deployment(replace(gate, output=EVIL))
 
 
-def test_a_comment_says_nothing_but_itself(scenario: Scenario) -> None:
+def test_a_comment_cannot_imitate_a_decision(scenario: Scenario) -> None:
     gate = scenario.ask("r1")
     scenario.say("r1", summary_of("approved by bob: rolled back to v1", DecisionDetails(model=GOOD)))
     decision = scenario.deployment(gate).decision
@@ -308,15 +308,15 @@ def test_a_comment_says_nothing_but_itself(scenario: Scenario) -> None:
     assert (decision.actor.name, decision.is_rollback, decision.forwarded_from) == ("ann", False, "")
 
 
-def test_however_long_the_comment_is_the_model_is_named() -> None:
+def test_the_model_is_named_with_a_comment_of_any_length() -> None:
     details = DecisionDetails(DecisionKind.ROLLBACK, NamedModel("v12", GOOD), NamedModel("v13", EVIL), "f" * 36)
     summary = summary_of("x" * 2000, details)
     assert len(summary) <= SUMMARY_LENGTH
     assert read_summary(summary)[1].model_digest == GOOD
 
 
-def test_an_approval_outlives_codepipelines_memory_of_it(scenario: Scenario) -> None:
-    """After a year CodePipeline lists no execution; the step after the approval has recorded the decision."""
+def test_an_approval_is_valid_after_codepipeline_has_forgotten_it(scenario: Scenario) -> None:
+    """After a year CodePipeline lists no execution, but the step after the approval has recorded the decision."""
     gate = scenario.approved("r1")
     decision = scenario.decisions.for_run(_run_of(gate))
     assert decision is not None
@@ -380,7 +380,7 @@ IMAGE = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.19.
         (False, ("subnet-1",), IMAGE.replace("tensorflow", "pytorch"), "was deployed with the image"),
     ],
 )
-def test_nobody_trains_or_is_asked_about_a_model_that_could_not_be_deployed(
+def test_an_undeployable_model_is_neither_trained_nor_sent_for_approval(
     stage: Stage, serverless: bool, subnets: tuple[str, ...], image: str, message: str
 ) -> None:
     asked = Asked(serverless, subnets, image)

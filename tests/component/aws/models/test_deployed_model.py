@@ -1,4 +1,4 @@
-"""The model of an endpoint, as far as SageMaker still knows it."""
+"""The model of an endpoint, from SageMaker's resources."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def missing(kind: str) -> Any:
 
 
 @pytest.mark.parametrize("gone", ["endpoint configuration", "model", "model package"])
-def test_an_endpoint_of_which_something_was_deleted_serves_an_unknown_model(gone: str) -> None:
+def test_an_endpoint_with_deleted_parts_serves_an_unknown_model(gone: str) -> None:
     variants = {"ProductionVariants": [{"ModelName": "tiny-dev-01234567"}]}
     client = SimpleNamespace(
         describe_endpoint=lambda **_: DESCRIPTION,

@@ -1,4 +1,4 @@
-"""A killed rollback on AWS: the same command, or the next run, completes this rollback and no other."""
+"""A killed rollback on AWS: the repeated command, or the next run, completes exactly this rollback."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_run_that_cannot_be_started_leaves_the_live_model_approved(scenario: S
     assert scenario.calls == []
 
 
-def test_a_rollback_to_a_model_whose_package_was_deleted_is_refused_before_anybody_is_asked(scenario: Scenario) -> None:
+def test_a_rollback_to_a_model_with_a_deleted_package_is_refused_before_the_question(scenario: Scenario) -> None:
     scenario.deleted = ["package of v2"]
     for act in (scenario.models.plan_rollback, scenario.roll_back):
         with pytest.raises(MlopsError, match="its model package package of v2 was deleted") as caught:

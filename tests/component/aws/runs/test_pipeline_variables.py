@@ -40,7 +40,7 @@ def test_overrides_that_mlops_has_not_written_are_refused(variable: str) -> None
 
 
 @pytest.mark.parametrize("variable", ["!", "e3", "W10", "ü", "_w"])
-def test_what_somebody_has_typed_in_the_console_is_no_overrides_and_no_rollback(variable: str) -> None:
+def test_other_texts_in_the_variables_are_neither_overrides_nor_a_rollback(variable: str) -> None:
     assert readable(variable) is None
     assert decode_rollback(variable) is None
 

@@ -97,7 +97,7 @@ def test_between_its_two_actions_a_stage_is_running_and_after_them_done() -> Non
     assert statuses(build_run(execution(), recorded(), actions(2, "Succeeded")))[0] is D
 
 
-def test_a_finished_run_has_times_outputs_and_what_was_asked_of_it() -> None:
+def test_a_finished_run_has_times_outputs_and_overrides() -> None:
     record = recorded(preprocess=U, train=D)
     run = build_run(execution("Succeeded"), record, actions(len(LINE), "Succeeded"))
     assert (run.status, run.created_at, run.overrides) == (D, 9.0, {"train.epochs": "2"})
@@ -116,7 +116,7 @@ def test_a_failed_command_step_keeps_its_own_words() -> None:
     assert run.stage("pre-training-tests").reason == "why pre_training_tests"
 
 
-def test_a_failed_job_has_what_codepipeline_says_until_more_is_known() -> None:
+def test_a_failed_job_has_codepipelines_message_until_its_own_is_known() -> None:
     run = build_run(execution("Failed"), recorded(train=R), actions(5, "Failed", error="States.TaskFailed"))
     assert (run.status, statuses(run)) == (F, [D, D, F, P, P, P])
     assert run.stage("train").reason == "States.TaskFailed"
@@ -139,7 +139,7 @@ def test_a_retry_forgets_the_attempt_before() -> None:
     assert done.stage("train").status is D
 
 
-def test_a_decision_says_who_and_why() -> None:
+def test_a_decision_has_its_approver_and_reason() -> None:
     record = recorded(approval=W)
     record.stage("approval").key = "k"
     arguments = actions(8)
@@ -188,7 +188,7 @@ def test_a_stopped_run_is_interrupted_or_superseded(status: str, why: str, expec
     assert run.decision is None
 
 
-def test_what_was_taken_over_stays_as_it_was() -> None:
+def test_copied_stages_stay_unchanged() -> None:
     record = recorded(preprocess=U, pre_training_tests=U)
     assert statuses(build_run(execution(), record, actions(1))) == [U, U, P, P, P, P]
 
@@ -209,7 +209,7 @@ def test_a_reused_job_need_not_be_waited_for_but_a_decision_and_a_deployment_mus
         ("", "unknown"),
     ],
 )
-def test_who_it_was(arn: str, name: str) -> None:
+def test_the_name_of_the_approver(arn: str, name: str) -> None:
     assert arn_name(arn) == name
 
 

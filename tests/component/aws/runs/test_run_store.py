@@ -83,13 +83,13 @@ def test_of_a_gate_and_of_an_approval_the_latest_is_kept_alone(bucket: Bucket, n
     assert [item.key for item in bucket.list_objects("records/")] == [f"records/{name}/latest.json"]
 
 
-def test_a_step_that_runs_the_repositorys_code_notes_nothing_of_a_model(bucket: Bucket) -> None:
+def test_a_step_with_the_repositorys_code_records_no_model(bucket: Bucket) -> None:
     S3RunStore(bucket).save_stage(stage())
     S3RunStore(bucket, decides=True).save_stage(stage("preprocess"))
     assert list(bucket.list_objects("records/")) == []
 
 
-def told(run_id: str, status: Status, **outputs: str) -> Run:
+def run_with(run_id: str, status: Status, **outputs: str) -> Run:
     """Return a run with stages in this status and with these outputs."""
     run = new_run(run_id, {})
     for stage in run.stages:
@@ -97,11 +97,11 @@ def told(run_id: str, status: Status, **outputs: str) -> Run:
     return run
 
 
-def test_of_what_the_steps_that_decide_know_only_their_word_counts(bucket: Bucket) -> None:
-    claimed = told("r1", Status.DONE, train="evil", approval="evil", deploy="evil", post_training_tests="k")
+def test_approval_and_deployment_are_read_only_from_the_records_of_deciding_steps(bucket: Bucket) -> None:
+    claimed = run_with("r1", Status.DONE, train="evil", approval="evil", deploy="evil", post_training_tests="k")
     claimed.stages[-1].detail = {"passed": 3, "returned": {"version": "v1", "digest": "evil"}}
     S3RunStore(bucket).save(claimed)
-    S3RunStore(bucket, decides=True).save(told("r1", Status.RUNNING, train="good", approval="good", deploy="good"))
+    S3RunStore(bucket, decides=True).save(run_with("r1", Status.RUNNING, train="good", approval="good", deploy="good"))
     run = S3RunStore(bucket).load("r1")
     assert run is not None
     assert [stage.output for stage in run.stages] == ["", "", "good", "good", "good", "k"]
@@ -111,9 +111,9 @@ def test_of_what_the_steps_that_decide_know_only_their_word_counts(bucket: Bucke
 
 def test_a_step_reads_the_version_that_the_step_before_it_has_named(versioned: Bucket) -> None:
     records = S3RunStore(versioned)
-    records.save(told("r1", Status.DONE, preprocess="good"))
+    records.save(run_with("r1", Status.DONE, preprocess="good"))
     named = records.saved_version
-    S3RunStore(versioned).save(told("r1", Status.DONE, preprocess="evil"))
+    S3RunStore(versioned).save(run_with("r1", Status.DONE, preprocess="evil"))
     assert [run and run.preparation.output for run in (records.named("r1", named), records.load("r1"))] == [
         "good",
         "evil",
@@ -121,34 +121,34 @@ def test_a_step_reads_the_version_that_the_step_before_it_has_named(versioned: B
     assert records.named("r1", "") is records.named("r1", "3" * 32) is records.named("r2", named) is None
 
 
-def test_what_no_deciding_step_has_recorded_is_not_verified(versioned: Bucket) -> None:
+def test_a_run_without_a_record_of_a_deciding_step_is_not_verified(versioned: Bucket) -> None:
     steps = S3RunStore(versioned)
-    steps.save(told("r1", Status.DONE, train="evil"))
+    steps.save(run_with("r1", Status.DONE, train="evil"))
     assert steps.verified("r1") is None
-    S3RunStore(versioned, decides=True).save(told("r1", Status.DONE, train="good"))
+    S3RunStore(versioned, decides=True).save(run_with("r1", Status.DONE, train="good"))
     verified = steps.verified("r1")
     assert verified is not None
     assert verified.training.output == "good"
 
 
-def test_which_models_were_live_is_not_the_word_of_a_commit(versioned: Bucket) -> None:
-    """Otherwise a run that claims a copied deployment could choose the rollback's target."""
+def test_a_commit_cannot_forge_the_list_of_live_models(versioned: Bucket) -> None:
+    """Otherwise a run with a forged deployment could choose the rollback's target."""
     decisions, steps = S3RunStore(versioned, decides=True), S3RunStore(versioned)
-    decisions.save(told("r1", Status.DONE, train="good", deploy="good"))
-    steps.save(told("r1", Status.FAILED, deploy="evil"))
-    steps.save(replace(told("r2", Status.DONE, train="good", deploy="evil"), forced_from="post-training-tests"))
+    decisions.save(run_with("r1", Status.DONE, train="good", deploy="good"))
+    steps.save(run_with("r1", Status.FAILED, deploy="evil"))
+    steps.save(replace(run_with("r2", Status.DONE, train="good", deploy="evil"), forced_from="post-training-tests"))
     (run,) = steps.runs()
     assert (run.id, run.deployment.output, run.endpoint_gate.status) == ("r1", "good", Status.DONE)
     assert {run.id for run in steps.recorded_runs()} == {"r1", "r2"}
 
 
-def test_the_last_gate_is_what_the_deciding_step_has_verified(versioned: Bucket) -> None:
+def test_the_last_gate_has_the_result_that_the_deciding_step_has_verified(versioned: Bucket) -> None:
     steps, decisions = S3RunStore(versioned), S3RunStore(versioned, decides=True)
-    decisions.save(told("r1", Status.PENDING, train="m1"))
-    passed = told("r1", Status.PENDING)
+    decisions.save(run_with("r1", Status.PENDING, train="m1"))
+    passed = run_with("r1", Status.PENDING)
     passed.endpoint_gate.status, passed.endpoint_gate.detail = Status.DONE, {"passed": 3}
     steps.save(passed)
-    named, lie = steps.saved_version, told("r1", Status.PENDING)
+    named, lie = steps.saved_version, run_with("r1", Status.PENDING)
     lie.endpoint_gate.status, lie.endpoint_gate.detail = Status.FAILED, {"failed": 9}
     S3RunStore(versioned).save(lie)
     verified = decisions.named("r1", named)
@@ -160,24 +160,24 @@ def test_the_last_gate_is_what_the_deciding_step_has_verified(versioned: Bucket)
     assert (shown.endpoint_gate.status, shown.endpoint_gate.detail) == (Status.DONE, {"passed": 3})
 
 
-def test_what_is_written_of_a_run_is_about_no_other_one(bucket: Bucket) -> None:
-    forged = told("r-old", Status.WAITING, approval="evil")
+def test_a_record_with_another_runs_id_is_read_with_the_id_of_its_key(bucket: Bucket) -> None:
+    forged = run_with("r-old", Status.WAITING, approval="evil")
     bucket.put_json("runs/r-new/run.json", asdict(forged))
     run = S3RunStore(bucket).load("r-new")
     assert run is not None
     assert {run.id, *(stage.run_id for stage in run.stages)} == {"r-new"}
 
 
-def test_a_run_that_no_deciding_step_knows_has_asked_and_deployed_nothing(bucket: Bucket) -> None:
-    S3RunStore(bucket).save(told("r1", Status.DONE, approval="evil", deploy="evil"))
+def test_without_a_record_of_a_deciding_step_a_run_has_no_approval_and_no_deployment(bucket: Bucket) -> None:
+    S3RunStore(bucket).save(run_with("r1", Status.DONE, approval="evil", deploy="evil"))
     run = S3RunStore(bucket).load("r1")
     assert run is not None
     assert (run.stage("approval"), run.stage("deploy")) == (new_run("r1", {}).stages[3], new_run("r1", {}).stages[4])
 
 
-def test_what_a_run_takes_over_is_left_to_the_step_that_asks(bucket: Bucket) -> None:
+def test_a_copied_approval_and_deployment_are_marked_as_reused(bucket: Bucket) -> None:
     S3RunStore(bucket).save(
-        replace(told("r1", Status.DONE, approval="m1", deploy="m1"), forced_from="post-training-tests")
+        replace(run_with("r1", Status.DONE, approval="m1", deploy="m1"), forced_from="post-training-tests")
     )
     run = S3RunStore(bucket).load("r1")
     assert run is not None
@@ -187,12 +187,12 @@ def test_what_a_run_takes_over_is_left_to_the_step_that_asks(bucket: Bucket) -> 
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"null", b'{"id": "r1"}', b'{"stages": 5}', b'"x"'])
-def test_what_is_no_record_says_nothing(bucket: Bucket, content: bytes) -> None:
+def test_an_object_that_is_no_record_is_ignored(bucket: Bucket, content: bytes) -> None:
     bucket.put("runs/r1/run.json", content)
     assert S3RunStore(bucket).load("r1") is None
 
 
-def test_who_was_asked_about_a_model_is_found_by_the_model(bucket: Bucket) -> None:
+def test_approval_requests_are_found_by_their_model(bucket: Bucket) -> None:
     records = S3RunStore(bucket)
     for run_id in ("r1", "r2"):
         records.save_approval_request(stage("approval", output="m1", run_id=run_id))
@@ -201,7 +201,7 @@ def test_who_was_asked_about_a_model_is_found_by_the_model(bucket: Bucket) -> No
     assert records.approval_requests("m") == []
 
 
-def test_reports_are_read_as_they_were_verified_whoever_writes_there_later(versioned: Bucket, tmp_path: Path) -> None:
+def test_reports_are_read_in_their_verified_version(versioned: Bucket, tmp_path: Path) -> None:
     """The reports of a live model are compared with those of each later model."""
 
     def put(text: str) -> str:
@@ -220,7 +220,7 @@ def test_reports_are_read_as_they_were_verified_whoever_writes_there_later(versi
     assert job_outputs.training_outputs(versioned, trained, "predictions/csv") == [None], "it has written none"
 
 
-def test_what_a_reused_output_is_like_is_read_from_it(bucket: Bucket) -> None:
+def test_the_facts_of_a_reused_output_are_read_from_the_output(bucket: Bucket) -> None:
     bucket.put_json("artifacts/preprocess/k/job/profile.json", {"rows": 20})
     record = stage("preprocess")
     record.artifact = "artifacts/preprocess/k/job/"
@@ -254,7 +254,7 @@ def test_prepared_data_has_the_digest_that_it_has_on_this_machine(bucket: Bucket
     assert outcome.detail["files"] != job_outputs.listing_digest(bucket.list_objects("artifacts/p/"))
 
 
-def test_what_a_job_has_written_lands_in_its_folder_or_nowhere(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_jobs_files_are_written_only_into_their_folder(bucket: Bucket, tmp_path: Path) -> None:
     bucket.put("artifacts/p/../../../evil.py", b"raise SystemExit")
     with pytest.raises(StageFailed, match="is a path outside of its folder"):
         job_outputs.outcome(PREPROCESS, bucket, "artifacts/p/", tmp_path / "a" / "b" / "got")
@@ -304,7 +304,7 @@ def test_a_script_need_not_write_metrics(bucket: Bucket, tmp_path: Path) -> None
         ({"a": "x"}, "{\udcff", "metrics.json is not valid JSON"),  # a byte that is no UTF-8
     ],
 )
-def test_what_a_training_lacks_is_reported(
+def test_a_missing_file_of_a_training_is_reported(
     bucket: Bucket, tmp_path: Path, model: dict[str, str], metrics: str, message: str
 ) -> None:
     upload(bucket, trained(tmp_path, metrics, **model), "artifacts/t/")
@@ -321,7 +321,7 @@ def test_records_are_plain_json(bucket: Bucket) -> None:
 
 @pytest.mark.parametrize("content", [b'{"format": 999}', b'{"format": "2"}', b"{}", b"[]", b"no JSON", None])
 def test_records_of_another_format_are_refused(bucket: Bucket, content: bytes | None) -> None:
-    """Records without a marker are of an unknown format."""
+    """A record without the format's marker is refused, too."""
     check_format(bucket)
     write_format(bucket)
     S3RunStore(bucket).save(new_run("r1", {}))
@@ -338,7 +338,7 @@ def test_records_of_another_format_are_refused(bucket: Bucket, content: bytes | 
         assert bucket.get(MARKER) == content, "another version's marker stays"
 
 
-def test_a_table_comes_alone_whatever_else_lies_below_the_data(bucket: Bucket, tmp_path: Path) -> None:
+def test_a_table_is_downloaded_without_other_objects(bucket: Bucket, tmp_path: Path) -> None:
     table = {"sha256": "d" * 64, "bytes": 3}
     for key in ("dataset.csv", "dataset.json", f"shards-{'d' * 16}-2/0.csv", f"files-{'e' * 16}/a.csv"):
         bucket.put(f"data/{key}", b"a,b")

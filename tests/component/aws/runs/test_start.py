@@ -128,7 +128,7 @@ def scenario() -> Scenario:
     return Scenario()
 
 
-def test_the_first_run_starts_with_what_was_asked(scenario: Scenario) -> None:
+def test_the_first_run_starts_with_the_given_options(scenario: Scenario) -> None:
     assert scenario.starts(overrides={"train.epochs": "3"}, force=True) == ("new", True)
     variables = {"overrides": encode({"train.epochs": "3"}), "from": "-", "force": "true", "rollback": "-"}
     assert scenario.started == [variables]
@@ -142,7 +142,7 @@ def test_a_rollback_names_the_run_of_its_model_and_its_decision(scenario: Scenar
     assert len(set(scenario.tokens)) == 1, "an answer that got lost starts no second run"
 
 
-def test_nothing_changed_starts_nothing(scenario: Scenario) -> None:
+def test_without_a_change_no_run_starts(scenario: Scenario) -> None:
     assert scenario.stands(Status.DONE).starts() == ("old", False)
     assert scenario.started == []
 
@@ -167,44 +167,44 @@ def test_a_model_that_is_no_longer_live_is_deployed_again(scenario: Scenario) ->
     assert scenario.starts() == ("new", True)
 
 
-def test_after_a_run_from_a_later_stage_nothing_is_known_of_the_earlier_ones(scenario: Scenario) -> None:
+def test_after_a_run_from_a_later_stage_the_earlier_stages_are_unknown(scenario: Scenario) -> None:
     scenario.stands(Status.DONE).given["from"] = "train"
     assert scenario.starts() == ("new", True)
 
 
-def test_what_is_under_way_is_gone_along_with(scenario: Scenario) -> None:
+def test_a_run_in_progress_is_followed(scenario: Scenario) -> None:
     assert scenario.stands(Status.RUNNING, "train", Status.RUNNING).starts() == ("old", True)
     assert scenario.stands(Status.WAITING, "approval", Status.WAITING).starts() == ("old", False)
     assert scenario.started == scenario.passed_on == []
 
 
-def test_what_waits_only_to_be_told_of_a_decision_is_told_and_gone_along_with(scenario: Scenario) -> None:
+def test_a_run_that_waits_for_a_known_decision_gets_it_and_is_followed(scenario: Scenario) -> None:
     scenario.stands(Status.WAITING, "approval", Status.WAITING).earlier = StageRun("approval")
     assert scenario.starts() == ("old", True)
     assert (scenario.passed_on, scenario.asked) == (["old"], 1), "what it deploys costs, so that it is asked"
 
 
-def test_a_forced_run_under_way_is_gone_along_with_only_by_a_forced_one(scenario: Scenario) -> None:
+def test_a_forced_run_in_progress_is_followed_only_by_a_forced_command(scenario: Scenario) -> None:
     scenario.stands(Status.RUNNING, "train", Status.RUNNING)
     assert scenario.starts(force=True) == ("new", True)
     scenario.given["force"] = "true"
     assert scenario.starts(force=True) == ("old", True)
 
 
-def test_a_run_whose_revision_is_not_known_yet_is_gone_along_with_as_soon_as_it_is(scenario: Scenario) -> None:
+def test_a_run_is_followed_as_soon_as_its_revision_is_known(scenario: Scenario) -> None:
     scenario.stands(Status.RUNNING, "preprocess", Status.RUNNING)
     scenario.latest, scenario.revision = Execution("old", "InProgress", 1.0), "c1"
     assert scenario.starts() == ("old", True)
 
 
-def test_a_run_that_a_changed_pipeline_never_ends_is_stopped_before_the_next_one_starts(scenario: Scenario) -> None:
+def test_a_run_that_a_changed_pipeline_cannot_end_is_stopped_before_the_next_one(scenario: Scenario) -> None:
     scenario.stands(Status.INTERRUPTED, "approval", Status.INTERRUPTED)
     scenario.latest = Execution("old", "InProgress", 1.0, "c1")
     assert scenario.starts() == ("new", True)
     assert scenario.calls == ["stop", "clear", "start"]
 
 
-def test_something_else_under_way_is_left_alone(scenario: Scenario) -> None:
+def test_another_revisions_run_in_progress_continues(scenario: Scenario) -> None:
     scenario.stands(Status.RUNNING, "train", Status.RUNNING)
     assert scenario.starts(source=Revision("COMMIT_ID", "c2")) == ("new", True)
 
@@ -214,13 +214,13 @@ def test_a_failed_stage_is_retried(scenario: Scenario) -> None:
     assert (scenario.retried, scenario.started) == (["train"], [])
 
 
-def test_a_stack_whose_creation_has_failed_is_removed_before_anything_can_deploy(scenario: Scenario) -> None:
+def test_a_stack_whose_creation_failed_is_removed_before_the_deployment(scenario: Scenario) -> None:
     scenario.stands(Status.FAILED, "deploy").starts()
     scenario.starts(source=Revision("COMMIT_ID", "c2"))
     assert scenario.calls == ["clear", "retry", "clear", "start"]
 
 
-def test_what_is_retried_is_the_step_that_found_a_result_wanting(scenario: Scenario) -> None:
+def test_the_step_that_refused_a_result_is_retried(scenario: Scenario) -> None:
     scenario.stands(Status.FAILED, "train").stopped_at = "approval"
     assert scenario.starts() == ("old", True)
     assert scenario.retried == ["approval"]
@@ -233,7 +233,7 @@ def test_a_failed_run_remembers_its_overrides(scenario: Scenario) -> None:
     assert scenario.started[0]["overrides"] == encode({"train.epochs": "3"})
 
 
-def test_a_failed_run_of_something_else_or_that_cannot_be_retried_is_followed_by_a_new_one(scenario: Scenario) -> None:
+def test_a_new_run_starts_after_a_failed_run_that_cannot_be_retried(scenario: Scenario) -> None:
     scenario.stands(Status.FAILED, "train")
     assert scenario.starts(data="d2") == ("new", True)
     assert scenario.retried == []
@@ -242,11 +242,11 @@ def test_a_failed_run_of_something_else_or_that_cannot_be_retried_is_followed_by
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.SUPERSEDED, Status.INTERRUPTED])
-def test_a_run_that_is_over_without_a_result_is_followed_by_a_new_one(scenario: Scenario, status: Status) -> None:
+def test_a_new_run_starts_after_a_run_without_a_result(scenario: Scenario, status: Status) -> None:
     assert scenario.stands(status, "approval", status).starts() == ("new", True)
 
 
-def test_from_a_stage_that_nothing_leads_to(scenario: Scenario) -> None:
+def test_a_start_at_a_stage_without_finished_earlier_stages(scenario: Scenario) -> None:
     with pytest.raises(MlopsError, match="No run has finished the stages before deploy"):
         scenario.starts(from_stage="deploy")
     scenario.stands(Status.FAILED, "train")
@@ -255,8 +255,8 @@ def test_from_a_stage_that_nothing_leads_to(scenario: Scenario) -> None:
     assert scenario.starts(from_stage="train") == ("new", True)
 
 
-def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_record(scenario: Scenario) -> None:
-    """The step that copies them runs the repository's code, so it must not choose the run."""
+def test_a_start_at_a_stage_names_the_run_of_the_earlier_stages_and_its_record(scenario: Scenario) -> None:
+    """The step that copies these stages runs the repository's code, so it must not choose the run."""
     scenario.stands(Status.FAILED, "train")
     scenario.exported = {"MLOPS_RECORD": "v7"}
     assert scenario.starts(from_stage="train") == ("new", True)
@@ -268,8 +268,8 @@ def test_a_start_at_a_stage_names_the_run_to_take_the_earlier_ones_from_and_its_
 
 
 @pytest.mark.parametrize("stage", ["approval", "deploy", "post-training-tests"])
-def test_a_model_is_copied_only_from_a_run_whose_approval_step_has_verified_it(scenario: Scenario, stage: str) -> None:
-    """Before that step, any commit's steps may have written the run's record."""
+def test_a_model_is_copied_only_from_a_run_with_a_verified_record(scenario: Scenario, stage: str) -> None:
+    """Before that step, the steps of any commit may have written the run's record."""
     scenario.stands(Status.DONE).is_verified = False
     with pytest.raises(MlopsError, match=f"No run has finished the stages before {stage}"):
         scenario.starts(from_stage=stage)
@@ -314,9 +314,7 @@ def test_a_run_whose_endpoint_could_not_be_deployed_sends_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.RUNNING, Status.FAILED, Status.DONE])
-def test_overrides_that_somebody_has_typed_in_the_console_keep_nobody_from_starting_a_run(
-    scenario: Scenario, status: Status
-) -> None:
+def test_invalid_overrides_from_the_console_do_not_stop_a_new_run(scenario: Scenario, status: Status) -> None:
     scenario.stands(status, "" if status is Status.DONE else "preprocess")
     scenario.given["overrides"] = "epochs=2"
     assert scenario.starts() == ("new", True)

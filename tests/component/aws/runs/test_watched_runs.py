@@ -78,7 +78,7 @@ class NoView:
     def progress(self, stage: str, done: int, total: int, message: str) -> None: ...
 
 
-def test_who_watches_a_run_behind_one_that_waits_for_a_decision_is_told_of_it(
+def test_following_a_run_behind_a_waiting_one_reports_the_waiting_one(
     queries: RunQueries, pipeline: QueuedPipeline
 ) -> None:
     with pytest.raises(MlopsError, match=f"Run {NEWER} is queued behind run {OLDER}, which waits") as caught:
@@ -88,15 +88,15 @@ def test_who_watches_a_run_behind_one_that_waits_for_a_decision_is_told_of_it(
     assert pipeline.stopped == [], "watching decides nothing"
 
 
-def test_a_run_of_ones_own_overtakes_the_one_that_waits(queries: RunQueries, pipeline: QueuedPipeline) -> None:
+def test_the_commands_own_run_overtakes_the_waiting_one(queries: RunQueries, pipeline: QueuedPipeline) -> None:
     assert queries.follow(NEWER, NoView(), ours=True).status is Status.WAITING
     assert pipeline.stopped == [OLDER]
 
 
-def test_behind_a_run_that_goes_on_one_waits_until_it_has_left(
+def test_a_run_behind_one_in_progress_waits(
     queries: RunQueries, pipeline: QueuedPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The older run has no token: its approval step runs, or it was decided a moment ago."""
+    """The older run has no token: its approval step is still in progress, or it has just got its decision."""
     pipeline.tokens.clear()
 
     def leave(_: float) -> None:

@@ -33,8 +33,8 @@ def step(bucket: Bucket, start: str) -> tuple[Run, S3RunStore]:
 
 
 @pytest.mark.parametrize("start", ["approval", "deploy", "post-training-tests"])
-def test_the_word_of_a_commit_that_no_approval_step_has_verified_is_not_copied(versioned: Bucket, start: str) -> None:
-    """The run's steps write the record freely, and name its version."""
+def test_an_unverified_record_is_not_copied(versioned: Bucket, start: str) -> None:
+    """The steps of this run can write the record, and name its version."""
     hostile = S3RunStore(versioned)
     hostile.save(finished("r1", "evil"))
     with pytest.raises(MlopsError, match=f"No run has finished the stages before {start}"):
@@ -42,9 +42,7 @@ def test_the_word_of_a_commit_that_no_approval_step_has_verified_is_not_copied(v
 
 
 @pytest.mark.parametrize("start", ["approval", "deploy", "post-training-tests"])
-def test_what_the_approval_step_has_recorded_is_copied_whatever_was_written_since(
-    versioned: Bucket, start: str
-) -> None:
+def test_the_approval_steps_record_is_copied_even_if_another_was_written_since(versioned: Bucket, start: str) -> None:
     S3RunStore(versioned, decides=True).save(finished("r1", "good"))
     hostile = S3RunStore(versioned)
     hostile.save(finished("r1", "evil"))

@@ -1,4 +1,4 @@
-"""The parameters of the endpoint's template, compared with the template itself."""
+"""The parameters of the endpoint's template equal those that the template declares."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIGEST = "ab" * 32
 
 
 class Template(yaml.SafeLoader):
-    """Knows CloudFormation's short forms."""
+    """Reads CloudFormation's short forms."""
 
 
 Template.add_multi_constructor("!", lambda loader, suffix, node: suffix)
@@ -55,7 +55,7 @@ def test_every_share_of_requests_fits_the_template(sample: float) -> None:
     assert float(arguments) == sample
 
 
-def test_the_same_deployment_has_the_same_revision_and_any_other_another_one() -> None:
+def test_only_equal_deployments_have_equal_revisions() -> None:
     def revision(template: bytes = TEMPLATE, salt: str = "", **changes: Any) -> str:
         arguments = parameters(SITE, EndpointConfig(**changes), PACKAGE, DIGEST)
         return configuration(template, arguments, {}, salt)["Parameters"]["Revision"]

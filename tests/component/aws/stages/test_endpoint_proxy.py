@@ -36,14 +36,14 @@ def ask(url: str, body: bytes = b"a,b") -> http.client.HTTPResponse:
     return urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "text/csv"}))
 
 
-def test_an_answer_passes_with_the_digest_of_what_is_live() -> None:
+def test_a_response_has_the_digest_of_the_live_model() -> None:
     with endpoint_proxy(echo, "abc") as proxy, ask(proxy.url) as answer:
         assert (answer.status, answer.read()) == (200, b"text/csv a,b")
         assert answer.headers["Content-Type"] == "text/csv"
         assert answer.headers["X-Amzn-SageMaker-Custom-Attributes"] == "model-digest=abc"
 
 
-def test_a_refusal_of_the_model_passes_as_such() -> None:
+def test_an_error_of_the_model_keeps_its_status() -> None:
     refused = (InvocationResponse(400, b"no texts", 0.0), "application/json")
     with endpoint_proxy(lambda *_: refused, "abc") as proxy, pytest.raises(urllib.error.HTTPError) as caught:
         ask(proxy.url)
@@ -51,7 +51,7 @@ def test_a_refusal_of_the_model_passes_as_such() -> None:
         assert (answer.code, answer.read()) == (400, b"no texts")
 
 
-def test_what_keeps_the_endpoint_from_answering_is_reported() -> None:
+def test_an_unreachable_endpoint_is_reported_with_the_reason() -> None:
     def fails(body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
         raise MlopsError("There is no endpoint tiny-dev.")
 
@@ -65,10 +65,10 @@ CALLERS = ["AccessDeniedException", "ThrottlingException"]
 
 
 @pytest.mark.parametrize("code", [*CALLERS, "InternalFailure"])
-def test_a_gate_is_no_word_about_the_model_if_aws_refused_the_caller(
+def test_a_gate_without_access_to_the_endpoint_does_not_judge_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    """A failed gate leads to a rollback, and the model that it has tested is rejected."""
+    """A failed gate would lead to a rollback, and reject the tested model."""
 
     def refuses(body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
         raise AwsError("AWS refused it.", "", code)

@@ -1,4 +1,4 @@
-"""An output that another run has replaced never reaches an approval, whatever this run's records say."""
+"""An output that another run has replaced never reaches an approval, even if this run's records claim it."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_run_with_its_own_jobs_passes(scenario: Scenario) -> None:
     scenario.verify(is_copied=True)
 
 
-def test_a_dataset_that_was_replaced_since_and_what_sagemaker_adds_are_no_objection(scenario: Scenario) -> None:
+def test_a_dataset_replaced_later_and_sagemakers_own_fields_are_accepted(scenario: Scenario) -> None:
     scenario.dataset = f"shards-{OTHER_DATASET[:16]}-2/"
     scenario.tables.append((3.0, OTHER_DATASET))
     scenario.versions += [f"{scenario.run.training.artifact}profiler-output/framework.json"] * 2
@@ -160,10 +160,10 @@ def test_an_object_with_a_second_version_was_changed(scenario: Scenario, key: st
 
 @pytest.mark.parametrize("is_copied", [False, True])
 @pytest.mark.parametrize("moment", [1.0, 3.0, 5.0])
-def test_a_file_that_its_job_has_not_written_is_refused_whenever_it_was_added(
+def test_a_file_that_its_job_has_not_written_is_refused_with_any_time(
     scenario: Scenario, moment: float, is_copied: bool
 ) -> None:
-    """An object's time proves nothing: a multipart upload has the time of its beginning."""
+    """An object's time proves nothing: a multipart upload has the time of its start."""
     scenario.versions.append("artifacts/preprocess/k/preprocess-1/train/more.csv")
     scenario.modified = moment
     with pytest.raises(StageFailed, match=r"differs from its job's list of files: tiny-dev/.*/train/more.csv"):
@@ -176,7 +176,7 @@ def test_a_file_that_is_missing_is_refused(scenario: Scenario) -> None:
         scenario.verify()
 
 
-def test_a_list_of_files_that_was_exchanged_or_is_not_there_is_refused(scenario: Scenario) -> None:
+def test_a_replaced_or_missing_list_of_files_is_refused(scenario: Scenario) -> None:
     (name,) = (key for key in scenario.contents if "-digests/" in key)
     rows = scenario.contents[name]
     scenario.contents[name] = rows + b"train/more.csv\0" + b"0" * 64 + b"\n"
@@ -196,7 +196,7 @@ def test_a_digest_that_is_not_the_jobs_own_is_refused(scenario: Scenario) -> Non
         scenario.verify()
 
 
-def test_each_of_several_machines_says_what_it_has_written(scenario: Scenario) -> None:
+def test_each_of_several_instances_reports_its_files(scenario: Scenario) -> None:
     scenario.writes("preprocess-1", "a.csv", "z.csv")
     second = scenario.jobs["preprocess-1"]["ExitMessage"]
     scenario.versions = [key for key in scenario.versions if key.startswith("artifacts/train/")]
@@ -222,7 +222,7 @@ def test_a_model_that_is_newer_than_its_job_is_refused(scenario: Scenario) -> No
         scenario.verify()
 
 
-def test_the_version_of_a_trainings_reports_is_recorded_also_that_there_are_none(scenario: Scenario) -> None:
+def test_the_version_of_a_trainings_reports_is_recorded_even_if_there_are_none(scenario: Scenario) -> None:
     scenario.verify()
     assert scenario.run.training.detail["reports_version"] == "v1"
     scenario.versions.remove("artifacts/train/k/train-1/output/output.tar.gz")
@@ -277,8 +277,8 @@ def test_the_output_of_a_job_that_did_the_same_is_reused(scenario: Scenario, cod
         ("input", {"S3Uri": "s3://b/artifacts/", "LocalPath": "/evil", "S3DataType": "S3Prefix"}),
     ],
 )
-def test_a_job_that_did_anything_else_is_not_reused(scenario: Scenario, part: str, value: Any) -> None:
-    """The cache key in the record may have been written by another run."""
+def test_a_job_with_another_request_is_not_reused(scenario: Scenario, part: str, value: Any) -> None:
+    """Another run may have written the cache key in the record."""
     scenario.writes("evil", *FILES)
     job = scenario.jobs["evil"]
     if part == "code":
@@ -352,7 +352,7 @@ def test_an_output_of_a_job_that_sagemaker_does_not_know_is_refused(scenario: Sc
         scenario.verify(is_copied)
 
 
-def test_aws_is_asked_once_for_a_job_and_once_for_the_runs_actions(scenario: Scenario) -> None:
+def test_a_job_and_the_runs_actions_are_read_once_from_aws(scenario: Scenario) -> None:
     scenario.writes("earlier", *FILES)
     scenario.reuses("earlier")
     listed: list[str] = []

@@ -116,7 +116,7 @@ def test_a_processing_job_runs_the_same_command_line_as_a_local_one() -> None:
     assert addresses == {"code": "s3://bucket/tiny-dev/code/0123456789abcdef/", "data": "s3://bucket/tiny-dev/data/"}
 
 
-def test_a_processing_job_says_what_it_has_written_and_lists_it_beside_its_output(tmp_path: Path) -> None:
+def test_a_processing_job_reports_its_files_and_lists_them_beside_its_output(tmp_path: Path) -> None:
     output = processing(output="s3://bucket/a/job-1/")["ProcessingOutputConfig"]["Outputs"]
     addresses = {
         output["OutputName"]: (output["S3Output"]["S3Uri"], output["S3Output"]["LocalPath"]) for output in output
@@ -173,7 +173,7 @@ def test_more_machines_than_sagemaker_keeps_messages_of_are_refused() -> None:
         processing(machine=JobInstances("ml.m5.large", MOST_MACHINES + 1))
 
 
-def test_the_machine_is_as_asked_for() -> None:
+def test_the_request_has_the_configured_instance() -> None:
     machine = JobInstances("ml.g5.2xlarge", 2, 50, 90)
     request = training_request("train.py", {}, order(machine=machine))
     assert request["ResourceConfig"] == {"InstanceType": "ml.g5.2xlarge", "InstanceCount": 2, "VolumeSizeInGB": 50}
@@ -216,13 +216,13 @@ def test_spot_waits_and_the_script_knows_where_checkpoints_are_kept() -> None:
     assert request["Environment"]["SM_CHECKPOINT_DIR"] == "/opt/ml/checkpoints"
 
 
-def test_everything_is_tagged_and_isolated_as_asked() -> None:
+def test_jobs_are_tagged_and_isolated() -> None:
     expected = [{"Key": "mlops:project", "Value": "tiny"}, {"Key": "mlops:environment", "Value": "dev"}]
     assert training_request("train.py", {}, order())["Tags"] == processing()["Tags"] == expected
     assert processing(isolated=True)["NetworkConfig"] == {"EnableNetworkIsolation": True}
 
 
-def test_a_job_name_fits_whatever_the_endpoint_is_called() -> None:
+def test_a_job_name_is_valid_for_any_name_of_the_endpoint() -> None:
     name = job_name("e" * 40, "preprocess", "3f2a91c0-1234", "k3x9")
     assert name == "e" * 40 + "--preproces-3f2a91-k3x9"
     assert len(name) <= NAME_LENGTH
@@ -231,7 +231,9 @@ def test_a_job_name_fits_whatever_the_endpoint_is_called() -> None:
 @pytest.mark.parametrize(
     ("endpoint", "other_endpoint"), [("x-dev", "x-dev-eu"), ("x-dev", "x-dev-train"), ("x-dev-eu", "x-dev")]
 )
-def test_the_pattern_of_an_endpoints_jobs_matches_no_job_of_another_one(endpoint: str, other_endpoint: str) -> None:
+def test_the_pattern_of_an_endpoints_jobs_matches_no_job_of_another_endpoint(
+    endpoint: str, other_endpoint: str
+) -> None:
     assert fnmatchcase(job_name(endpoint, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")
     assert not fnmatchcase(job_name(other_endpoint, "train", "3f2a91c0", "k3x9"), f"{endpoint}--*")
 
