@@ -150,7 +150,7 @@ def _wrong_label(rows: pl.LazyFrame) -> str:
 
 
 def clear(output_dir: Path) -> None:
-    """Delete the output of an earlier run, which may have been killed. Keep other files."""
+    """Delete the output of an earlier, perhaps killed, run. Keep other files."""
     for name in (*SPLITS, buckets.FOLDER):
         shutil.rmtree(output_dir / name, ignore_errors=True)
     (output_dir / "profile.json").unlink(missing_ok=True)

@@ -107,7 +107,7 @@ def thresholds(
 
 
 def best_threshold(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float | None:
-    """Return the threshold from which on "positive" has the highest F1; None without positives."""
+    """Return the lowest "positive" score with the highest F1; None without positives."""
     if not truth.sum():
         return None
     order = np.argsort(-scores, kind="stable")

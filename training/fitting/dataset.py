@@ -1,4 +1,4 @@
-"""A split of the data, streamed from its Parquet parts in batches of texts of similar length, which need less padding.
+"""A split of the data, streamed from its Parquet parts in batches of texts of similar length to save padding.
 
 preprocess.py writes the rows in the order of a hash, so every part and every block of rows is a random sample of the
 split. Shuffling a block in memory therefore has the same effect as shuffling the whole split.
@@ -173,6 +173,6 @@ def shuffle_batches(lengths: np.ndarray, batch_size: int, random: np.random.Gene
 
 
 def sort_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return every row once, the shortest first: for evaluation, which does not depend on the order."""
+    """Return every row once, the shortest first. The evaluation does not depend on the order."""
     order = np.argsort(lengths, kind="stable")
     return [order[first : first + batch_size] for first in range(0, len(order), batch_size)]

@@ -40,7 +40,7 @@ class Predictions(NamedTuple):
 
 
 class Trainer:
-    """Trains ``network``, which was created in the scope of the context's strategy.
+    """Trains ``network``, created in the scope of the context's strategy.
 
     ``split``: this worker's rows. ``rates``: the labels' frequencies in the rows of all workers.
     """

@@ -11,7 +11,7 @@ import tensorflow as tf
 class LSTM(tf.Module):  # type: ignore[misc]
     """One direction of the LSTM.
 
-    It does not use BlockLSTMV2: TensorFlow registers BlockLSTM's gradient for it, which has another order of gates.
+    It does not use BlockLSTMV2: TensorFlow's gradient for it is BlockLSTM's, with another order of gates.
     """
 
     def __init__(self, inputs: int, units: int, seed: list[int], name: str) -> None:

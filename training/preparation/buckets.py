@@ -63,7 +63,7 @@ def process_alone(sources: list[Path], output_dir: Path, read: Read, write: Writ
 def process_together(client: Client, sources: list[Path], read: Read, write: Write) -> Profile:
     """Do the same as tasks of a cluster, on the workers' own disks: one for each source, then one for each bucket.
 
-    If a worker dies, Dask repeats the tasks whose results are lost. So all results are kept until the end.
+    If a worker dies, Dask repeats the tasks of the lost results. So all results are kept until the end.
     """
     count = bucket_count(sources)
 

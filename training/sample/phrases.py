@@ -1,4 +1,4 @@
-"""The language of the invented comments: mild English whose meaning depends on the order of words.
+"""The language of the invented comments: mild English. The order of the words decides the meaning.
 
 Each kind of toxic phrase occurs asserted ("you are an idiot") and denied or quoted ("you are not an idiot", "he called
 me an idiot"). Neutral phrases do, too, so that the same words occur in both classes.
