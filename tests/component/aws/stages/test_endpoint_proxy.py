@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from mlops_cli.backends.aws.clients.endpoint import DeployedModel
 from mlops_cli.backends.aws.errors import AwsError
 from mlops_cli.backends.aws.stages.endpoint_proxy import endpoint_proxy
-from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
+from mlops_cli.backends.aws.stages.gates import GateRunner
 from mlops_cli.core.endpoint import InvocationResponse
 from mlops_cli.core.engine import StageFailed
 from mlops_cli.core.models.model_versions import needs_rollback
@@ -65,9 +66,7 @@ CALLERS = ["AccessDeniedException", "ThrottlingException"]
 
 
 @pytest.mark.parametrize("code", [*CALLERS, "InternalFailure"])
-def test_a_gate_without_access_to_the_endpoint_does_not_judge_the_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
-) -> None:
+def test_a_gate_without_access_to_the_endpoint_does_not_judge_the_model(tmp_path: Path, code: str) -> None:
     """A failed gate would lead to a rollback, and reject the tested model."""
 
     def refuses(body: bytes, content_type: str) -> tuple[InvocationResponse, str]:
@@ -76,12 +75,11 @@ def test_a_gate_without_access_to_the_endpoint_does_not_judge_the_model(
     shutil.copytree(USE_CASES / "tiny" / "training", tmp_path / "training")
     project = Project(tmp_path)
     create_state_dir(project)
-    executor = AwsStageExecutor.__new__(AwsStageExecutor)
-    executor.project, executor.use_case = project, load_use_case(project.use_case_file)
-    executor.endpoint = SimpleNamespace(invoke=refuses, deployed_model=lambda: DeployedModel("c"))  # type: ignore[assignment]
-    monkeypatch.setattr(AwsStageExecutor, "_secrets", lambda _: {})
+    endpoint: Any = SimpleNamespace(invoke=refuses, deployed_model=lambda: DeployedModel("c"))
+    unused: Any = None
+    gate_runner = GateRunner(project, load_use_case(project.use_case_file), unused, endpoint, unused, dict)
     with pytest.raises(StageFailed) as caught:
-        executor.execute(ENDPOINT_GATE, new_run("r1", {}), None)  # type: ignore[arg-type]
+        gate_runner.run(ENDPOINT_GATE, new_run("r1", {}))
     run = new_run("r1", {})
     run.deployment.status, run.endpoint_gate.status = Status.DONE, Status.FAILED
     run.endpoint_gate.detail = caught.value.detail
