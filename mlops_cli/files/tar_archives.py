@@ -22,6 +22,9 @@ MALFORMED = (tarfile.TarError, ValueError, OverflowError, RecursionError, KeyErr
 UNREADABLE = (*MALFORMED, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 # Far above any real header; it is read into memory.
 _LONGEST_HEADER = 1 << 20
+# Limits for reading all entries, so that a small archive fills neither the disk nor the memory.
+MOST_BYTES = 20 * 1 << 30
+MOST_ENTRIES = 100_000
 _LONG_HEADERS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
@@ -53,3 +56,13 @@ def open_tar(archive: Path, mode: str = "r", file: IO[bytes] | None = None) -> I
     except UNREADABLE as error:
         message = f"{archive} is no readable archive: {error}"
         raise MlopsError(message, "Build the model package again.") from error
+
+
+def entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the entries. Raise MlopsError if they are too many or too large for a model package."""
+    total = 0
+    for count, entry in enumerate(archive):
+        total += entry.size
+        if count >= MOST_ENTRIES or total > MOST_BYTES:
+            raise MlopsError(f"{archive.name!s} is too large to be a model package.")
+        yield entry

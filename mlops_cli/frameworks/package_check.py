@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlops_cli.errors import MlopsError
-from mlops_cli.files.tar_archives import open_tar
+from mlops_cli.files.tar_archives import entries, open_tar
 from mlops_cli.frameworks.base import Framework
 
 INFERENCE = "code/inference.py"
+LONGEST_SCRIPT = 4 << 20  # far above any real one; its syntax tree takes many times its bytes
 NO_HANDLERS = f"the model package has no {INFERENCE}: pack_code() in train.py adds it"
 PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth")
 UNSERVABLE = "The trained model cannot be served"
@@ -32,14 +33,16 @@ def obstacle(package: Path, framework: Framework) -> str:
     """Return why the package (a model.tar.gz) cannot be served; empty if no reason is known."""
     try:
         with open_tar(package) as archive:
-            members = {member.name.removeprefix("./"): member for member in archive if member.isfile()}
+            members = {member.name.removeprefix("./"): member for member in entries(archive) if member.isfile()}
             script = archive.extractfile(members[INFERENCE]) if INFERENCE in members else None
-            source = script.read() if script else b""
+            source = script.read(LONGEST_SCRIPT + 1) if script else b""
     except MlopsError as error:
         return error.message
     if not framework.uses_handlers:
         has_model = any(re.fullmatch(r"\d+/saved_model\.pb", name) for name in members)
         return "" if has_model else "the model package has no version folder with a saved_model.pb (expected 1/)"
+    if len(source) > LONGEST_SCRIPT:
+        return f"{INFERENCE} has more than {LONGEST_SCRIPT:,} bytes"
     try:
         names = set(_top_level_names(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

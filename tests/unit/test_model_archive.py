@@ -17,7 +17,7 @@ from mlops_cli.core.progress import no_report
 from mlops_cli.data.compression.archives import unpack
 from mlops_cli.data.files import FileCollector
 from mlops_cli.errors import MlopsError
-from mlops_cli.files import model_archive
+from mlops_cli.files import model_archive, tar_archives
 from mlops_cli.files.hashing import digest_file
 from mlops_cli.frameworks import framework_named
 from mlops_cli.frameworks.package_check import obstacle
@@ -175,15 +175,26 @@ def test_an_archive_whose_entries_cannot_all_be_files_is_refused(
         model_archive.unpack(path, tmp_path / "out")
 
 
-def test_an_archive_that_grows_too_large_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model_archive.pack(model(tmp_path / "model"), tmp_path / "model.tar.gz")
-    monkeypatch.setattr(model_archive, "UNPACKED_BYTES", 999)
+@pytest.mark.parametrize(("limit", "most"), [("MOST_BYTES", 999), ("MOST_ENTRIES", 2)])
+def test_an_archive_that_grows_too_large_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int
+) -> None:
+    path = tmp_path / "model.tar.gz"
+    model_archive.pack(model(tmp_path / "model"), path)
+    monkeypatch.setattr(tar_archives, limit, most)
     with pytest.raises(MlopsError, match="too large"):
-        model_archive.unpack(tmp_path / "model.tar.gz", tmp_path / "out")
-    monkeypatch.setattr(model_archive, "UNPACKED_BYTES", 10_000)
-    monkeypatch.setattr(model_archive, "UNPACKED_FILES", 2)
+        model_archive.unpack(path, tmp_path / "out")
     with pytest.raises(MlopsError, match="too large"):
-        model_archive.unpack(tmp_path / "model.tar.gz", tmp_path / "out2")
+        model_archive.digest_contents(path)
+    assert "too large" in obstacle(path, framework_named("tensorflow"))
+
+
+def test_handlers_too_long_for_a_script_are_refused_unread(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model")
+    (folder / "code" / "inference.py").write_bytes(b"#" * (4 * 2**20 + 1))
+    model_archive.pack(folder, tmp_path / "model.tar.gz")
+    problem = obstacle(tmp_path / "model.tar.gz", framework_named("sklearn"))
+    assert problem == "code/inference.py has more than 4,194,304 bytes"
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, -30])

@@ -14,7 +14,7 @@ from mlops_cli.core.runs import CONTINUE, StageRun
 from mlops_cli.core.stages import Kind, Stage
 from mlops_cli.files.archive_names import is_inside
 from mlops_cli.files.hashing import digest_bytes, digest_file, digest_folder
-from mlops_cli.files.tar_archives import open_tar
+from mlops_cli.files.tar_archives import entries, open_tar
 from mlops_cli.frameworks.package_check import pickles
 
 PACKAGE = "model.tar.gz"
@@ -85,7 +85,7 @@ def _training(stage: Stage, bucket: Bucket, artifact: str, folder: Path) -> Stag
 
 def _members(archive: Path) -> list[str]:
     with open_tar(archive) as opened:
-        return [member.name for member in opened if member.isfile()]
+        return [member.name for member in entries(opened) if member.isfile()]
 
 
 def _member(archive: Path, name: str) -> bytes:
