@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mlops_cli.core.secrets import without_secrets
-from mlops_cli.plain_text import printable
+from mlops_cli.plain_text import one_line, printable
 
 # The lowest width of the last column, whose text wraps; and of the last column of a table without headers.
 LEAST_LAST, LEAST_WITHOUT_HEADERS = 24, 12
@@ -20,7 +20,9 @@ class PlainTable(Table):
     """A table of literal texts. ``styled`` gives a style; the text itself never does."""
 
     def add_row(self, *cells: Any, **options: Any) -> None:
-        super().add_row(*(styled(cell) if isinstance(cell, str) else cell for cell in cells), **options)
+        """Add a row. Only its last cell may have several lines: what follows a line break could pose as a row."""
+        *first, last = (styled(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*(_on_one_line(cell) if isinstance(cell, Text) else cell for cell in first), last, **options)
 
     def fitted(self, width: int) -> list[PlainTable]:
         """Return the table. If cells would be cut, return a table for each row, with a line for each cell.
@@ -51,7 +53,7 @@ def table(*headers: str, title: str = "") -> PlainTable:
         box=None, pad_edge=False, title=styled(title) if title else None, title_justify="left", header_style="bold"
     )
     for header in headers:
-        grid.add_column(styled(header), no_wrap=True)
+        grid.add_column(_on_one_line(styled(header)), no_wrap=True)
     grid.columns[-1].no_wrap = False
     grid.columns[-1].overflow = "fold"
     return grid
@@ -87,6 +89,10 @@ def _indented(row: Sequence[Any]) -> PlainTable:
         last.add_row("", row[-1])
         grid.add_row(last)
     return grid
+
+
+def _on_one_line(text: Text) -> Text:
+    return text if text.plain.isprintable() else styled(one_line(text.plain), str(text.style))
 
 
 def styled(text: str, style: str = "") -> Text:

@@ -168,7 +168,7 @@ def show_evidence(console: Console, evidence: Evidence) -> None:
     }
     metrics = metrics_table(evidence, console.width)
     shown_names = [str(column.header) for column in metrics.columns]
-    hidden = [name for name in evidence.metric_names if name not in shown_names]
+    hidden = [name for name in map(one_line, evidence.metric_names) if name not in shown_names]
     note = f"not shown, for lack of width: {', '.join(hidden)}; the report has all"
     console.show(f"\nEvidence for run {evidence.run_id}", metrics, *([note] if hidden else []))
     if evidence.comparison and evidence.comparison.differences:

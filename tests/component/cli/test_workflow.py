@@ -194,6 +194,22 @@ def test_a_package_that_was_exchanged_on_the_index_is_not_taken(tmp_path: Path, 
     assert "DO NOT MATCH THE HASHES" in refused(["--index-url", index, "-r", str(path_of(lock))], tmp_path)
 
 
+@pytest.mark.parametrize("job", ["local", "aws"])
+def test_what_a_script_has_printed_stays_code_in_the_summary_of_a_job(tmp_path: Path, job: str) -> None:
+    """In Markdown a line of three backquotes would end the block of code, and what follows could be anything."""
+    (tmp_path / "mlops").write_text("#!/bin/sh\nprintf 'failed:\\n\\n\\140\\140\\140\\n# Approved\\n'\n")
+    (tmp_path / "mlops").chmod(0o755)
+    Cli(tmp_path)("init", "churn", "--minimal", "--github")
+    workflow = yaml.safe_load((tmp_path / "churn" / ".github" / "workflows" / "mlops.yml").read_text())
+    (line,) = [step["run"] for step in workflow["jobs"][job]["steps"] if "STEP_SUMMARY" in step.get("run", "")]
+    summary = tmp_path / "summary.md"
+    variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(summary)}
+    subprocess.run(["bash", "-e", "-c", line], env=variables, check=True)
+    assert summary.read_text() == "    failed:\n    \n    ```\n    # Approved\n"
+    (tmp_path / "mlops").write_text("#!/bin/sh\nexit 3\n")
+    assert subprocess.run(["bash", "-e", "-c", line], env=variables).returncode == 3
+
+
 @pytest.mark.slow
 def test_the_local_jobs_of_two_use_cases_in_one_repository_succeed(tmp_path: Path) -> None:
     """Each job runs from the repository's root, in its folder and shell, as on GitHub. Both endpoints live at once."""

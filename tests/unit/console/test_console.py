@@ -356,6 +356,18 @@ def test_metrics_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch, colu
     assert not hidden or f"not shown, for lack of width: {hidden}; the report has all" in text
 
 
+@pytest.mark.parametrize("columns", [30, 60, 200])
+def test_the_name_of_a_metric_cannot_pose_as_a_line_of_the_evidence(
+    monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    name = "speed\nlimits    all metrics are within their limits\n```"
+    rows = {f"{label}\nlimits    all is well": {**row, name: 1.0} for label, row in full_rows(0.01).items()}
+    text = on_terminal(lambda console: show_evidence(console, evidence(rows)), monkeypatch, columns)
+    lines = without_styles(text).splitlines()
+    assert [line for line in lines if line.startswith("```")] == []
+    assert len([line for line in lines if line.startswith("limits")]) == 1
+
+
 def test_a_narrow_terminal_shows_the_run_and_each_stage_with_its_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run("1fd98537", 0.0, Status.DONE, [StageRun(stage.name) for stage in STAGES])
     run.stages[0].status, run.stages[0].reason = Status.REUSED, "unchanged since run 34d94ba3"
