@@ -81,6 +81,8 @@ class DistributedContext:
 
 def connect(hosts: list[str], current: str) -> DistributedContext:
     """Return the context of these hosts and of this host's GPUs. This must be the first use of TensorFlow."""
+    # TensorFlow keeps the memory of a step for the next one. Else the system clears and maps new pages in each step.
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
     if len(hosts) > 1:
         addresses = [host if ":" in host else f"{host}:{PORT}" for host in hosts]
         rank = hosts.index(current)
