@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -35,16 +35,17 @@ def write_packages(folder: Path, packages: Mapping[str, str], code: str) -> None
 
 
 @contextmanager
-def private_index(folder: Path, *credentials: str) -> Iterator[str]:
-    """Serve the folder to everybody with one of the credentials, USER:PASSWORD; yield the address."""
-    accepted = [f"Basic {base64.b64encode(credential.encode()).decode()}" for credential in credentials]
+def private_index(folder: Path, status_of: Callable[[str], int]) -> Iterator[str]:
+    """Serve the folder to everybody whose credential, USER:PASSWORD, has the status 200; yield the address."""
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.headers.get("Authorization") in accepted:
+            encoded = self.headers.get("Authorization", "").removeprefix("Basic ")
+            status = status_of(base64.b64decode(encoded).decode()) if encoded else 401
+            if status == 200:
                 super().do_GET()
                 return
-            self.send_response(401)
+            self.send_response(status)
             self.send_header("WWW-Authenticate", 'Basic realm="packages"')
             self.send_header("Content-Length", "0")
             self.end_headers()

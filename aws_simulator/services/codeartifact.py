@@ -1,12 +1,15 @@
 """CodeArtifact: domains with repositories, and tokens for them. The packages themselves are in an index elsewhere.
 
-Control ``codeartifact`` (domain, repositories, token) makes a domain in the account, which always gives this token.
+Control ``codeartifact`` (domain, repositories, token) makes a domain in the account; its tokens begin with ``token``.
+The index asks the control ``codeartifact-read`` (token, domain, repository) which status a request with a token gets:
+401 for a token of nobody, 403 if the token's caller may not read the repository.
 Sources: CodeArtifact User Guide, "AWS CodeArtifact authentication and tokens"; IAM User Guide, "Service bearer tokens".
 """
 
 from __future__ import annotations
 
 import datetime
+import secrets
 from typing import Any
 
 from aws_simulator.errors import ServiceError
@@ -17,6 +20,7 @@ from aws_simulator.simulator import ACCOUNT, REGION, Simulator
 DOMAIN = "arn:aws:codeartifact:{region}:{domainOwner}:domain/{domain}"
 REPOSITORY = "arn:aws:codeartifact:{region}:{domainOwner}:repository/{domain}/{repository}"
 BEARER = {"sts:AWSServiceName": "codeartifact.amazonaws.com"}
+READ = "codeartifact:ReadFromRepository"
 HOURS = 12
 
 
@@ -26,6 +30,7 @@ class CodeArtifact(Service):
     def __init__(self, simulator: Simulator) -> None:
         super().__init__(simulator)
         self.domains: dict[tuple[str, str], dict[str, Any]] = {}
+        self.callers: dict[str, Caller] = {}
 
     def make(self, arguments: dict[str, Any]) -> dict[str, str]:
         self.domains[ACCOUNT, arguments["domain"]] = {
@@ -33,6 +38,21 @@ class CodeArtifact(Service):
             "token": arguments["token"],
         }
         return {"domain": f"arn:aws:codeartifact:{REGION}:{ACCOUNT}:domain/{arguments['domain']}"}
+
+    def status_of_read(self, arguments: dict[str, Any]) -> int:
+        caller = self.callers.get(arguments["token"])
+        if caller is None:
+            return 401
+        names = {"region": REGION, "domainOwner": ACCOUNT, "domain": arguments["domain"]}
+        try:
+            caller.require(READ, REPOSITORY.format(**names, repository=arguments["repository"]))
+        except ServiceError:
+            return 403
+        return 200
+
+    def forget(self) -> None:
+        self.domains.clear()
+        self.callers.clear()
 
     @operation(DOMAIN)
     def get_authorization_token(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -43,7 +63,9 @@ class CodeArtifact(Service):
         if seconds and not 900 <= seconds <= HOURS * 3600:
             raise ServiceError("ValidationException", f"Invalid duration {seconds}: between 900 and {HOURS * 3600}.")
         ending = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-        return {"authorizationToken": self._domain(request)["token"], "expiration": ending}
+        token = f"{self._domain(request)['token']}.{secrets.token_hex(8)}"
+        self.callers[token] = caller
+        return {"authorizationToken": token, "expiration": ending}
 
     @operation(DOMAIN)
     def describe_domain(self, request: Request, caller: Caller) -> dict[str, Any]:
@@ -68,4 +90,5 @@ def register(simulator: Simulator) -> None:
     service = CodeArtifact(simulator)
     simulator.add_service(service)
     simulator.add_control("codeartifact", service.make)
-    simulator.on_reset(service.domains.clear)
+    simulator.add_control("codeartifact-read", service.status_of_read)
+    simulator.on_reset(service.forget)

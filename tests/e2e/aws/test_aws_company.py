@@ -169,7 +169,15 @@ def index(company: Company, project: Path, tmp_path: Path) -> Iterator[dict[str,
     use_packages(project, tmp_path / "index")
     # Containers with nothing but these: no package of this machine is there.
     company.aws.control("images", **{"tensorflow-training": ["numpy", "boto3"]})
-    with private_index(tmp_path / "index", f"{USER}:{PASSWORD}", f"aws:{TOKEN}") as url:
+
+    def status_of(credential: str) -> int:
+        user_name, _, password = credential.partition(":")
+        if user_name != "aws":
+            return 200 if credential == f"{USER}:{PASSWORD}" else 401
+        names = {"domain": "company", "repository": "pypi"}
+        return int(company.aws.control("codeartifact-read", token=password, **names))
+
+    with private_index(tmp_path / "index", status_of) as url:
         yield {"PACKAGE_INDEX_URL": url, "PACKAGE_INDEX_SECRET": "/company/packages"}
 
 
