@@ -31,13 +31,14 @@ if TYPE_CHECKING:
 class RollbackPlan:
     """The model to restore. ``run_id``: the last rollback to it, which a repeated command completes.
 
-    ``is_done``: that rollback has finished.
+    ``is_done``: that rollback has finished. ``replaced``: the digest of the deployed model, of a new rollback.
     """
 
     target: ModelVersion
     run_id: str = ""
     shortfalls: tuple[str, ...] = ()
     is_done: bool = False
+    replaced: str | None = None
 
 
 class CostScope(str, Enum):
@@ -193,8 +194,11 @@ class Models(ABC):
         """Return the target of a rollback: the named version, or the version that was deployed before."""
 
     @abstractmethod
-    def rollback(self, version: str, comment: str, view: RunView) -> Run:
-        """Deploy an earlier approved model again, without training. Complete a rollback that was killed."""
+    def rollback(self, version: str, comment: str, view: RunView, shown: str | None = None) -> Run:
+        """Deploy an earlier approved model again, without training. Complete a rollback that was killed.
+
+        ``shown``: the digest of the deployed model that the person saw. A new rollback replaces no other model.
+        """
 
 
 class Reproductions(ABC):

@@ -20,6 +20,8 @@ from mlops_cli.errors import ConfigurationError, MlopsError
 ROLLED_BACK_TO = "returned"
 # Another one: the gate's requests did not reach the model, so that its failure is no reason for a rollback.
 UNTESTED = "untested"
+# A key in the detail of a refused deployment of a rollback: the digest of the model that was deployed since its start.
+OVERTAKEN = "overtaken"
 
 
 @dataclass(frozen=True)

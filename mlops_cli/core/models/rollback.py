@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mlops_cli.core.models.model_versions import ModelVersion, find_version, rollback_target
 from mlops_cli.core.runs import Run, Status
+from mlops_cli.errors import MlopsError
 
 UNDER_WAY = (Status.RUNNING, Status.WAITING, Status.INTERRUPTED)
 
@@ -60,3 +61,17 @@ def choose_rollback(
     if last and last.is_unfinished(deployed) and (not version or find_version(models, version).digest == last.target):
         return RollbackChoice(find_version(models, last.target), last.replaced, last.run)
     return RollbackChoice(rollback_target(models, deployed, version), deployed)
+
+
+def require_shown(choice: RollbackChoice, shown: str | None) -> None:
+    """Raise MlopsError if a new rollback would replace another model than the one that the person saw.
+
+    ``shown``: the digest of the model that was deployed then; None if nobody was asked.
+    """
+    if shown is None or choice.unfinished or choice.replaced == shown:
+        return
+    raise MlopsError(
+        f"Nothing was changed: the deployed model is {choice.replaced[:12] or 'none'} now, and was "
+        f"{shown[:12] or 'none'} when it was shown.",
+        f"See the models, then decide again: mlops rollback --to {choice.target.name}",
+    )

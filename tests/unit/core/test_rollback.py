@@ -6,7 +6,7 @@ import pytest
 
 from mlops_cli.core.models.decision import Actor, Decision
 from mlops_cli.core.models.model_versions import Interval, ModelVersion
-from mlops_cli.core.models.rollback import LastRollback, choose_rollback
+from mlops_cli.core.models.rollback import LastRollback, RollbackChoice, choose_rollback, require_shown
 from mlops_cli.core.runs import Status, new_run
 from mlops_cli.errors import MlopsError
 
@@ -69,3 +69,12 @@ def test_another_version_than_that_of_the_unfinished_rollback_gets_one_of_its_ow
     assert (choice.unfinished, choice.target.version, choice.replaced) == (None, 1, V3)
     with pytest.raises(MlopsError, match="'v9' does not exist"):
         choose_rollback(MODELS, V3, "v9", last(Status.RUNNING))
+
+
+def test_a_new_rollback_replaces_only_the_model_that_was_shown() -> None:
+    choice = choose_rollback(MODELS, V3, "v1", None)
+    with pytest.raises(MlopsError, match=f"the deployed model is {V3[:12]} now, and was {V2[:12]} when it was shown"):
+        require_shown(choice, V2)
+    require_shown(choice, V3)
+    require_shown(choice, None)
+    require_shown(RollbackChoice(choice.target, V3, new_run("back", {})), V2)

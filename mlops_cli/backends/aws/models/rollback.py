@@ -20,8 +20,8 @@ from mlops_cli.core.models.model_versions import (
     needs_rollback,
     rollback_message,
 )
-from mlops_cli.core.models.rollback import RollbackChoice
-from mlops_cli.core.runs import Run, RunRequest
+from mlops_cli.core.models.rollback import RollbackChoice, require_shown
+from mlops_cli.core.runs import Run, RunRequest, Status, overtaken_error
 from mlops_cli.core.stages import DEPLOYMENT, ENDPOINT_GATE
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 
@@ -43,11 +43,14 @@ class AwsModels(Models):
         choice = self.rollback_runs.choose(self.list_versions(), version)
         if choice.unfinished:
             return RollbackPlan(choice.target, choice.unfinished.id, is_done=choice.is_done)
-        return RollbackPlan(choice.target, shortfalls=self._accepted_for(choice.target).shortfalls)
+        shortfalls = self._accepted_for(choice.target).shortfalls
+        return RollbackPlan(choice.target, shortfalls=shortfalls, replaced=choice.replaced)
 
-    def rollback(self, version: str, comment: str, view: RunView) -> Run:
+    def rollback(self, version: str, comment: str, view: RunView, shown: str | None = None) -> Run:
         self._deployed.require_owner()
-        return self._finish_rollback(self.rollback_runs.choose(self.list_versions(), version), comment.strip(), view)
+        choice = self.rollback_runs.choose(self.list_versions(), version)
+        require_shown(choice, shown)
+        return self._finish_rollback(choice, comment.strip(), view)
 
     @property
     def rollback_runs(self) -> RollbackRuns:
@@ -55,16 +58,22 @@ class AwsModels(Models):
         return RollbackRuns(self._deployed.services, prepare)
 
     def require_success(self, run: Run, view: RunView) -> Run:
-        """Raise the failure of a run as ``raise_for_status`` does.
+        """Raise the failure of a run as ``raise_for_status`` does, or the error that its model is not live any more.
 
         First roll back if its model failed the endpoint's gate.
         """
         try:
-            return raise_for_status(run)
+            return self._require_live(raise_for_status(run))
         except StageFailed as failure:
             if needs_rollback(run):
                 raise self._rolled_back(run, failure, view) from None
             raise
+
+    def _require_live(self, run: Run) -> Run:
+        """Return the run. Raise MlopsError if another model was deployed after this run's."""
+        if run.status is Status.DONE and self._deployed.services.runs.deployed() != run.deployment.output:
+            raise overtaken_error(run)
+        return run
 
     def _rolled_back(self, run: Run, failure: StageFailed, view: RunView) -> StageFailed:
         if returned := self._rolled_back_run(run):
@@ -104,7 +113,8 @@ class AwsModels(Models):
                 "Stopped before the rollback was complete.", f"Continue: {command}", EXIT_INTERRUPTED
             ) from None
         runs = self._deployed.services.runs
-        return raise_for_status(runs.follow(run_id, view, ours=True, resume_command=command))
+        run = runs.follow(run_id, view, ours=True, resume_command=command)
+        return self._require_live(raise_for_status(run))
 
     def _accepted_for(self, target: ModelVersion) -> AcceptedLimits:
         """Return the present limits, and the shortfalls that a rollback to the version accepts."""

@@ -21,7 +21,7 @@ from mlops_cli.backends.aws.runs.queries import RunQueries
 from mlops_cli.backends.aws.runs.status import OUTDATED
 from mlops_cli.backends.aws.runs.store import needs_verified
 from mlops_cli.core.cache_inputs import THE_DATA
-from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
+from mlops_cli.core.models.model_versions import OVERTAKEN, ROLLED_BACK_TO
 from mlops_cli.core.runs import (
     CONTINUABLE,
     Run,
@@ -185,10 +185,13 @@ class RunStarter:
         return done and same and self._live_digest() == latest.run.deployment.output
 
     def _retry(self, latest: LatestExecution, start_request: StartRequest) -> bool:
-        """Retry a failed run at the failed stage, if it has the requested inputs and was not rolled back."""
+        """Retry a failed run at the failed stage, if it has the requested inputs and was not rolled back.
+
+        A rollback that another deployment has overtaken would be refused again.
+        """
         if latest.run.status is not Status.FAILED or start_request.request.from_stage or start_request.request.force:
             return False
-        if ROLLED_BACK_TO in latest.run.endpoint_gate.detail:
+        if ROLLED_BACK_TO in latest.run.endpoint_gate.detail or OVERTAKEN in latest.run.deployment.detail:
             return False
         same = latest.overrides == start_request.request.overrides and self._is_same_source(latest, start_request)
         # The stage where CodePipeline stopped. The step of the next stage may have failed because of this stage's

@@ -24,6 +24,7 @@ from mlops_cli.backends.aws.runs.pipeline_variables import (
 )
 from mlops_cli.backends.aws.runs.status import ROLLBACK
 from mlops_cli.backends.aws.runs.store import S3RunStore, needs_verified
+from mlops_cli.backends.aws.stages.deployment_order import wait_for_earlier_run
 from mlops_cli.backends.aws.stages.executor import AwsStageExecutor
 from mlops_cli.core.engine import RunView, StageFailed, run_or_reuse_stage
 from mlops_cli.core.models.model_versions import ROLLED_BACK_TO
@@ -53,6 +54,8 @@ def run_stage_step(
     if stage.kind is Kind.APPROVAL:
         _require_requested(run, _new_run(run_id, executor.run_store, variables), executor)
     executor.rollback_decision = decode_rollback(variables.get("MLOPS_ROLLBACK", NO_ROLLBACK))
+    if stage.kind is Kind.DEPLOY:
+        wait_for_earlier_run(run_id, executor.services.pipeline)
     for before in STAGES[: position(stage.name)]:
         _collect_output(before, run, executor)
     if name == ROLLBACK:

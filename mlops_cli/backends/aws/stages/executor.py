@@ -23,6 +23,7 @@ from mlops_cli.backends.aws.stages.action_inputs import ActionInputs
 from mlops_cli.backends.aws.stages.approval_report import EVIDENCE, key_of
 from mlops_cli.backends.aws.stages.auto_rollback import RollbackModel
 from mlops_cli.backends.aws.stages.containers import model_trial
+from mlops_cli.backends.aws.stages.deployment_order import require_replaced_model
 from mlops_cli.backends.aws.stages.gates import GateRunner, downloaded_output
 from mlops_cli.backends.aws.stages.jobs import job_code, job_outputs
 from mlops_cli.backends.aws.stages.jobs.job_builder import JobBuilder, job_log
@@ -143,6 +144,8 @@ class AwsStageExecutor:
         if stage.kind is Kind.APPROVAL:
             return self._register_for_approval(run)
         if stage.kind is Kind.DEPLOY:
+            if self.rollback_decision:
+                require_replaced_model(self.rollback_decision[1], self.services.runs.deployed())
             package = run.approval.detail["package"]
             self.services.registry.require_kept(package, run.approval.output)
             self.services.registry.require_approved(package)

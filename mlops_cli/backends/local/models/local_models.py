@@ -9,7 +9,7 @@ from mlops_cli.backends.local.runs.execution import RunExecution
 from mlops_cli.backends.local.services import LocalServices
 from mlops_cli.core.engine import RunView
 from mlops_cli.core.models.model_versions import ModelVersion, approved_run, deployed_version
-from mlops_cli.core.models.rollback import choose_rollback
+from mlops_cli.core.models.rollback import RollbackChoice, choose_rollback, require_shown
 from mlops_cli.core.runs import Run
 from mlops_cli.core.stages import DEPLOYMENT
 
@@ -23,25 +23,32 @@ class LocalModels(Models):
         return self._services.models()
 
     def plan_rollback(self, version: str) -> RollbackPlan:
-        services, models = self._services, self.list_versions()
+        return self._plan(self._choose(version))
+
+    def _choose(self, version: str) -> RollbackChoice:
+        models = self.list_versions()
         deployed = deployed_version(models)
-        last = rollback.last_rollback(services.store)
-        choice = choose_rollback(models, deployed.digest if deployed else "", version, last)
+        last = rollback.last_rollback(self._services.store)
+        return choose_rollback(models, deployed.digest if deployed else "", version, last)
+
+    def _plan(self, choice: RollbackChoice) -> RollbackPlan:
         if choice.unfinished:
             return RollbackPlan(choice.target, choice.unfinished.id, is_done=choice.is_done)
-        source = approved_run(services.store.runs(), choice.target.digest)
-        shortfalls = tuple(services.approval_evidence.shortfalls(source, against_live=False))
-        return RollbackPlan(choice.target, shortfalls=shortfalls)
+        source = approved_run(self._services.store.runs(), choice.target.digest)
+        shortfalls = tuple(self._services.approval_evidence.shortfalls(source, against_live=False))
+        return RollbackPlan(choice.target, shortfalls=shortfalls, replaced=choice.replaced)
 
-    def rollback(self, version: str, comment: str, view: RunView) -> Run:
+    def rollback(self, version: str, comment: str, view: RunView, shown: str | None = None) -> Run:
         with self._services.hold("rollback"):
-            run = self._rollback_to(version, comment)
+            choice = self._choose(version)
+            require_shown(choice, shown)
+            run = self._rollback_to(choice, comment)
             self._services.lock.write_holder("rollback", run.id)
             return self._execution.run_stages(run, view, DEPLOYMENT.name)
 
-    def _rollback_to(self, version: str, comment: str) -> Run:
+    def _rollback_to(self, choice: RollbackChoice, comment: str) -> Run:
         """Return the run that deploys the version: an interrupted rollback to it, or a new run."""
-        services, plan = self._services, self.plan_rollback(version)
+        services, plan = self._services, self._plan(choice)
         deployed = deployed_version(self.list_versions())
         if plan.run_id:
             return services.get_run(plan.run_id)

@@ -75,7 +75,7 @@ def show_and_roll_back(
         raise MlopsError("Nothing was changed.", "List the versions: mlops models")
     try:
         with console.run_view() as view:
-            run = backend.models.rollback(target.digest, comment, view)
+            run = backend.models.rollback(target.digest, comment, view, plan.replaced)
     except KeyboardInterrupt:
         raise MlopsError("Stopped; the rollback is on record.", "Continue: mlops run", EXIT_INTERRUPTED) from None
     show_result(backend, console, run)

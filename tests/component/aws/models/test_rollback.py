@@ -39,6 +39,7 @@ class Scenario:
         self.errors: dict[str, BaseException] = {}
         self.resume_command = ""
         self.deployed = V3
+        self.overtaken_by = ""
         self.status = Status.RUNNING
         self.rollback_variable = NO_ROLLBACK
         self.costs: list[object] = []
@@ -100,7 +101,10 @@ class Scenario:
     def _follow(self, run_id: str, _: object, resume_command: str = "", **__: object) -> Run:
         self._call(f"follow {run_id}")
         self.resume_command = resume_command
-        return Run(run_id, 1.0, Status.DONE, [])
+        run = new_run(run_id, {})
+        run.status, run.deployment.output = Status.DONE, self.deployed
+        self.deployed = self.overtaken_by or self.deployed
+        return run
 
     def roll_back(self, version: str = "", comment: str = "too rude") -> Run:
         view: Any = None
@@ -222,3 +226,26 @@ def test_a_rollback_to_a_model_with_a_deleted_package_is_refused_before_the_ques
         assert caught.value.hint == "Choose another version: mlops models"
     assert scenario.calls == []
     assert scenario.models.plan_rollback("v1").target.name == "v1"
+
+
+def test_a_rollback_beside_a_later_deployment_does_not_end_as_if_its_model_were_live(scenario: Scenario) -> None:
+    scenario.overtaken_by = V1
+    with pytest.raises(
+        MlopsError, match="The model of run back was approved, but it was rejected or replaced"
+    ) as caught:
+        scenario.roll_back()
+    assert "mlops models" in caught.value.hint
+
+
+def test_a_run_whose_model_was_replaced_while_it_was_tested_does_not_end_as_if_it_were_live(scenario: Scenario) -> None:
+    scenario.overtaken_by = V1
+    with pytest.raises(MlopsError, match="The model of run new was approved, but it was rejected or replaced"):
+        scenario.runs.start(RunRequest(from_stage="train"), None)
+
+
+def test_nobody_replaces_a_model_that_was_not_shown(scenario: Scenario) -> None:
+    view: Any = None
+    with pytest.raises(MlopsError, match="Nothing was changed: the deployed model is 333333333333 now"):
+        scenario.models.rollback("v1", "", view, shown=V2)
+    assert scenario.calls == []
+    assert scenario.models.plan_rollback("v1").replaced == V3

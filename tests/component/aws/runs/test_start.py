@@ -14,6 +14,7 @@ from mlops_cli.backends.aws.company_account import CompanyAccount
 from mlops_cli.backends.aws.runs.pipeline_variables import encode
 from mlops_cli.backends.aws.runs.prepare_start import prepare_start
 from mlops_cli.backends.aws.runs.start import RunStarter, StartRequest
+from mlops_cli.core.models.model_versions import OVERTAKEN
 from mlops_cli.core.runs import Run, RunRequest, StageRun, Status, new_run
 from mlops_cli.core.stages import STAGES, position
 from mlops_cli.errors import EXIT_REJECTED, ConfigurationError, MlopsError
@@ -319,3 +320,9 @@ def test_invalid_overrides_from_the_console_do_not_stop_a_new_run(scenario: Scen
     scenario.given["overrides"] = "epochs=2"
     assert scenario.starts() == ("new", True)
     assert scenario.started[-1]["overrides"] == encode({})
+
+
+def test_a_rollback_that_another_deployment_has_overtaken_is_not_retried(scenario: Scenario) -> None:
+    scenario.stands(Status.FAILED, "deploy").run.deployment.detail = {OVERTAKEN: "another"}
+    assert scenario.starts() == ("new", True)
+    assert scenario.retried == []
