@@ -86,12 +86,14 @@ class AutoRollback:
         return next((target for target in targets if target), None)
 
     def _rollback_model(self, model: ModelVersion, runs: Sequence[Run]) -> RollbackModel | None:
+        """Return the model, if it is approved and its file is the approved one."""
         try:
             gate = approved_run(runs, model.digest).approval
         except MlopsError:  # its records were deleted
             return None
         approval = self._approvals.approval(model.digest, gate.key)
-        if approval is None or not self._bucket.exists(kept_key(model.digest)):
+        kept = self._bucket.metadata(kept_key(model.digest))
+        if approval is None or kept is None or kept.checksum != model.digest:
             return None
         numbers = [_number(request) for request in self._run_store.approval_requests(model.digest)]
         return RollbackModel(f"v{min(numbers)}", model.digest, approval.detail["package"])
