@@ -236,13 +236,14 @@ class RunQueries:
 
     def read_log(self, run: Run, stage: str, follow_it: bool) -> Iterator[str]:
         """Yield the lines of a stage's log; with ``follow_it``, until the stage has ended."""
-        logs = Logs(self._logs.client)
+        logs, pace = Logs(self._logs.client), PollInterval(SHORTEST, LONGEST)
         while True:
             at = self.refresh(run.id).stage(stage)
-            yield from logs.new_lines(at.log)
+            lines = logs.new_lines(at.log)
+            yield from lines
             if not follow_it or at.status is not Status.RUNNING:
                 return
-            time.sleep(SHORTEST)
+            pace.wait(bool(lines))
 
 
 def _with_approval(run: Run, **changes: Any) -> list[StageRun]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.backends.aws.clients.codepipeline import ActionRun, Execution
-from mlops_cli.backends.aws.runs.queries import RunQueries
+from mlops_cli.backends.aws.runs.queries import LONGEST, RunQueries
 from mlops_cli.core.runs import Run, Status, new_run
 from mlops_cli.errors import MlopsError
 
@@ -106,3 +106,15 @@ def test_a_run_behind_one_in_progress_waits(
     monkeypatch.setattr("mlops_cli.backends.run_follower.time.sleep", leave)
     assert queries.follow(NEWER, NoView()).status is Status.WAITING
     assert pipeline.stopped == []
+
+
+def test_a_quiet_log_is_asked_for_less_and_less_often(queries: RunQueries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look is some requests to CodePipeline, which has a quota for the account."""
+    running, done = new_run(NEWER, {}), new_run(NEWER, {})
+    running.training.status, done.training.status = Status.RUNNING, Status.DONE
+    looks, pauses = iter([*[running] * 9, done]), list[float]()
+    monkeypatch.setattr(queries, "refresh", lambda _: next(looks))
+    monkeypatch.setattr("mlops_cli.backends.run_follower.time.sleep", pauses.append)
+    assert list(queries.read_log(running, "train", follow_it=True)) == []
+    assert pauses[0] < pauses[1] < pauses[2]
+    assert pauses[-2:] == [LONGEST, LONGEST]
