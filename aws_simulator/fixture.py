@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from aws_simulator.permissions.throttling import CALLER
+
 ROOT = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
 
@@ -52,7 +54,7 @@ class Aws:
         from botocore.config import Config
 
         keys = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-        once = Config(retries={"total_max_attempts": 1}, read_timeout=120)
+        once = Config(retries={"total_max_attempts": 1}, read_timeout=120, user_agent_extra=CALLER)
         return self._session.client(name, endpoint_url=self.url, region_name=REGION, config=once, **keys)
 
     def control(self, name: str, /, **arguments: Any) -> Any:

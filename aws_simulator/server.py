@@ -135,6 +135,10 @@ def _front(simulator: Any) -> Callable[..., Awaitable[None]]:
         if scope["type"] == "http" and scope["path"].startswith("/_simulator/"):
             await _control(simulator, scope, receive, send)
             return
+        if scope["type"] == "http" and (refusal := simulator.throttle.answer(scope["headers"])):
+            await _read(receive)
+            await _respond(send, *refusal)
+            return
         if scope["type"] == "http" and not any(name == b"x-forwarded-proto" for name, _ in scope["headers"]):
             scope = {**scope, "headers": [*scope["headers"], (b"x-forwarded-proto", b"https")]}
         await app(scope, receive, _dated(send, simulator.ahead) if simulator.ahead else send)
@@ -156,10 +160,7 @@ def _dated(send: Any, ahead: float) -> Any:
 
 
 async def _control(simulator: Any, scope: Any, receive: Any, send: Any) -> None:
-    body, more = b"", True
-    while more:
-        message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
+    body = await _read(receive)
     act = simulator.controls.get(scope["path"].removeprefix("/_simulator/"))
     status, answer = 404, f"There is no such control; there are: {', '.join(sorted(simulator.controls))}."
     if act is not None:
@@ -167,5 +168,18 @@ async def _control(simulator: Any, scope: Any, receive: Any, send: Any) -> None:
             status, answer = 200, await asyncio.to_thread(act, json.loads(body or b"{}"))
         except Exception as error:  # noqa: BLE001 (whatever it is, the caller sees it)
             status, answer = 400, repr(error)
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
-    await send({"type": "http.response.body", "body": json.dumps(answer, default=str).encode()})
+    await _respond(send, status, {"Content-Type": "application/json"}, json.dumps(answer, default=str).encode())
+
+
+async def _read(receive: Any) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
+
+
+async def _respond(send: Any, status: int, headers: dict[str, str], body: bytes) -> None:
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})

@@ -25,6 +25,7 @@ from aws_simulator import services
 from aws_simulator.endpoint_server import ServerFactory
 from aws_simulator.permissions.ledger import Ledger
 from aws_simulator.permissions.roles import ROOT_KEY, Caller
+from aws_simulator.permissions.throttling import CALLER, Throttle
 from aws_simulator.processes import Processes
 from aws_simulator.resources import (
     SLOW,
@@ -71,6 +72,7 @@ class Simulator:
         """EventBridge targets that could not be reached, which on AWS only a metric would tell."""
         self.ahead = 0.0
         """Seconds by which the clock in every answer is before this machine's."""
+        self.throttle = Throttle()
         self._on_reset: list[Callable[[], None]] = []
         self._resets = 0
         self._stack_roles = StackRoles()
@@ -93,6 +95,7 @@ class Simulator:
         self.add_control("failed-invocations", lambda _: self.failed_invocations)
         self.add_control("expired-credentials", lambda _: self._expired_credentials())
         self.add_control("clock", self._set_clock)
+        self.add_control("throttle", self.throttle.set)
         self.add_control("slow-resource-type", lambda arguments: slow_down(**arguments))
         self.add_control("start-process", self._start_process)
         self.add_control("reset", lambda _: self.reset())
@@ -143,6 +146,7 @@ class Simulator:
         self.ledger.clear()
         self.drift.clear()
         self.ahead = 0.0
+        self.throttle.clear()
         self.images = {}
         self.failed_invocations.clear()
         self.client.cache_clear()
@@ -229,5 +233,7 @@ class Simulator:
                 aws_access_key_id=credentials["AWS_ACCESS_KEY_ID"],
                 aws_secret_access_key=credentials["AWS_SECRET_ACCESS_KEY"],
                 aws_session_token=credentials["AWS_SESSION_TOKEN"] or None,
-                config=Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300),
+                config=Config(
+                    retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=300, user_agent_extra=CALLER
+                ),
             )

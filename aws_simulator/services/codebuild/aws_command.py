@@ -10,12 +10,14 @@ import hmac
 import http.client
 import json
 import os
+import random
 import shutil
 import sys
 import time
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
+ATTEMPTS = 3
 QUIET = ("--only-show-errors", "--quiet", "--no-progress")
 
 
@@ -37,39 +39,50 @@ def signed(method: str, host: str, path: str, service: str = "s3", query: str = 
     return {**headers, "authorization": authorization}
 
 
-def ask(method: str, address: SplitResult, body: bytes | None = None) -> http.client.HTTPResponse:
-    """Return the response. Exit with S3's message if it refuses."""
-    host, path = urlsplit(os.environ["AWS_ENDPOINT_URL"]).netloc, quote(f"/{address.netloc}{address.path}")
-    server = http.client.HTTPConnection(host, timeout=300)
-    server.request(method, path, body, signed(method, host, path))
-    answer = server.getresponse()
-    if answer.status != 200:
-        sys.exit(f"fatal error: ({answer.status}) {answer.read().decode()}")
+def ask(
+    method: str, path: str, body: bytes | None = None, service: str = "s3", query: str = ""
+) -> tuple[int, http.client.HTTPResponse]:
+    """Return the status and the response. Repeat a throttled request, as the AWS CLI does in its standard mode."""
+    host = urlsplit(os.environ["AWS_ENDPOINT_URL"]).netloc
+    for attempt in range(ATTEMPTS):
+        server = http.client.HTTPConnection(host, timeout=300)
+        headers = signed(method, host, path, service, query)
+        server.request(method, f"{path}?{query}" if query else path, body, headers)
+        answer = server.getresponse()
+        is_throttled = answer.status == 503 or answer.headers.get("x-amzn-errortype") == "ThrottlingException"
+        if not is_throttled or attempt + 1 == ATTEMPTS:
+            break
+        time.sleep(random.uniform(0, 2**attempt))
+    return answer.status, answer
+
+
+def stored(method: str, address: SplitResult, body: bytes | None = None) -> http.client.HTTPResponse:
+    """Return the response of S3. Exit with its message if it refuses."""
+    status, answer = ask(method, quote(f"/{address.netloc}{address.path}"), body)
+    if status != 200:
+        sys.exit(f"fatal error: ({status}) {answer.read().decode()}")
     return answer
 
 
 def copy(source: str, target: str) -> None:
     name = source.rpartition("/")[2]
     if target.startswith("s3://"):
-        ask("PUT", urlsplit(target + (name if target.endswith("/") else "")), Path(source).read_bytes())
+        stored("PUT", urlsplit(target + (name if target.endswith("/") else "")), Path(source).read_bytes())
         return
     path = Path(target) / name if target.endswith("/") or Path(target).is_dir() else Path(target)
     path.parent.mkdir(parents=True, exist_ok=True)
-    answer = ask("GET", urlsplit(source))
+    answer = stored("GET", urlsplit(source))
     with path.open("wb") as file:
         shutil.copyfileobj(answer, file)
 
 
 def token(options: dict[str, str]) -> str:
     """Return a token of CodeArtifact; exit with its words if it refuses."""
-    host, path = urlsplit(os.environ["AWS_ENDPOINT_URL"]).netloc, "/v1/authorization-token"
     fields = {"domain": "domain", "domain-owner": "domain-owner", "duration": "duration-seconds"}
     query = urlencode(sorted((name, options[f"--{option}"]) for name, option in fields.items()))
-    server = http.client.HTTPConnection(host, timeout=300)
-    server.request("POST", f"{path}?{query}", b"", signed("POST", host, path, "codeartifact", query))
-    answer = server.getresponse()
+    status, answer = ask("POST", "/v1/authorization-token", b"", "codeartifact", query)
     body = json.loads(answer.read())
-    if answer.status != 200:
+    if status != 200:
         sys.exit(f"An error occurred ({body['__type']}) when calling GetAuthorizationToken: {body['message']}")
     return str(body["authorizationToken"])
 
