@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from mlops_cli.core.endpoint import GateReport
 from mlops_cli.core.jobs.script_environment import PassedVariables
+from mlops_cli.core.jobs.script_job import describe_exit
 from mlops_cli.core.jobs.time_limits import TimeLimits, time_limit_message
 from mlops_cli.core.secrets import without_secrets
 from mlops_cli.core.stages import FIRST_INPUT, Stage
@@ -23,6 +24,8 @@ MOST_SHOWN = 5
 MOST_KEPT = 100
 # The result of a gate that ended before its tests were counted.
 NOTHING_RAN: dict[str, Any] = {"passed": 0, "failed": 0, "failures": []}
+# A key in the detail of a gate whose tests have no outcome: the reason.
+UNFINISHED = "unfinished"
 
 
 def folder_variables(folders: Mapping[str, Path]) -> dict[str, str]:
@@ -43,15 +46,21 @@ def execute_gate(
     on_line: Callable[[OutputLine], None],
     time_limits: TimeLimits,
 ) -> dict[str, Any]:
-    """Run the suite. Return its counts and failures from ``report``, the file that mlops' pytest plugin writes."""
+    """Run the suite. Return its counts and failures from ``report``, the file that mlops' pytest plugin writes.
+
+    Without this file the detail has the reason why the gate did not finish.
+    """
     report.unlink(missing_ok=True)
     variables = {**environment, "MLOPS_GATE_REPORT": str(report.resolve())}
     minutes = time_limits.of(stage)
     try:
-        runner.run(_command(stage.script), training, variables, log, on_line, minutes * 60)
+        code = runner.run(_command(stage.script), training, variables, log, on_line, minutes * 60)
     except TimeLimitError:
-        return {**NOTHING_RAN, "failures": [time_limit_message(stage.name, minutes)]}
-    outcome = {**NOTHING_RAN, **(read_json(report) or {})}
+        return {**NOTHING_RAN, UNFINISHED: time_limit_message(stage.name, minutes)}
+    written = read_json(report)
+    if written is None:
+        return {**NOTHING_RAN, UNFINISHED: f"pytest {describe_exit(code)} before its tests did"}
+    outcome = {**NOTHING_RAN, **written}
     return {
         **outcome,
         "failures": [clipped(without_secrets(log_line(reason))) for reason in outcome["failures"][:MOST_KEPT]],
@@ -71,13 +80,15 @@ def _command(script: str) -> list[str]:
 
 def gate_failure(stage: Stage, detail: Mapping[str, Any], tail: list[str], log: Path | str) -> str:
     """Return the failures in plain words."""
-    reasons = detail["failures"] or tail or ["pytest ended before its tests did"]
+    reasons = detail["failures"] or tail
     shown = [f"  - {reason}" for reason in reasons[:MOST_SHOWN]]
     failed, total = detail["failed"], detail["failed"] + detail["passed"]
     unshown = max(len(reasons), failed if detail["failures"] else 0) - MOST_SHOWN
     more = [f"  ... and {unshown} more"] if unshown > 0 else []
     count = f"{failed} of {total} tests" if failed else "no test ran"
-    return "\n".join([f"The gate {stage.name} failed: {count}.", *shown, *more, f"Log: {log}"])
+    unfinished = detail.get(UNFINISHED)
+    problem = f"could not finish, so its tests have no result: {unfinished}" if unfinished else f"failed: {count}"
+    return "\n".join([f"The gate {stage.name} {problem}.", *shown, *more, f"Log: {log}"])
 
 
 def gate_environment(training: Path, variables: Mapping[str, str], passed: PassedVariables) -> dict[str, str]:
@@ -97,6 +108,8 @@ def run_gate(
     tail = LastLines(MOST_SHOWN)
     with children.job() as job, Path(os.devnull).open("wb") as log:
         detail = execute_gate(stage, training, environment, job, job.folder / "report.json", log, tail.add, time_limits)
+    if unfinished := detail.get(UNFINISHED):
+        return GateReport(0, 0, tail.texts, unfinished)
     if not has_passed(detail) and not detail["failed"]:
         return GateReport(detail["passed"], 1, [*(detail["failures"] or ["no test ran"]), *tail.texts])
     return GateReport(**detail)

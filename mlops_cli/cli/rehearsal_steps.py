@@ -228,9 +228,10 @@ class RehearsalSteps:
         predictions = check_endpoint(endpoint, list(self._context.use_case.examples))
         output.show_endpoint_check(self._console, predictions)
         gate = endpoint.run_gate()
-        self._console.say(f"gate: {gate.passed} passed, {gate.failed} failed")
-        if gate.failed:
-            raise MlopsError("\n".join(["The tests of the endpoint failed.", *gate.failures]), "", EXIT_STAGE_FAILED)
+        self._console.say(f"gate: {gate.outcome}")
+        if not gate.has_passed:
+            problem = f"The tests of the endpoint: {gate.outcome}."
+            raise MlopsError("\n".join([problem, *gate.failures]), "", EXIT_STAGE_FAILED)
 
     def _clean_up(self) -> None:
         from mlops_cli.cli.commands.infrastructure.cleanup import show_and_remove

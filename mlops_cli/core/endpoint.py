@@ -78,6 +78,19 @@ class InvocationResponse:
 
 @dataclass(frozen=True)
 class GateReport:
+    """The outcome of a gate. ``unfinished``: the reason why its tests have no result; then the counts are 0."""
+
     passed: int
     failed: int
     failures: list[str] = field(default_factory=list)
+    unfinished: str = ""
+
+    @property
+    def has_passed(self) -> bool:
+        return not self.failed and not self.unfinished
+
+    @property
+    def outcome(self) -> str:
+        if self.unfinished:
+            return f"it could not finish, so its tests have no result: {self.unfinished}"
+        return f"{self.passed} passed, {self.failed} failed"

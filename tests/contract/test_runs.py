@@ -56,6 +56,12 @@ def test_a_failed_gate_names_the_assertion_and_run_continues_after_the_fix(eithe
     assert "1 failed" in either("logs", "--stage", "pre-training-tests")
     assert "has no trained model to reproduce" in either("reproduce", code=1)
     either.edit("tests/test_pretraining.py", ">= 300", ">= 3")
+    hold, kill = 'hold("pre-training-tests")', "os.kill(os.getpid(), 9)"
+    either.edit("tests/test_pretraining.py", hold, kill)
+    unfinished = "could not finish, so its tests have no result: pytest was ended by SIGKILL before its tests did."
+    assert f"error: The gate pre-training-tests {unfinished}" in either.both("run", code=3)[1]
+    assert unfinished in either("status")
+    either.edit("tests/test_pretraining.py", kill, hold)
     run = either.json("run")
     # On AWS another commit is another execution.
     is_same_run, preprocess = (False, "reused") if isinstance(either, Cloud) else (True, "done")

@@ -63,7 +63,7 @@ class AwsServedEndpoint(ServedEndpoint):
             use_case = self._deployed.use_case
             variables |= required_secrets(use_case.passed.secrets, project.dotenv)
             report = run_gate(stage, project.training, variables, use_case.passed, children, use_case.time_limits)
-        if report.failed and proxy.caller_error:
+        if not report.has_passed and proxy.caller_error:
             raise proxy.caller_error
         return report
 

@@ -128,7 +128,8 @@ def test_a_conftest_that_cannot_be_imported_is_named(suite: Suite) -> None:
     suite(PASSES, "import not_there\n")
     children = JobProcesses(suite.training.parent / "children")
     report = run_gate(STAGE, suite.training, {}, PassedVariables(), children, TimeLimits())
-    assert report.failed == 1
+    assert not report.has_passed
+    assert report.unfinished == "pytest ended with exit code 4 before its tests did"
     assert any("No module named 'not_there'" in reason for reason in report.failures)
 
 
@@ -190,6 +191,24 @@ def test_a_suite_that_does_not_end_is_ended_and_says_so(suite: Suite) -> None:
     (suite.training / "tests" / "test_pretraining.py").write_text("import time\n\ndef test_a():\n    time.sleep(600)\n")
     children, limits = JobProcesses(suite.training.parent / "children"), TimeLimits({STAGE.name: 0})
     report = run_gate(STAGE, suite.training, {}, PassedVariables(), children, limits)
-    assert (report.passed, report.failed) == (0, 1)
-    assert "time limit" in report.failures[0]
-    assert f"{STAGE.name} in [time_limits] of usecase.toml" in report.failures[0]
+    assert (report.passed, report.failed, report.has_passed) == (0, 0, False)
+    assert "time limit" in report.unfinished
+    assert f"{STAGE.name} in [time_limits] of usecase.toml" in report.unfinished
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("os.kill(os.getpid(), 9)", "pytest was ended by SIGKILL before its tests did"),
+        ("os._exit(0)", "pytest ended with exit code 0 before its tests did"),
+    ],
+)
+def test_a_suite_that_is_killed_has_no_failed_test(suite: Suite, end: str, reason: str) -> None:
+    detail = suite(f"import os\n{PASSES}def test_b(): {end}\n")
+    assert detail == {"passed": 0, "failed": 0, "failures": [], "unfinished": reason}
+    message = gate_failure(STAGE, detail, ["the last line"], "log")
+    headline = f"The gate pre-training-tests could not finish, so its tests have no result: {reason}."
+    assert message.splitlines() == [headline, "  - the last line", "Log: log"]
+    children = JobProcesses(suite.training.parent / "children")
+    report = run_gate(STAGE, suite.training, {}, PassedVariables(), children, TimeLimits())
+    assert (report.has_passed, report.unfinished) == (False, reason)
