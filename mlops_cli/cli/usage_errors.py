@@ -41,7 +41,8 @@ def usage_error(error: UsageError, group: Any, words: Sequence[str]) -> Configur
         return ConfigurationError(f"{path} has no option {option}.", _option_hint(option, path, command, group))
     for pattern, plain in WORDS:
         message = re.sub(pattern, plain, message)
-    return ConfigurationError(f"{message}.", f"See the options of {path}: {path} --help")
+    example = f"{command.epilog}. " if message.startswith("Missing ") and command.epilog else ""
+    return ConfigurationError(f"{message}.", f"{example}See the options of {path}: {path} --help")
 
 
 def _path(words: Sequence[str], group: Any) -> str:

@@ -73,7 +73,16 @@ def test_an_odd_argument_is_one_error_and_one_hint(cli: Cli, arguments: tuple[st
         ("run --workers 0", "Invalid value for '--workers': 0 is less than 1.", "mlops run --help"),
         ("logs --stage", "Option '--stage' requires an argument.", "See the options of mlops logs: mlops logs --help"),
         ("status a b", "Unexpected argument b.", "See the options of mlops status: mlops status --help"),
-        ("init", "Missing argument 'DIR'.", "See the options of mlops init: mlops init --help"),
+        (
+            "init",
+            "Missing argument 'DIR'.",
+            "Example: mlops init churn --framework sklearn. See the options of mlops init: mlops init --help",
+        ),
+        (
+            "models show",
+            "Missing argument 'version'.",
+            "Example: mlops models show 3. See the options of mlops models show: mlops models show --help",
+        ),
         ("statsu", "There is no command mlops statsu.", "Did you mean mlops status?"),
         ("models sho", "There is no command mlops models sho.", "Did you mean mlops models show?"),
         ("xyz", "There is no command mlops xyz.", "See all commands: mlops --help"),
