@@ -32,3 +32,10 @@ class ConfigurationError(MlopsError):
 
 class NoDatasetError(MlopsError):
     """The project has no dataset yet."""
+
+
+class NoEndpointError(MlopsError):
+    """The project has no endpoint yet."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no endpoint {name} yet.", "Train and approve a model: mlops run")

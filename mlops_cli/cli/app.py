@@ -19,6 +19,7 @@ from mlops_cli.cli.completion import complete_targets
 from mlops_cli.cli.groups import GROUPS, register_commands
 from mlops_cli.cli.install_completion import completion_text, is_completion_request
 from mlops_cli.console import Console
+from mlops_cli.console.command_line import CommandLine
 from mlops_cli.console.streams import go_on_without_output, lost_stream
 from mlops_cli.core.secrets import set_known_secrets
 from mlops_cli.errors import (
@@ -108,7 +109,8 @@ def handle_errors(only_shows: bool) -> Callable[[Callable[..., None]], Callable[
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
         def call(ctx: typer.Context, *args: Any, **options: Any) -> None:
-            console = Console(options["as_json"] or ctx.obj.as_json, ctx.obj.quiet, ctx.obj.verbose)
+            as_json = options["as_json"] or ctx.obj.as_json
+            console = Console(as_json, ctx.obj.quiet, ctx.obj.verbose, _command_line(ctx.obj))
             ctx.meta["console"] = console
             if code := _call(console, functools.partial(function, ctx, *args, **options), ctx.obj, only_shows):
                 raise typer.Exit(code)
@@ -116,6 +118,12 @@ def handle_errors(only_shows: bool) -> Callable[[Callable[..., None]], Callable[
         return call
 
     return decorate
+
+
+def _command_line(context: AppContext) -> CommandLine:
+    """Return the given command line. `init` and `rehearse --end` work in other folders than the project's."""
+    commands = {name for group in GROUPS.values() for name in group.commands} - {"init"}
+    return CommandLine(tuple(sys.argv[1:]), context.given_options, commands)
 
 
 def _call(console: Console, function: Callable[[], None], context: AppContext, only_shows: bool) -> int:
@@ -139,7 +147,7 @@ def _call(console: Console, function: Callable[[], None], context: AppContext, o
 
 def _report(console: Console, error: MlopsError | OSError | KeyboardInterrupt) -> int:
     if isinstance(error, KeyboardInterrupt) or (isinstance(error, OSError) and _is_interrupted(error)):
-        error = MlopsError("Interrupted.", "Continue with the same command: finished work is kept.", EXIT_INTERRUPTED)
+        error = MlopsError("Interrupted.", "Finished work is kept. To continue, repeat the command.", EXIT_INTERRUPTED)
     if error is lost_stream():  # the exit code reports it
         return EXIT_ERROR
     if isinstance(error, MlopsError):

@@ -62,6 +62,13 @@ class AppContext:
         self.__dict__.pop("settings", None)  # they may have been read already
 
     @property
+    def given_options(self) -> tuple[str, ...]:
+        """Return the options before the command that choose a target or a project."""
+        names = {"--target": "MLOPS_TARGET", "--profile": "AWS_PROFILE", "--region": "AWS_REGION"}
+        values = {"--project": self.folder, **{option: self.flags.get(name) for option, name in names.items()}}
+        return tuple(word for option, value in values.items() if value is not None for word in (option, str(value)))
+
+    @property
     def secrets(self) -> frozenset[str]:
         """Return the texts that are never shown. Without a project, these are the secrets in environment variables."""
         try:

@@ -34,7 +34,7 @@ class CostApproval:
             return
         above = self.limits.exceeded_limits(costs)
         if above:
-            raise ConfigurationError(f"{_sentence(above)} {NOTHING}", _cost_hint(above))
+            raise ConfigurationError(f"{_sentence(above)} {NOTHING}", self._hint(above))
         if costs.unknown:
             self._ask(costs)
 
@@ -48,10 +48,20 @@ class CostApproval:
             also = f", so {' and '.join(limits)} cannot be checked" if limits else ""
             raise ConfigurationError(
                 f"The cost is unknown ({missing}){also}. {NOTHING}",
-                "To continue anyway, add --yes-cost" + ("" if limits else " or --yes"),
+                f"To continue anyway: {self._repeated('--yes-cost' if limits else '--yes')}",
             )
         if not self.console.confirm(f"The cost is unknown ({missing}). Continue anyway?", yes=False):
-            raise MlopsError(NOTHING, "Allow pricing:GetProducts, or continue without a price: --yes-cost")
+            raise MlopsError(
+                NOTHING, f"Allow pricing:GetProducts, or continue without a price: {self._repeated('--yes-cost')}"
+            )
+
+    def _hint(self, above: list[str]) -> str:
+        names = [name for name in ("MAX_RUN_COST", "MAX_MONTHLY_COST") if any(name in excess for excess in above)]
+        other = f"Raise {' and '.join(names)}, or choose other instance types."
+        return f"{other} Or continue anyway: {self._repeated('--yes-cost')}"
+
+    def _repeated(self, option: str) -> str:
+        return self.console.command_line.repeated(option)
 
     def to_dict(self) -> dict[str, Any]:
         return costs_dict(self.costs)
@@ -60,8 +70,3 @@ class CostApproval:
 def _sentence(parts: list[str]) -> str:
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
-
-
-def _cost_hint(above: list[str]) -> str:
-    names = [name for name in ("MAX_RUN_COST", "MAX_MONTHLY_COST") if any(name in excess for excess in above)]
-    return f"To continue anyway, add --yes-cost. Or raise {' and '.join(names)}, or choose other instance types."

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mlops_cli.errors import NoEndpointError
+
 if TYPE_CHECKING:
-    from mlops_cli.backends.base import Backend
+    from mlops_cli.backends.base import Backend, Runs
     from mlops_cli.console import Console
     from mlops_cli.core.runs import Run
 
@@ -23,3 +27,19 @@ def show_result(backend: Backend, console: Console, current: Run) -> None:
     if current.status is Status.WAITING:
         output.show_evidence(console, backend.approvals.evidence(current))
     console.next(output.next_command(current))
+
+
+@contextmanager
+def continue_newest_run(runs: Runs) -> Iterator[None]:
+    """Let the error of a missing endpoint name the command that continues the newest run."""
+    from mlops_cli.console.output import next_command
+    from mlops_cli.core.runs import Status
+
+    try:
+        yield
+    except NoEndpointError as error:
+        actions = {Status.WAITING: "waits for a decision", Status.RUNNING: "is running"}
+        newest = next((run for run in runs.list_runs() if run.status in actions), None)
+        if newest is not None:
+            error.hint = f"Run {newest.id} {actions[newest.status]}: {next_command(newest)}"
+        raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.checks import Finding, State
@@ -23,6 +24,7 @@ def show_findings(console: Console, findings: Iterable[Finding]) -> list[Finding
     """Show the findings and return them. With -q show only warnings and failures."""
     shown = []
     for finding in findings:
+        finding = replace(finding, fix=console.command_line.completed(finding.fix))
         shown.append(finding)
         if not (console.quiet and finding.state is State.OK):
             console.show(finding_table(finding))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from mlops_cli.console.command_line import CommandLine
 from mlops_cli.console.streams import lost_stream
 from mlops_cli.core.secrets import hidden, without_secrets
 from mlops_cli.errors import ConfigurationError, MlopsError
@@ -32,10 +33,17 @@ LONGEST_LINE = 2_000
 class Console:
     """``quiet`` shows only results and errors; ``verbose`` adds details."""
 
-    def __init__(self, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        command_line: CommandLine = CommandLine(),  # noqa: B008 (it is immutable)
+    ) -> None:
         self.as_json = as_json
         self.quiet = quiet
         self.verbose = verbose
+        self.command_line = command_line
 
     @property
     def messages(self) -> TextIO:
@@ -62,7 +70,8 @@ class Console:
     def say(self, text: str = "", address: str = "") -> None:
         """Show a message, except with -q. ``address`` is appended unchanged: its signature is the requested result."""
         if not self.quiet:
-            print(printable(without_secrets(text)) + printable(address), file=self.messages, flush=True)
+            text = without_secrets(self.command_line.completed(text))
+            print(printable(text) + printable(address), file=self.messages, flush=True)
 
     def note(self, text: str) -> None:
         """Show a detail, only with -v."""
@@ -110,7 +119,7 @@ class Console:
             self.say(f"next: {command}")
 
     def error(self, message: str, hint: str, exit_code: int) -> None:
-        message, hint = (_clipped(without_secrets(text)) for text in (message, hint))
+        message, hint = (_clipped(without_secrets(text)) for text in (message, self.command_line.completed(hint)))
         print(f"error: {printable(message)}", file=sys.stderr)
         if hint:
             print(f"hint: {printable(hint)}", file=sys.stderr)
@@ -125,7 +134,7 @@ class Console:
         if error := lost_stream():
             raise MlopsError(
                 f"The question and its details could not be shown: {error.strerror}. Nothing was done.",
-                "Repeat the command on a terminal, or add --yes to confirm.",
+                f"Confirm it: {self.command_line.repeated('--yes')}",
             )
         print(f"{printable(without_secrets(question))} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -138,7 +147,10 @@ class Console:
     def require_person(self, yes: bool) -> None:
         """Raise ConfigurationError if nobody can answer a question: no --yes, and no terminal."""
         if not yes and not self.has_person:
-            raise ConfigurationError("This needs a confirmation, but there is no terminal.", "Add --yes to confirm.")
+            raise ConfigurationError(
+                "This needs a confirmation, but there is no terminal.",
+                f"Confirm it: {self.command_line.repeated('--yes')}",
+            )
 
     @contextmanager
     def progress(self) -> Iterator[ProgressDisplay]:

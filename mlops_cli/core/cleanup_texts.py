@@ -12,7 +12,7 @@ COSTS = "costs that end"
 DRY_RUN, NOTHING_TO_REMOVE = "dry run: nothing was changed", "nothing to remove"
 QUESTION = "Stop and remove all of this?"
 REFUSED = "Nothing was removed.", "Show the plan again: mlops cleanup --dry-run"
-STOPPED = "Stopped; not everything is removed.", "Continue: mlops cleanup"
+STOPPED = "Stopped; not everything is removed.", "To continue, repeat the command."
 
 # Reasons to keep something, on both targets.
 YOURS = "yours"

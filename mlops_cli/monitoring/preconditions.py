@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlops_cli.core.endpoint import Endpoint, EndpointState
-from mlops_cli.errors import EXIT_STAGE_FAILED, EXIT_USAGE, MlopsError
+from mlops_cli.core.jobs.script_environment import LIBRARY
+from mlops_cli.errors import EXIT_STAGE_FAILED, EXIT_USAGE, MlopsError, NoEndpointError
 from mlops_cli.monitoring.statistics import FILE, Reference, parse_references
 
 TURN_ON = "set sample = 0.1 under [endpoint] in usecase.toml, then mlops run"
@@ -12,7 +13,7 @@ TURN_ON = "set sample = 0.1 under [endpoint] in usecase.toml, then mlops run"
 def check_statistics_available(endpoint: Endpoint, sample: float, configured: float) -> None:
     """Raise MlopsError unless the endpoint serves and measures. ``configured``: the share in usecase.toml."""
     if endpoint.state is EndpointState.ABSENT:
-        raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
+        raise NoEndpointError(endpoint.name)
     if not endpoint.live_digest:
         raise MlopsError(
             f"The endpoint {endpoint.name} is {endpoint.state.value}.", "Check: mlops status", EXIT_STAGE_FAILED
@@ -35,7 +36,8 @@ def read_reference(content: bytes | None) -> dict[str, Reference]:
     if content is None:
         raise MlopsError(
             f"The live model has nothing to measure: its training wrote no {FILE}.",
-            "See docs/reference/drift.md for the few lines that do it.",
+            "Call write_reference in train.py and offer of an Observer in inference.py: "
+            f"the head of {LIBRARY / 'observation.py'} explains both.",
         )
     try:
         references = parse_references(content)

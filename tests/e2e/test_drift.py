@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -156,7 +157,8 @@ def test_a_model_that_measures_nothing_gets_no_status(churn: Cli) -> None:
     churn("quickstart", "--yes")
     error = churn.json("drift", code=1)["error"]
     assert "has nothing to measure: its training wrote no observed.json" in error["message"]
-    assert "docs/reference/drift.md" in error["hint"]
+    explained = Path(re.search(r"the head of (\S+) explains", error["hint"])[1]).read_text()
+    assert "write_reference(" in explained and "Observer(" in explained
 
 
 def test_comments(comments: Cli) -> None:

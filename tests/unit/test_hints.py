@@ -25,6 +25,8 @@ LINE = re.compile(r"\bmlops((?: (?:'[^']*'|[\w./=~<>-]+|\.\.\.))+)")
 OTHERS = re.compile(r"\b(?:aws|git|uv|pip|python3?|systemctl|timedatectl)\b.*|run --detach")
 # Folders whose errors any command may show.
 SHARED = ("data", "backends", "project", "core", "caching")
+# What a wheel has.
+SHIPPED = ("mlops_cli", "training", "templates")
 # Modules of one command alone.
 OWN = ("new_project.py", "project_files.py", "scripts_dir.py")
 # Of the command line that was given, which has the option then; of every command that asks or spends; of `aws` and pip.
@@ -105,6 +107,18 @@ def test_a_text_that_several_commands_show_names_an_option_with_its_command() ->
         if " " in text.strip() and not text.startswith(" --") and option not in GIVEN
     ]
     assert alone == []
+
+
+def test_no_text_names_a_page_that_an_installed_tool_lacks() -> None:
+    """The wheel has no docs/: an answer, a help page or a file that `init` writes says itself what is needed."""
+    files = [ROOT / ".env.example", *(path for folder in SHIPPED for path in (ROOT / folder).rglob("*"))]
+    named = {
+        f"{path.relative_to(ROOT)}: {page}"
+        for path in files
+        if path.is_file() and path.suffix in ("", ".py", ".toml", ".yaml", ".yml", ".txt", ".example")
+        for page in re.findall(r"\b(?:docs|guides|reference|development)/[\w/-]*\.md", path.read_text())
+    }
+    assert named == set()
 
 
 def test_this_test_finds_wrong_commands_and_options() -> None:

@@ -117,7 +117,7 @@ def test_without_prices_the_command_reports_it_and_asks(project: Path, aws: Aws)
 
     nobody = denied("run", code=2)
     assert "The cost is unknown (preprocess: ml.m5.xlarge, train: ml.m5.xlarge, trial: ml.m5.xlarge, 7 builds" in nobody
-    assert "add --yes-cost or --yes" in nobody
+    assert "hint: To continue anyway: mlops run --yes\n" in nobody
     kept = Denied(project, aws, keys, MAX_RUN_COST="5")("run", "--yes", code=2)
     assert "so MAX_RUN_COST cannot be checked. Nothing was started." in kept
     code, read = denied.on_a_terminal("n\n", "run")

@@ -10,7 +10,7 @@ from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.clients.s3 import Bucket
 from mlops_cli.backends.aws.errors import AwsError, or_none
 from mlops_cli.core.endpoint import Endpoint, EndpointState, InvocationResponse
-from mlops_cli.errors import MlopsError
+from mlops_cli.errors import NoEndpointError
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
@@ -118,7 +118,7 @@ class SageMakerEndpoint:
             body = str(response.get("OriginalMessage", error.aws_message)).encode()
             return InvocationResponse(int(response.get("OriginalStatusCode", 500)), body, seconds), "application/json"
         if error.is_not_found:
-            raise MlopsError(f"There is no endpoint {self.name}.", "Train and approve a model: mlops run") from error
+            raise NoEndpointError(self.name) from error
         if error.code in ("ValidationError", "ValidationException"):
             return InvocationResponse(400, error.aws_message.encode(), seconds), "text/plain"
         raise error

@@ -170,7 +170,8 @@ class JobRunner:
         if not names:
             return notes
         variables = (
-            f"Scripts do not get {', '.join(names)}: see [environment] and [secrets] in docs/reference/cache-inputs.md."
+            f"Scripts do not get {', '.join(names)}. Name a secret in usecase.toml under [secrets] names, "
+            "another variable under [environment] pass."
         )
         return f"{notes}\n{variables}"
 

@@ -19,11 +19,13 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Compare the endpoint's requests with the training data."""
+    from mlops_cli.cli.run_result import continue_newest_run
     from mlops_cli.console.drift import show_drift
     from mlops_cli.monitoring.drift import DriftStatus, compute_drift
 
     context, console = get_context(ctx)
-    result = compute_drift(context.backend.endpoint.request_statistics(days))
+    with continue_newest_run(context.backend.runs):
+        result = compute_drift(context.backend.endpoint.request_statistics(days))
     show_drift(console, result)
     console.result(result.to_dict())
     if fail and result.status is DriftStatus.RETRAIN:

@@ -9,7 +9,7 @@ import typer
 
 from mlops_cli.cli.app import command, get_context
 from mlops_cli.cli.options import Json
-from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError
+from mlops_cli.errors import EXIT_STAGE_FAILED, MlopsError, NoEndpointError
 
 if TYPE_CHECKING:
     from mlops_cli.core.endpoint import Endpoint
@@ -29,6 +29,7 @@ def test_endpoint(
 ) -> None:
     """Test the endpoint and compare its model with the approval."""
     from mlops_cli.cli.instances_file import instances_from
+    from mlops_cli.cli.run_result import continue_newest_run
     from mlops_cli.console import output
     from mlops_cli.monitoring.endpoint_check import check_endpoint
 
@@ -38,17 +39,18 @@ def test_endpoint(
     instances = [*(text or []), *file_instances] or list(use_case.examples)
     endpoint = context.backend.endpoint.status()
     output.show_endpoint(console, endpoint)
-    _require_in_service(endpoint)
+    with continue_newest_run(context.backend.runs):
+        _require_in_service(endpoint)
     predictions = check_endpoint(context.backend.endpoint, instances)
     output.show_endpoint_check(console, predictions)
     gate = context.backend.endpoint.run_gate()
-    console.say(f"gate: {gate.passed} passed, {gate.failed} failed")
+    console.say(f"gate: {gate.outcome}")
     for failure in gate.failures:
         console.say(f"  - {failure}")
     console.result(output.endpoint_test_dict(endpoint, predictions, gate))
     if not endpoint.is_approved:
         console.next(endpoint.fix_command)
-    if gate.failed or not endpoint.is_approved:
+    if not gate.has_passed or not endpoint.is_approved:
         raise typer.Exit(EXIT_STAGE_FAILED)
 
 
@@ -56,7 +58,7 @@ def _require_in_service(endpoint: Endpoint) -> None:
     from mlops_cli.core.endpoint import EndpointState
 
     if endpoint.state is EndpointState.ABSENT:
-        raise MlopsError(f"There is no endpoint {endpoint.name} yet.", "Train and approve a model: mlops run")
+        raise NoEndpointError(endpoint.name)
     if endpoint.state is not EndpointState.IN_SERVICE:
         raise MlopsError(
             f"The endpoint {endpoint.name} is {endpoint.state.value}: {endpoint.reason.rstrip('.')}.",

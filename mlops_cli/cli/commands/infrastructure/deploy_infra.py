@@ -73,7 +73,7 @@ def show_and_deploy(
             infra.deploy(watch)
     except KeyboardInterrupt:
         going_on = f"; changes in progress continue on AWS in {account.split(', as ')[0]}" if account else ""
-        raise MlopsError(f"Stopped{going_on}.", "Continue: mlops deploy-infra", EXIT_INTERRUPTED) from None
+        raise MlopsError(f"Stopped{going_on}.", "To continue, repeat the command.", EXIT_INTERRUPTED) from None
     finally:
         infra.discard_plan()
     console.say("done")

@@ -62,6 +62,8 @@ def approve(
     show_account(context.backend.infra, console)
     cost_approval = context.cost_approval(console, yes, yes_cost)
     run_id = named or run_to_decide(context.backend.runs, not reject)
+    if not named:  # a repeated command decides about this run
+        console.command_line += ("--run-id", run_id)
     with context.log_to_tracking(console.say, run_id):
         run, evidence = show_and_decide(
             context.backend, console, run_id, not reject, without_secrets(comment), yes, cost_approval

@@ -48,7 +48,7 @@ def init(
     """Create a project, also in a repository with code.
 
     The command adds the missing files and changes no file. Without --minimal or --framework the project is the
-    toxic comments' use case. See docs/guides/your-own-use-case.md.
+    toxic comments' use case. Describe your own data in the usecase.toml that it writes, and run `mlops quickstart`.
     """
     from mlops_cli.console import output
     from mlops_cli.project.scaffold.new_project import existing_name, new_project, write_project

@@ -65,6 +65,7 @@ def rehearse(
         return
     console.require_person(yes)
     context.settings.validated()
+    context.use_case  # noqa: B018 (read, to raise its error)
     require_simulator()
     require_installed(context.project)
     console.say("starting a simulated AWS on this machine")
@@ -76,7 +77,7 @@ def rehearse(
             kept = {"kept": _keep(console, aws, copy, variables)} if keep and copy else {}
     except KeyboardInterrupt:
         message = "Stopped; all files of the rehearsal are removed."
-        raise MlopsError(message, "Again: mlops rehearse", EXIT_INTERRUPTED) from None
+        raise MlopsError(message, "To start again, repeat the command.", EXIT_INTERRUPTED) from None
     console.result({**rehearsal_dict(rehearsal), **kept})
     if rehearsal.has_failed:
         raise typer.Exit(EXIT_STAGE_FAILED)
@@ -118,7 +119,9 @@ def _end(console: Console, folder: Path) -> None:
         was_kept = end_kept(folder)
     except KeyboardInterrupt:
         raise MlopsError(
-            "Stopped; the simulated AWS may still be ending.", "Wait for its end: the same command", EXIT_INTERRUPTED
+            "Stopped; the simulated AWS may still be ending.",
+            "To wait for its end, repeat the command.",
+            EXIT_INTERRUPTED,
         ) from None
     console.say("ended; all its files are removed" if was_kept else f"{folder} was already removed")
     console.result({"folder": str(folder), "ended": was_kept})

@@ -26,4 +26,6 @@ def stop(ctx: typer.Context, run_id: RunId = "", as_json: Json = False) -> None:
         console.next(next_command(run))
     else:
         console.say(f"run {run.id} is {run.status.value}: nothing of it is running")
+        if run.status is Status.WAITING:
+            console.next(next_command(run))
     console.result(run_dict(run))

@@ -460,7 +460,7 @@ def test_interrupted_it_says_what_continues_and_how_to_return(scenario: Scenario
     assert process.returncode == 130
     assert err == (
         "error: Stopped; changes in progress continue on AWS in account 123456789012, region us-east-1, "
-        "credentials from env.\nhint: Continue: mlops deploy-infra\n"
+        "credentials from env.\nhint: To continue, repeat mlops deploy-infra --yes\n"
     )
     assert scenario.stacks() == {STORAGE: "CREATE_IN_PROGRESS"}
     wait_for(lambda: scenario.stacks() == {STORAGE: "ROLLBACK_COMPLETE"})
