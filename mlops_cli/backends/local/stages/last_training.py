@@ -82,7 +82,7 @@ class LastTraining:
         return trained
 
     def publish(self, trained: Trained, target: Path, stage: Stage, run: Run) -> None:
-        """Move the output of a model that has passed its trial to its place among the artifacts.
+        """Move the output of a model that has passed its trial to the artifacts.
 
         A run that is killed before it has recorded the end of the stage uses the output again. The record names the
         earlier output, too, because such a run may not have moved this one.
@@ -104,7 +104,7 @@ class LastTraining:
         output: Mapping[str, Any],
         inputs: Mapping[str, str],
     ) -> Trained | None:
-        trained = _trained(self.project.artifacts / stage.name / output["place"], record, output)
+        trained = _trained(self.project.artifacts / stage.name / output["path"], record, output)
         before = output["inputs"]
         changed = {name for name in before.keys() | inputs.keys() if before.get(name) != inputs.get(name)}
         names = {name for name in changed if not name.startswith(MODEL)}
@@ -119,10 +119,10 @@ class LastTraining:
         return Trained(draft, replace(trained.outcome, output=digest), trained.run_id) if digest else None
 
 
-def _record(place: str, trained: Trained, stage: Stage, run: Run) -> dict[str, Any]:
-    """Return the record of an output at a ``place`` below the stage's artifacts."""
+def _record(path: str, trained: Trained, stage: Stage, run: Run) -> dict[str, Any]:
+    """Return the record of the output at ``path`` below the stage's artifacts."""
     return {
-        "place": place,
+        "path": path,
         "output": trained.outcome.output,
         "inputs": _known_inputs(stage, run),
         "content": digest_folder(trained.folder),
