@@ -35,7 +35,7 @@ def test_from_run_to_cleanup(tiny: Cli) -> None:
     result = tiny.json("test-endpoint", "--text", "hello", "--text", "you")
     assert [scores["long"] for _, scores in result["probe"]["rows"]] == [5.0, 3.0]
     assert result["endpoint"]["is_what_was_approved"] is True
-    assert result["gate"] == {"passed": 1, "failed": 0, "failures": []}
+    assert result["gate"] == {"passed": 1, "failed": 0, "failures": [], "unfinished": ""}
 
     assert "test_there_are_rows PASSED" in tiny("logs", "--stage", "pre-training-tests", "--follow")
     second_run = tiny.json("run")

@@ -50,7 +50,7 @@ def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:
     result = cloud.json("test-endpoint", "--text", "hello", "--text", "you")
     assert [scores["long"] for _, scores in result["probe"]["rows"]] == [5.0, 3.0]
     assert result["endpoint"]["is_what_was_approved"] is True
-    assert result["gate"] == {"passed": 1, "failed": 0, "failures": []}
+    assert result["gate"] == {"passed": 1, "failed": 0, "failures": [], "unfinished": ""}
 
     second_run = cloud.json("run")
     assert (second_run["id"], second_run["changed"]) == (run["id"], False)
