@@ -56,7 +56,7 @@ def show_and_deploy(
             plan = infra.plan(watch)
         output.show_plan(console, plan)
         if plan.active and not dry_run:
-            _require_no_refusal(infra)
+            _stop_at_certain_failures(infra)
         show_warnings(infra, console)
         show_unsent_inputs(infra, console)
         if not plan.active:
@@ -80,7 +80,7 @@ def show_and_deploy(
     return plan, True
 
 
-def _require_no_refusal(infra: Infrastructure) -> None:
+def _stop_at_certain_failures(infra: Infrastructure) -> None:
     """Raise ConfigurationError, before anything is created, if the deployment or a run after it is certain to fail."""
     refusals = infra.refusals()
     if refusals:
