@@ -76,6 +76,18 @@ def test_a_network_too_careful_at_one_end_and_too_sure_at_the_other_is_right_at_
     np.testing.assert_allclose(fitted, answer, atol=0.1)
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_the_order_of_the_rows_stays_where_the_best_fit_would_turn_it_round(side: int) -> None:
+    random = np.random.default_rng(3)
+    logits = random.normal(0, 3, (20_000, 1))
+    turned = side * logits > 1  # at one end, a higher probability of the network means a lower one
+    truth = (random.random(logits.shape) < 1 / (1 + np.exp(-np.where(turned, 2 * side - logits, logits)))).astype(float)
+    calibration = calibrate(logits, truth, np.ones(len(logits)))
+    assert sorted([calibration.low[0] > 0, calibration.high[0] > 0]) == [False, True]
+    ordered = calibration.probabilities(np.sort(logits, axis=0))[:, 0]
+    assert (np.diff(ordered) >= 0).all()
+
+
 def test_without_calibration_a_probability_is_the_sigmoid_of_the_logit() -> None:
     probabilities = uncalibrated(1).probabilities(np.array([[2.0]]))
     assert probabilities[0, 0] == pytest.approx(1 / (1 + np.exp(-2)))

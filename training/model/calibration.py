@@ -91,11 +91,19 @@ def calibrate(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> Cal
 
 
 def _fit(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Fit both factors and the shift. A negative factor becomes 0: it would change the order of the rows."""
+    inputs = np.stack([*_ends(logits), np.ones(len(logits))], axis=1)
+    answer = _regression(inputs, truth, weights, PLAIN)
+    kept = np.append(answer[:-1] >= 0, True)
+    return answer if kept.all() else _regression(inputs * kept, truth, weights, PLAIN * kept)
+
+
+def _regression(inputs: np.ndarray, truth: np.ndarray, weights: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Fit a logistic regression by Newton's method."""
-    inputs, answer = np.stack([*_ends(logits), np.ones(len(logits))], axis=1), PLAIN.copy()
+    answer = np.array(prior, np.float64)
     for _ in range(STEPS):
         probabilities = _sigmoid(inputs @ answer)
-        slope = inputs.T @ (weights * (truth - probabilities)) - TRUST * (answer - PLAIN)
+        slope = inputs.T @ (weights * (truth - probabilities)) - TRUST * (answer - prior)
         curvature = (inputs * (weights * probabilities * (1 - probabilities))[:, None]).T @ inputs + np.diag(TRUST)
         step = np.linalg.solve(curvature, slope)
         answer = answer + step / max(1.0, np.abs(step).max())
