@@ -5,7 +5,7 @@ A framework is one file in this folder and one entry in FRAMEWORKS (see __init__
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -37,7 +37,8 @@ class Framework:
     """``modules``: the packages that the extra ``extra`` of mlops installs for scripts and the local server.
 
     The functions are the container's defaults for functions that a package does not define. None: the package must
-    define the function.
+    define the function. ``row_functions``: input_fn and predict_fn with an array between them instead of an object that
+    cannot be joined. They predict each row as alone, bit for bit, also if the rows of several requests are joined.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Framework:
     input_fn: Callable[[Any, str], Any] | None = None
     predict_fn: Callable[[Any, Any], Any] | None = None
     output_fn: Callable[[Any, str], Any] | None = None
+    row_functions: Mapping[str, Callable[[Any, Any], Any]] | None = None
 
     @property
     def uses_handlers(self) -> bool:

@@ -13,18 +13,32 @@ def input_fn(body: Any, content_type: str) -> Any:
 
     The container's other formats (libsvm, recordio) need a package's own input_fn.
     """
+    return _matrix(read_rows(body, content_type))
+
+
+def predict_fn(data: Any, model: Any) -> Any:
+    return model.predict(data, validate_features=False)
+
+
+def read_rows(body: Any, content_type: str) -> Any:
+    """Return an array from CSV rows. An empty cell is a missing value."""
     import numpy as np
-    import xgboost
 
     if content_type.partition(";")[0].strip() != CSV:
         raise formats.UnsupportedFormatError(content_type)
     text = body.decode() if isinstance(body, bytes) else body
     cells = [[cell or "nan" for cell in line.split(",")] for line in text.split("\n")]
-    return xgboost.DMatrix(np.array(cells).astype(np.float64))
+    return np.array(cells).astype(np.float64)
 
 
-def predict_fn(data: Any, model: Any) -> Any:
-    return model.predict(data, validate_features=False)
+def predict_rows(rows: Any, model: Any) -> Any:
+    return predict_fn(_matrix(rows), model)
+
+
+def _matrix(rows: Any) -> Any:
+    import xgboost
+
+    return xgboost.DMatrix(rows)
 
 
 IMAGE = Image("3.2-0")
@@ -45,4 +59,5 @@ FRAMEWORK = Framework(
     input_fn=input_fn,
     predict_fn=predict_fn,
     output_fn=formats.encode_cells,
+    row_functions={"input_fn": read_rows, "predict_fn": predict_rows},
 )

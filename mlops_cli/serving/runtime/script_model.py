@@ -12,7 +12,8 @@ import inspect
 import json
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeAlias
@@ -23,6 +24,7 @@ from mlops_cli.frameworks.base import CSV, JSON, Framework, Toolkit
 from mlops_cli.frameworks.formats import UnsupportedFormatError
 from mlops_cli.frameworks.package_check import NO_HANDLERS
 from mlops_cli.serving.failure_log import FAILED
+from mlops_cli.serving.runtime import rows
 from mlops_cli.serving.runtime.saved_model import ModelError
 from mlops_cli.serving.worker.failures import describe
 from mlops_cli.serving.worker.handlers import Answer, import_inference
@@ -54,7 +56,13 @@ class ScriptModel:
         self._framework = framework
         self._context = SimpleNamespace(system_properties={"model_dir": str(package), "gpu_id": None})
         self._transform = _transform_function(module)
+        # Whether the rows of several requests are predicted together.
+        self.joins_rows = framework.row_functions is not None and not any(
+            hasattr(module, name) for name in ("transform_fn", *framework.row_functions)
+        )
         self._functions = {} if self._transform else _functions(module, framework)
+        if self.joins_rows:
+            self._functions |= framework.row_functions or {}
         load = getattr(module, "model_fn", None)
         if load is None and framework.model_fn is None:
             ending = "" if module else f"; {NO_HANDLERS}"
@@ -65,26 +73,43 @@ class ScriptModel:
 
     def answer(self, body: bytes, content_type: str, accept: str) -> Answer:
         """Return the functions' response: body and content type. Raise AnswerError."""
-        accept = JSON if accept in ("", ANY) else accept
+        if self._transform is None:
+            return self.write(self.predict(self.read(body, content_type)), accept)
+        accept = _accepted(accept)
+        with self._container_errors():
+            content = _content(body, content_type)
+            return _answer(self._call(self._transform, self._model, content, content_type, accept), accept)
+
+    def read(self, body: bytes, content_type: str) -> Any:
+        """Return input_fn's result. Raise AnswerError, as do the other two steps."""
+        with self._container_errors():
+            return self._format_step(415, "input_fn", _content(body, content_type), content_type)
+
+    def predict(self, data: Any) -> Any:
+        with self._container_errors():
+            return self._call(self._functions["predict_fn"], data, self._model)
+
+    def predict_together(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return the predictions of inputs of one kind, from one call. Raise any exception."""
+        prediction = self._call(self._functions["predict_fn"], rows.join(inputs), self._model)
+        return rows.split(prediction, [len(data) for data in inputs])
+
+    def write(self, prediction: Any, accept: str) -> Answer:
+        """Return output_fn's result."""
+        accept = _accepted(accept)
+        with self._container_errors():
+            return _answer(self._format_step(406, "output_fn", prediction, accept), accept)
+
+    @contextmanager
+    def _container_errors(self) -> Iterator[None]:
+        """Log an exception of the functions, and raise the container's response to it."""
         try:
-            content = body.decode() if content_type in (JSON, CSV) else body
-            result = self._answer(content, content_type, accept)
+            yield
         except AnswerError:
             raise
         except Exception as error:
             log.exception("%s%s", FAILED, describe(error))
             raise self._failure(error) from error
-        content, answered = result if isinstance(result, tuple) else (result, accept)
-        if not isinstance(content, (str, bytes)):
-            raise AnswerError(500, f"output_fn returned {type(content).__name__}, expected text or bytes")
-        return content, answered
-
-    def _answer(self, content: str | bytes, content_type: str, accept: str) -> Any:
-        if self._transform is not None:
-            return self._call(self._transform, self._model, content, content_type, accept)
-        data = self._format_step(415, "input_fn", content, content_type)
-        prediction = self._call(self._functions["predict_fn"], data, self._model)
-        return self._format_step(406, "output_fn", prediction, accept)
 
     def _format_step(self, status: int, name: str, *arguments: Any) -> Any:
         """Call input_fn or output_fn. sagemaker-containers has a status of its own for an unknown format."""
@@ -129,6 +154,21 @@ _FLASK_ERROR = (
     "<p>The server encountered an internal error and was unable to complete your request. Either the server is "
     "overloaded or there is an error in the application.</p>\n"
 )
+
+
+def _content(body: bytes, content_type: str) -> str | bytes:
+    return body.decode() if content_type in (JSON, CSV) else body
+
+
+def _accepted(accept: str) -> str:
+    return JSON if accept in ("", ANY) else accept
+
+
+def _answer(result: Any, accept: str) -> Answer:
+    content, answered = result if isinstance(result, tuple) else (result, accept)
+    if not isinstance(content, (str, bytes)):
+        raise AnswerError(500, f"output_fn returned {type(content).__name__}, expected text or bytes")
+    return content, answered
 
 
 def _transform_function(module: ModuleType | None) -> Function | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_cli.serving.worker.failures import describe
 from mlops_cli.serving.worker.handlers import Answer, Context
 from mlops_cli.serving.worker.progress_board import ProgressBoard
+
+log = logging.getLogger("mlops.server")
 
 # Finished requests of a long batch are answered after this number of seconds, before the others are computed.
 DELIVERY_SECONDS = 0.02
@@ -46,6 +50,7 @@ class Batch:
     deliver: Callable[[Batch], None]
     current: tuple[Invocation, ...] = ()
     started: float = 0.0
+    keeps: bool = True
     kept: tuple[Invocation, ...] | None = None
     delivered: float = field(default_factory=time.monotonic)
 
@@ -62,15 +67,21 @@ class Batch:
             finally:
                 self._end()
 
-    def attempt_together(self, step: Callable[[Sequence[Invocation]], None], group: Sequence[Invocation]) -> bool:
-        """Run one step of several requests. If it fails, keep no error and return False."""
+    def attempt_together(
+        self, step: Callable[[Sequence[Invocation]], None], group: Sequence[Invocation], keeps: bool = True
+    ) -> bool:
+        """Run one step of several requests. If it fails, keep no error and return False.
+
+        ``keeps``: if the step takes long, its requests stay with this thread. Otherwise another thread takes them, too.
+        """
         group = [invocation for invocation in group if not self._is_handed_over(invocation)]
         if not group:
             return True
-        self._begin(tuple(group))
+        self._begin(tuple(group), keeps)
         try:
             step(group)
-        except BaseException:  # noqa: BLE001 - each request is tried alone
+        except BaseException as error:  # noqa: BLE001 - each request is tried alone
+            log.info("%d requests failed together, each is tried alone: %s", len(group), describe(error))
             return False
         finally:
             self._end()
@@ -81,21 +92,21 @@ class Batch:
         return now - self.started if self.current else 0.0
 
     def hand_over(self) -> list[Invocation]:
-        """Keep only the requests of the present step. Return the other unfinished ones for another thread."""
-        self.kept = self.current
+        """Keep only the requests of the present step, if it keeps them. Return the other ones for another thread."""
+        self.kept = self.current if self.keeps else ()
         numbers = {invocation.number for invocation in self.kept}
         return [each for each in self.invocations if not each.is_finished and each.number not in numbers]
 
     def _is_handed_over(self, invocation: Invocation) -> bool:
         return self.kept is not None and all(invocation is not own for own in self.kept)
 
-    def _begin(self, invocations: tuple[Invocation, ...]) -> None:
+    def _begin(self, invocations: tuple[Invocation, ...], keeps: bool = True) -> None:
         self.started = time.monotonic()
         if self.started - self.delivered > DELIVERY_SECONDS:
             self.delivered = self.started
             self.deliver(self)
         self.board.begin(self.thread, [invocation.number for invocation in invocations])
-        self.current = invocations
+        self.current, self.keeps = invocations, keeps
 
     def _end(self) -> None:
         self.current = ()

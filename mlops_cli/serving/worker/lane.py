@@ -149,12 +149,13 @@ class Lane:
         """Replace each thread whose present step takes too long."""
         now = time.monotonic()
         running = list(self._batches.items())
-        hanging = sum(batch.kept is not None for _, batch in running)
+        hanging = sum(bool(batch.kept) for _, batch in running)
         patience = self._engine.patience * self._limits.takeover_seconds / (IMPATIENCE if hanging else 1)
         for row, batch in running:
             if batch.kept is None and self._rows and batch.busy_seconds(now) > patience:
                 requests = batch.hand_over()
-                log.info("a request takes long: thread %d keeps it, another one goes on with %d", row, len(requests))
+                kept = len(batch.kept or ())
+                log.info("a step takes long: thread %d keeps %d requests, another has %d", row, kept, len(requests))
                 self._deliver(batch)
                 self._start_thread(requests)
 

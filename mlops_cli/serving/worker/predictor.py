@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -16,8 +15,6 @@ from mlops_cli.serving.runtime.saved_model import Model
 from mlops_cli.serving.runtime.tensorflow_c import Array
 from mlops_cli.serving.worker.batch import Batch, Invocation
 from mlops_cli.serving.worker.handlers import DEFAULT, Handler, Handlers, Response
-
-log = logging.getLogger("mlops.server")
 
 
 @dataclass
@@ -82,10 +79,8 @@ class Predictor:
         return prediction.kind
 
     def _predict(self, batch: Batch, group: list[Invocation]) -> None:
-        if len(group) > 1:
-            if batch.attempt_together(self._predict_together, group):
-                return
-            log.info("a batch of %d requests failed; each is tried alone", len(group))
+        if len(group) > 1 and batch.attempt_together(self._predict_together, group):
+            return
         for invocation in group:
             batch.attempt(self._predict_alone, invocation)
 
