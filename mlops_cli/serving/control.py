@@ -59,6 +59,7 @@ class EndpointStatus:
     incidents: tuple[str, ...] = ()
     host: str = ""  # the address that the server is bound to
     hosts: tuple[str, ...] = ()  # more host names that callers may use
+    batching: bool = False
 
 
 class LocalEndpoint:
@@ -76,11 +77,12 @@ class LocalEndpoint:
         environment: Mapping[str, str] | None = None,
         examples: str = "",
         hosts: tuple[str, ...] = (),
+        batching: bool = False,
     ) -> None:
         """``sample``: the share of requests that is measured. ``environment``: is added to the server's own.
 
         ``examples``: the body of a request for the model's first call. ``hosts``: host names that callers may use in
-        addition.
+        addition. ``batching``: the package's predict_fn gets the rows of several requests.
         """
         self._folder = EndpointDirectory(folder)
         self.name = name
@@ -90,6 +92,7 @@ class LocalEndpoint:
         self.limits = limits or Limits()
         self.sample = sample
         self.hosts = hosts
+        self.batching = batching
         # The examples are a part of a command line, which has at most 128 KiB.
         self._examples = examples if len(examples.encode()) <= EXAMPLES_BYTES else ""
 
@@ -115,6 +118,7 @@ class LocalEndpoint:
             framework,
             self._examples,
             self.hosts,
+            self.batching,
         )
         self._store_package(model, deployment)
         write_json(self._folder.deployment, deployment)
@@ -198,12 +202,10 @@ class LocalEndpoint:
             return False
         deployment = service.deployment
         same_port = self.port in (0, service.port)
-        desired = (self.name, self.host, self.hosts, self.limits, self.sample)
-        return (
-            same_port
-            and not service.changed
-            and (deployment.name, deployment.host, deployment.hosts, deployment.limits, deployment.sample) == desired
+        served, desired = (
+            (each.name, each.host, each.hosts, each.limits, each.sample, each.batching) for each in (deployment, self)
         )
+        return same_port and not service.changed and served == desired
 
     def _store_package(self, model: Path, deployment: Deployment) -> None:
         """Copy the package, so that the endpoint does not depend on the original file."""
@@ -290,6 +292,7 @@ class LocalEndpoint:
             service.incidents,
             deployment.host,
             deployment.hosts,
+            deployment.batching,
         )
 
 

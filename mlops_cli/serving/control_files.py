@@ -50,6 +50,7 @@ class Deployment:
     framework: str = "tensorflow"
     examples: str = ""  # a request for the first call of the model
     hosts: tuple[str, ...] = ()  # more host names that callers may use
+    batching: bool = False  # predict_fn gets the rows of several requests
 
 
 @dataclass(frozen=True)

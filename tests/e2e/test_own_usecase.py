@@ -96,6 +96,10 @@ def test_a_starter_of_another_framework_needs_no_tensorflow(tmp_path: Path, fram
     model = cli.json("status")["endpoint"]["live_digest"]
     forced = cli.json("run", "--force", "--from", "train")
     assert {stage["name"]: stage["output"] for stage in forced["stages"]}["train"] == model, "the same to the last bit"
+    usecase = "training/usecase.toml" if scripts_dir == "training" else "usecase.toml"
+    edit(cli, usecase, "[endpoint]", "[endpoint]\nbatching = true")
+    assert re.search("deploy .*endpoint.batching is new", cli("run", "--explain"))
+    assert cli.json("run")["changed"] is False
     (cli.folder / scripts_dir / "weights.json").write_text("{}")
     (cli.folder / scripts_dir / "tests" / "test_pretraining.py").open("a").write("# another rule\n")
     out = cli("run", "--explain")

@@ -78,6 +78,7 @@ class LocalServices:
             settings["ENDPOINT_HOST"],
             int(settings["ENDPOINT_PORT"]),
             sample=use_case.sample,
+            batching=use_case.batching,
             examples=use_case.example_request,
             hosts=host_names(settings["ENDPOINT_HOSTS"]),
         )

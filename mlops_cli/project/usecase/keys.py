@@ -29,7 +29,7 @@ KEYS = {
     "data": ("source", "quickstart", "competition", "file", "columns", "tables", "scripts"),
     "model": ("framework", "version", "training_image", "serving_image"),
     "metrics": ("split", "primary", "minimum", "maximum", "direction", "must_beat_live"),
-    "endpoint": ("examples", "sample"),
+    "endpoint": ("examples", "sample", "batching"),
     "environment": ("pass", "set"),
     "secrets": ("names", "aws"),
     "time_limits": (DOWNLOAD, *(stage.name for stage in STAGES if stage.script or stage.kind is Kind.DEPLOY)),

@@ -30,6 +30,7 @@ from mlops_cli.project.usecase.metrics import read_metrics
 from mlops_cli.project.usecase.problems import Problems
 from mlops_cli.project.usecase.toml_values import (
     check_whole_numbers,
+    flag,
     fraction,
     known_table,
     optional_text,
@@ -92,6 +93,7 @@ def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Pro
     endpoint = known_table(document, "endpoint", problems)
     time_limits = _time_limits(known_table(document, "time_limits", problems), problems)
     model = known_table(document, "model", problems)
+    framework = _framework(model, problems)
     hyperparameters = known_table(document, "hyperparameters", problems)
     return UseCase(
         name=_name(document, problems),
@@ -112,8 +114,9 @@ def _read(document: dict[str, Any], path: Path, root: Path | None, problems: Pro
         texts=read_texts(document.get("hyperparameters")),
         path=path,
         sample=fraction(endpoint, "sample", problems, "endpoint."),
+        batching=_batching(endpoint, framework, problems),
         files=read_files(table_at(document, "files", problems), problems),
-        framework=_framework(model, problems),
+        framework=framework,
         framework_version=_version(model, problems),
         training_image=_image(model, "training_image", problems),
         serving_image=_image(model, "serving_image", problems),
@@ -175,6 +178,13 @@ def _image(model: dict[str, Any], key: str, problems: Problems) -> str:
     expected = "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG"
     problems.add(f"model.{key}", f"must be the address of an image in ECR with its tag or digest: {expected}")
     return ""
+
+
+def _batching(endpoint: dict[str, Any], framework: Framework, problems: Problems) -> bool:
+    batching = flag(endpoint, "batching", problems, "endpoint.")
+    if batching and not framework.uses_handlers:
+        problems.add("endpoint.batching", f"has no effect: {framework.title} computes requests together without it")
+    return batching
 
 
 def _examples(endpoint: dict[str, Any], problems: Problems) -> tuple[Any, ...]:

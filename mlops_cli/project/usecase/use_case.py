@@ -33,6 +33,7 @@ class UseCase:
     machines: InstanceSettings
     path: Path
     sample: float = 0.0
+    batching: bool = False  # on one machine: predict_fn gets the rows of several requests
     passed: PassedVariables = field(default_factory=PassedVariables)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     time_limits: TimeLimits = field(default_factory=TimeLimits)

@@ -50,19 +50,24 @@ class ScriptModel:
 
     version = "1"
 
-    def __init__(self, package: Path, framework: Framework) -> None:
-        """Import the package's functions and load the model. Raise ModelError, or the functions' own exception."""
+    def __init__(self, package: Path, framework: Framework, batching: bool = False) -> None:
+        """Import the package's functions and load the model. Raise ModelError, or the functions' own exception.
+
+        ``batching``: the package's predict_fn returns one row for each row, so it gets the rows of several requests.
+        """
         module = import_inference(package)
         self._framework = framework
         self._context = SimpleNamespace(system_properties={"model_dir": str(package), "gpu_id": None})
         self._transform = _transform_function(module)
-        # Whether the rows of several requests are predicted together.
-        self.joins_rows = framework.row_functions is not None and not any(
-            hasattr(module, name) for name in ("transform_fn", *framework.row_functions)
-        )
         self._functions = {} if self._transform else _functions(module, framework)
-        if self.joins_rows:
-            self._functions |= framework.row_functions or {}
+        row_functions = framework.row_functions or {}
+        has_row_functions = bool(row_functions) and not any(
+            hasattr(module, name) for name in ("transform_fn", *row_functions)
+        )
+        if has_row_functions:
+            self._functions |= row_functions
+        # Whether predict_fn gets the rows of several requests.
+        self.joins_rows = self._transform is None and (has_row_functions or batching)
         load = getattr(module, "model_fn", None)
         if load is None and framework.model_fn is None:
             ending = "" if module else f"; {NO_HANDLERS}"

@@ -55,14 +55,17 @@ class LoadedModel:
         return invocation.error
 
 
-def load_model(package: Path, framework_name: str, limits: Limits) -> LoadedModel:
-    """Load the package. Raise ModelError, TensorFlowError or the package's own exception."""
+def load_model(package: Path, framework_name: str, limits: Limits, batching: bool = False) -> LoadedModel:
+    """Load the package. Raise ModelError, TensorFlowError or the package's own exception.
+
+    ``batching``: the package's predict_fn gets the rows of several requests.
+    """
     framework = framework_named(framework_name)
     if framework.uses_handlers:
         from mlops_cli.serving.runtime.script_model import ScriptModel
         from mlops_cli.serving.worker.script_predictor import ScriptPredictor
 
-        script_model = ScriptModel(package, framework)
+        script_model = ScriptModel(package, framework, batching)
         return LoadedModel(ScriptPredictor(script_model), script_model.version)
     from mlops_cli.serving.runtime.saved_model import Model
     from mlops_cli.serving.worker import handlers

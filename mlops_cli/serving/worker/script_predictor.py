@@ -64,7 +64,7 @@ class ScriptPredictor:
             raise AnswerError(404, "This model is not served by TensorFlow Serving.")
         state: State | None = invocation.state
         accept = invocation.context.accept_header
-        if state is None:
+        if state is None or (state.was_joined and not state.is_predicted):  # a failed call may have changed its data
             content_type = invocation.context.request_content_type
             invocation.answer = self._model.answer(invocation.body, content_type, accept)
         else:

@@ -79,7 +79,8 @@ def main() -> None:
         with hold_lock(EndpointDirectory(task.folder).workers_lock, exclusive=False, seconds=10):
             if task.deployment.sample:
                 collect_statistics(EndpointDirectory(task.folder).observed, task.package, task.deployment)
-            model = load_model(task.package, task.deployment.framework, task.deployment.limits)
+            deployment = task.deployment
+            model = load_model(task.package, deployment.framework, deployment.limits, deployment.batching)
             board = ProgressBoard(task.board)
             model.warm_up(task.deployment.examples, board)
             _serve(task, channel, board, model)

@@ -47,7 +47,7 @@ class Silent:
 class Server:
     """Replaces the endpoint. ``is_down``: as if its process had died."""
 
-    host, hosts, port, sample, name = "127.0.0.1", (), 8080, 0.0, NAME
+    host, hosts, port, sample, batching, name = "127.0.0.1", (), 8080, 0.0, False, NAME
     invocations_url = "http://x"
 
     def __init__(self, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from tests.conftest import LIMIT_SECONDS, wait_for
 
 xgboost = pytest.importorskip("xgboost", reason="it comes with the extra: pip install -e '.[test]'")
 
-XGBOOST = framework_named("xgboost")
+XGBOOST, SKLEARN = framework_named("xgboost"), framework_named("sklearn")
 # A model without functions of its own. It notes the rows of each call; the first column can make it misbehave.
 GATE, HANG, EXIT = 1000.0, 1001.0, 1002.0
 INFERENCE = """
@@ -100,8 +101,9 @@ def bodies(count: int) -> list[bytes]:
     return [text.encode() for text in texts]
 
 
-def invocation(number: int, body: bytes, accept: str) -> Invocation:
-    return Invocation(number, body, Context("model", None, None, "", None, None, None, CSV, accept, len(body), 60.0))
+def invocation(number: int, body: bytes, accept: str, content_type: str = CSV) -> Invocation:
+    context = Context("model", None, None, "", None, None, None, content_type, accept, len(body), 60.0)
+    return Invocation(number, body, context)
 
 
 @pytest.fixture
@@ -182,13 +184,18 @@ def test_a_package_with_functions_of_its_own_answers_one_request_at_a_time(
 
 
 def gathered(
-    connect: Callable[[LocalEndpoint], Any], endpoint: LocalEndpoint, folder: Path, texts: list[bytes]
+    connect: Callable[[LocalEndpoint], Any],
+    endpoint: LocalEndpoint,
+    folder: Path,
+    texts: list[bytes],
+    gate: str = f"{GATE},0,0,0",
+    content_type: str = CSV,
 ) -> list[tuple[int, bytes]]:
     """Send the requests while the model computes another one. Return status and body of each."""
-    headers = {"Content-Type": CSV, "Accept": JSON}
+    headers = {"Content-Type": content_type, "Accept": JSON}
     clients = [connect(endpoint) for _ in texts]
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(lambda: connect(endpoint).ask("POST", "/invocations", f"{GATE},0,0,0", headers))
+        first = pool.submit(lambda: connect(endpoint).ask("POST", "/invocations", gate, headers))
         wait_for(lambda: (folder / "calls").exists())
         for client, text in zip(clients, texts, strict=True):
             client.connection.request("POST", "/invocations", text, headers)
@@ -230,3 +237,131 @@ def test_a_row_that_ends_a_shared_call_fails_only_its_own_request(
     assert [answer[0] for answer in answers] == [200] * 5 + [status] + [200] * 5
     wait_for(lambda: EndpointDirectory(endpoint.status().log.parent).read_service().worker != worker.worker)
     assert connect(endpoint).ask("POST", "/invocations", texts[1], {"Content-Type": CSV}).status == 200
+
+
+# Handlers of a package's own. Each doubles the rows of a request, notes the number of rows of each call, and waits
+# for a file if the first row is the gate.
+OWN = """
+import json, time
+from pathlib import Path
+
+FOLDER = Path({folder!r})
+
+def model_fn(folder):
+    return 2
+
+def note(count, first):
+    with (FOLDER / "calls").open("a") as stream:
+        stream.write(f"{{count}}\\n")
+    while first == {gate} and not (FOLDER / "open").exists():
+        time.sleep(0.01)
+"""
+ARRAYS = """
+def predict_fn(data, model):
+    note(len(data), data[0, 0])
+    return data * model
+"""
+LISTS = """
+def input_fn(body, content_type):
+    return json.loads(body)
+
+def predict_fn(rows, model):
+    note(len(rows), rows[0][0])
+    return [[rows.pop(0)[0] * model] for _ in list(rows)]
+"""
+FRAMES = """
+import pandas
+
+def input_fn(body, content_type):
+    return pandas.DataFrame(json.loads(body)).rename(columns={0: "a", 1: "b"})
+
+def predict_fn(frame, model):
+    note(len(frame), frame.a[0])
+    assert list(frame.index) == list(range(len(frame)))
+    return frame.to_numpy() * model
+"""
+JSON_ROWS = [json.dumps([[number + row, 1] for row in range(1 + number % 3)]).encode() for number in range(12)]
+
+
+def own_package(folder: Path, handlers: str) -> Path:
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "inference.py").write_text(OWN.format(folder=str(folder.parent), gate=GATE) + handlers)
+    return folder
+
+
+def answered(model: ScriptModel, board: ProgressBoard, texts: list[bytes]) -> list[tuple[Any, Any]]:
+    """Return response and error of requests that are a batch."""
+    requests = [invocation(number, body, JSON, JSON) for number, body in enumerate(texts)]
+    ScriptPredictor(model).run(Batch(requests, board, 0, lambda _: None))
+    return [(request.answer, getattr(request.error, "body", None)) for request in requests]
+
+
+@pytest.mark.usefixtures("fresh_modules")
+@pytest.mark.parametrize("handlers", [ARRAYS, LISTS, FRAMES], ids=["arrays", "lists", "data frames"])
+def test_batching_joins_the_rows_of_own_handlers(tmp_path: Path, board: ProgressBoard, handlers: str) -> None:
+    folder = own_package(tmp_path / "package", handlers)
+    alone = answered(ScriptModel(folder, SKLEARN), board, JSON_ROWS)
+    assert calls(tmp_path) == [1, 2, 3] * 4
+    assert answered(ScriptModel(folder, SKLEARN, batching=True), board, JSON_ROWS) == alone
+    assert calls(tmp_path) == [*[1, 2, 3] * 4, 24]
+
+
+@pytest.mark.usefixtures("fresh_modules")
+@pytest.mark.parametrize(
+    "result", ["[len(data)]", "len(data)", "{'rows': data}", "data.mean(axis=0)", "data.tolist() + [0]", "data[:1]"]
+)
+def test_a_prediction_without_a_row_for_each_row_is_computed_alone(
+    tmp_path: Path, board: ProgressBoard, result: str
+) -> None:
+    handlers = f"\ndef predict_fn(data, model):\n    note(len(data), 0)\n    return {result}\n"
+    folder = own_package(tmp_path / "package", handlers)
+    alone = answered(ScriptModel(folder, SKLEARN), board, JSON_ROWS)
+    assert answered(ScriptModel(folder, SKLEARN, batching=True), board, JSON_ROWS) == alone
+    assert calls(tmp_path) == [*[1, 2, 3] * 4, 24, *[1, 2, 3] * 4]
+
+
+@pytest.mark.usefixtures("fresh_modules")
+def test_an_error_in_a_shared_call_changes_no_other_request(tmp_path: Path, board: ProgressBoard) -> None:
+    """The call has already taken entries out of the other requests' rows."""
+    handlers = LISTS.replace("rows.pop(0)[0]", "rows.pop(0).pop(0)")
+    model = ScriptModel(own_package(tmp_path / "package", handlers), SKLEARN, batching=True)
+    answers = answered(model, board, [*JSON_ROWS, b'[[null, 1], ["x", 2]]', b"{}", b"[]"])
+    assert [answer and answer[0] for answer, _ in answers[:3]] == ["[[0]]", "[[2], [4]]", "[[4], [6], [8]]"]
+    assert [answer is None for answer, _ in answers] == [*[False] * 12, *[True] * 3]
+
+
+@pytest.mark.usefixtures("fresh_modules")
+def test_arrays_of_another_type_or_shape_are_calls_of_their_own(tmp_path: Path, board: ProgressBoard) -> None:
+    handlers = "\nimport numpy as np\n\ndef input_fn(body, content_type):\n    return np.array(json.loads(body))\n"
+    model = ScriptModel(own_package(tmp_path / "package", handlers + ARRAYS), SKLEARN, batching=True)
+    texts = [b"[[1, 2]]", b"[[1.5, 2]]", b"[[3, 4], [5, 6]]", b"[[1, 2, 3]]", b"[[[1], [2]]]", b"[1, 2]", b"[[2.5, 1]]"]
+    answers = answered(model, board, texts)
+    assert [answer and answer[0] for answer, _ in answers] == [
+        "[[2, 4]]",
+        "[[3.0, 4.0]]",
+        "[[6, 8], [10, 12]]",
+        "[[2, 4, 6]]",
+        "[[[2], [4]]]",
+        None,
+        "[[5.0, 2.0]]",
+    ]
+    assert calls(tmp_path) == [3, 2, 1, 1]
+
+
+def test_batching_is_a_setting_of_the_endpoint(
+    tmp_path: Path, make_endpoint: Any, connect: Any, package_of: Any
+) -> None:
+    """The same endpoint with it deploys the same package again."""
+    archive = package_of(own_package(tmp_path / "package", LISTS))
+    endpoint = make_endpoint(Limits(takeover_seconds=60))
+    for batching in (False, True):
+        endpoint.batching = batching
+        endpoint.deploy(archive.path, archive.digest, LIMIT_SECONDS, "sklearn")
+        assert endpoint.status().batching is batching
+        answers = gathered(connect, endpoint, tmp_path, [*JSON_ROWS, b"[[null]]"], f"[[{GATE}, 1]]", JSON)
+        expected = [json.dumps([[2 * row[0]] for row in json.loads(text)]).encode() for text in JSON_ROWS]
+        assert answers[:12] == [(200, body) for body in expected]
+        assert answers[12][0] == 500
+        assert (max(calls(tmp_path)) > 3) is batching
+        (tmp_path / "calls").unlink()
+        (tmp_path / "open").unlink()

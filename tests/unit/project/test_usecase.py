@@ -76,6 +76,8 @@ ONE_CAUSE = (
     ("[metrics]", "[time_limits]\ntrain = true\n[metrics]", "time_limits.train must be a whole number of minutes from"),
     ("[metrics]", '[secrets]\nnames = "A"\naws = {A = "/a"}\n[metrics]', "secrets.names must be a list of names, such"),
     ("[metrics]", "[aws.train]\nspot = 3\nmax_wait_minutes = 90\n[metrics]", "aws.train.spot must be true or false."),
+    ("[metrics]", "[endpoint]\nbatching = 1\n[metrics]", "endpoint.batching must be true or false."),
+    ("[metrics]", "[endpoint]\nbatching = true\n[metrics]", "endpoint.batching has no effect: TensorFlow computes"),
     ("[metrics]", "[data.scripts]\na = 3\n[metrics]", "[data.scripts.a] must be a table."),
     ("[metrics]", '[code]\npath = ["."]\n[metrics]', "move its modules into a folder, such as src/"),
     ("[metrics]", '[code]\npath = [".."]\n[metrics]', "has '..', which contains the whole project"),

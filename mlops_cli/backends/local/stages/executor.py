@@ -122,8 +122,9 @@ class LocalStageExecutor:
             if not approvals_since_rejection(self.store.decisions(), record.output):
                 return False  # a model that was rejected since must not count as deployed
             status = self.endpoint.status()
-            live = (status.state, status.name, status.model_digest, status.sample)
-            return live == (ServerState.IN_SERVICE, self.endpoint.name, record.output, self.endpoint.sample)
+            live = (status.state, status.name, status.model_digest, status.sample, status.batching)
+            wanted = (self.endpoint.name, record.output, self.endpoint.sample, self.endpoint.batching)
+            return live == (ServerState.IN_SERVICE, *wanted)
         return not record.artifact or self._is_whole(record)
 
     def _is_whole(self, record: StageRun) -> bool:
