@@ -27,7 +27,7 @@ xgboost = pytest.importorskip("xgboost", reason="it comes with the extra: pip in
 
 XGBOOST, SKLEARN = framework_named("xgboost"), framework_named("sklearn")
 # A model without functions of its own. It notes the rows of each call; the first column can make it misbehave.
-GATE, HANG, EXIT = 1000.0, 1001.0, 1002.0
+GATE, HANG, EXIT, LATE = 1000.0, 1001.0, 1002.0, 1003.0
 INFERENCE = """
 import os, time
 from pathlib import Path
@@ -45,6 +45,8 @@ class Model:
             stream.write(f"{{data.num_row()}}\\n")
         first = data.get_data().toarray()[:, 0]
         while {gate} in first and not (FOLDER / "open").exists():
+            time.sleep(0.01)
+        while {late} in first and len(first) > 1 and not (FOLDER / "late").exists():
             time.sleep(0.01)
         if {hang} in first:
             time.sleep(3600)
@@ -79,7 +81,7 @@ def trained(parameters: dict[str, Any]) -> Any:
 
 def package(folder: Path, booster: Any, more: str = "") -> Path:
     (folder / "code").mkdir(parents=True)
-    code = INFERENCE.format(folder=str(folder.parent), gate=GATE, hang=HANG, exit=EXIT)
+    code = INFERENCE.format(folder=str(folder.parent), gate=GATE, hang=HANG, exit=EXIT, late=LATE)
     (folder / "code" / "inference.py").write_text(code + more)
     booster.save_model(folder / "model.json")
     return folder
@@ -237,6 +239,22 @@ def test_a_row_that_ends_a_shared_call_fails_only_its_own_request(
     assert [answer[0] for answer in answers] == [200] * 5 + [status] + [200] * 5
     wait_for(lambda: EndpointDirectory(endpoint.status().log.parent).read_service().worker != worker.worker)
     assert connect(endpoint).ask("POST", "/invocations", texts[1], {"Content-Type": CSV}).status == 200
+
+
+def test_a_shared_call_that_takes_long_is_repeated_for_each_request(
+    tmp_path: Path, make_endpoint: Any, connect: Any, package_of: Any
+) -> None:
+    """The shared call returns after all of its requests were answered. Its worker stays."""
+    archive = package_of(package(tmp_path / "package", trained(PARAMETERS["binary"])))
+    endpoint = make_endpoint(Limits(takeover_seconds=0.3))
+    endpoint.deploy(archive.path, archive.digest, LIMIT_SECONDS, "xgboost")
+    texts = [*bodies(5), f"{LATE},0,0,0".encode()]
+    answers = gathered(connect, endpoint, tmp_path, texts)
+    (tmp_path / "late").touch()
+    alone = [connect(endpoint).ask("POST", "/invocations", text, {"Content-Type": CSV}) for text in texts]
+    assert [(answer.status, answer.body) for answer in alone] == answers
+    assert max(calls(tmp_path)) > 3
+    assert endpoint.status().incidents == ()
 
 
 # Handlers of a package's own. Each doubles the rows of a request, notes the number of rows of each call, and waits
