@@ -131,7 +131,9 @@ class ReproduceExecutor(AwsStageExecutor):
 
     def execute(self, stage: Stage, run: Run, view: RunView) -> StageResult:
         prepared = self.job_builder.prepare(stage, run)
-        run.stage(stage.name).artifact = prepared.artifact
+        record = run.stage(stage.name)
+        record.artifact = prepared.artifact
+        record.detail |= {"framework": self.use_case.framework.name}
         self.runner.run(stage, prepared.name, prepared.document, view)
         result = self._job_result(stage, run)
         return replace(result, detail={**result.detail, "machine": asdict(prepared.machine)})

@@ -123,8 +123,8 @@ class LocalStageExecutor:
                 return False  # a model that was rejected since must not count as deployed
             status = self.endpoint.status()
             live = (status.state, status.name, status.model_digest, status.sample, status.batching)
-            wanted = (self.endpoint.name, record.output, self.endpoint.sample, self.endpoint.batching)
-            return live == (ServerState.IN_SERVICE, *wanted)
+            configuration = (self.endpoint.name, record.output, self.endpoint.sample, self.endpoint.batching)
+            return live == (ServerState.IN_SERVICE, *configuration)
         return not record.artifact or self._is_whole(record)
 
     def _is_whole(self, record: StageRun) -> bool:
