@@ -23,6 +23,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow imports Keras 3, which takes as long as its own import and which this training does not use. With this
+# variable it tries tf_keras instead, which is not installed.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import numpy as np
 import tensorflow as tf

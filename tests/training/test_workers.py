@@ -184,7 +184,9 @@ def test_two_devices_of_one_machine_make_the_steps_of_one() -> None:
 
 
 DEVICES = """
-import json, numpy as np, polars as pl, tensorflow as tf
+import json, sys
+sys.modules["keras"] = None  # its import takes as long as that of TensorFlow
+import numpy as np, polars as pl, tensorflow as tf
 from pathlib import Path
 from tempfile import mkdtemp
 cpu = tf.config.list_physical_devices("CPU")[0]
