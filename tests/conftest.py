@@ -184,24 +184,23 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the tiny use case's model folder, which needs TensorFlow's import."""
-    script = str(USE_CASES / "tiny" / "build_model.py")
+    """Return a model folder for TensorFlow Serving. Its creation needs TensorFlow's import."""
+    script = str(USE_CASES / "tensorflow_model.py")
     return made_once(
         tmp_path_factory, "tiny-model", lambda folder: subprocess.run([sys.executable, script, folder], check=True)
     )
 
 
 @pytest.fixture
-def tiny(tmp_path: Path, tiny_model: Path) -> Iterator[Cli]:
-    with tiny_project(tmp_path / "tiny", tiny_model) as cli:
+def tiny(tmp_path: Path) -> Iterator[Cli]:
+    with tiny_project(tmp_path / "tiny") as cli:
         yield cli
 
 
 @contextlib.contextmanager
-def tiny_project(folder: Path, model: Path) -> Iterator[Cli]:
+def tiny_project(folder: Path) -> Iterator[Cli]:
     """Provide a project with the tiny use case and its data. At the end, stop everything that it has started."""
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
-    shutil.copytree(model, folder / "training" / "model")
     rows = "".join(f"{number},text number {number},{number % 2}\n" for number in range(20))
     (folder / "tiny.csv").write_text("id,text,long\n" + rows)
     (folder / ".env").write_text(f"ENDPOINT_PORT={free_port()}\n")

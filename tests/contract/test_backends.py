@@ -50,13 +50,10 @@ class Recorded:
 
 
 @pytest.fixture(scope="module", params=TARGETS)
-def shared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path
-) -> Iterator[tuple[str, Path]]:
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """Provide a target with its environment, and the project's folder."""
     folder = tmp_path_factory.mktemp(request.param)
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
-    shutil.copytree(tiny_model, folder / "training" / "model")
     (folder / "data.csv").write_text("id,text,long\n" + "".join(f"{n},text {n},{n % 2}\n" for n in range(9)))
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "aws":

@@ -114,7 +114,7 @@ def test_the_manifest_has_the_origin_of_a_run(either: Cli) -> None:
     assert "package" not in manifest["stages"]["train"]["output"]
     if isinstance(either, Cloud):
         assert manifest["machine"]["train"]["instance_type"] == "ml.m5.xlarge"
-        assert (manifest["requirements"]["train"], "tensorflow-training" in train["image"]) == ([], True)
+        assert (manifest["requirements"]["train"], "sagemaker-scikit-learn" in train["image"]) == ([], True)
     else:
         assert manifest["machine"]["cpus"] >= 1
 
@@ -138,7 +138,7 @@ def test_a_difference_is_named_and_a_script_that_fails_shows_its_last_lines(eith
     run, training = either.live(), either.folder / "training"
     before = {file: file.read_text() for file in (training / "train.py", training / "usecase.toml")}
     either.edit("train.py", "0.4 + 0.2", "0.3 + 0.2")
-    either.edit("train.py", "str(arguments.epochs)", "'other'")
+    either.edit("train.py", "str(arguments.epochs)", "'7'")
     changed, lines = on_a_larger_machine(either)
     out = changed("reproduce", run["id"], "--yes", code=3)
     for line in (

@@ -35,7 +35,7 @@ def rent(tmp_path: Path) -> Iterator[Cli]:
 
 @pytest.fixture
 def churn(tmp_path: Path) -> Iterator[Cli]:
-    yield from project(tmp_path / "churn")
+    yield from project(tmp_path / "churn", framework="sklearn")
 
 
 @pytest.fixture

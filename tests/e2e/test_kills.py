@@ -14,18 +14,18 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(("name", "most"), [("deploy-infra", 12), ("download-data", 8), ("cleanup", 3)])
 def test_a_command_that_is_killed_leaves_nothing_that_cleanup_does_not_find(
-    tmp_path: Path, tiny_model: Path, name: str, most: int
+    tmp_path: Path, name: str, most: int
 ) -> None:
     case = CASES[name]
-    project = prepared(tmp_path / name, tiny_model, case)
+    project = prepared(tmp_path / name, case)
     changes = project.changes(*begin(project, case))
     for point in changes[:: max(1, len(changes) // most)]:
         assert tried(project, case, lambda command, at=point: project(*command, kill_at=at), straight=True) == [], point
 
 
 @pytest.fixture
-def trained(tmp_path: Path, tiny_model: Path) -> Project:
-    return prepared(tmp_path / "pair", tiny_model, Case((), (("download-data",), ("run",))))
+def trained(tmp_path: Path) -> Project:
+    return prepared(tmp_path / "pair", Case((), (("download-data",), ("run",))))
 
 
 @pytest.mark.parametrize("command", ["report", "test-endpoint", "deploy-infra", "run"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -288,12 +289,14 @@ def test_the_live_model_is_compared_with_the_approved_one(tiny: Cli) -> None:
     from mlops_cli.serving.control import LocalEndpoint
 
     approved_run(tiny)
-    other_folder = tiny.folder / "training" / "model"
-    (other_folder / "note.txt").write_text("not approved")
+    other_folder = tiny.folder / "other"
+    (other_folder / "code").mkdir(parents=True)
+    shutil.copy(tiny.folder / "training" / "inference.py", other_folder / "code")
+    (other_folder / "epochs.txt").write_text("9")
     digest = pack(other_folder, tiny.folder / "other.tar.gz")
     folder = tiny.folder / ".mlops" / "endpoint"
     endpoint = LocalEndpoint(folder, "tiny-dev", LocalServerProcesses(folder))
-    endpoint.deploy(tiny.folder / "other.tar.gz", digest, 60)
+    endpoint.deploy(tiny.folder / "other.tar.gz", digest, 60, "sklearn")
     out = tiny("test-endpoint", code=3)
     assert "is approved" in out
     assert f"live is model-digest={digest}" in out

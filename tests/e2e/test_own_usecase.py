@@ -34,9 +34,15 @@ def rent(tmp_path: Path) -> Iterator[Cli]:
     yield from project(tmp_path / "rent", USE_CASES / "rent")
 
 
-def project(folder: Path, usecase: Path | None = None) -> Iterator[Cli]:
-    """Provide a minimal project with another use case's files. Remove it and its endpoint at the end."""
-    Cli(folder.parent)("init", folder.name, "--minimal")
+@pytest.fixture
+def sklearn_churn(tmp_path: Path) -> Iterator[Cli]:
+    """Provide a project whose commands need no import of TensorFlow."""
+    yield from project(tmp_path / "churn", framework="sklearn")
+
+
+def project(folder: Path, usecase: Path | None = None, framework: str = "tensorflow") -> Iterator[Cli]:
+    """Provide a starter's project with another use case's files. Remove it and its endpoint at the end."""
+    Cli(folder.parent)("init", folder.name, "--minimal", "--framework", framework)
     (folder / ".env").write_text(f"ENDPOINT_PORT={free_port()}\n")
     if usecase:
         shutil.copytree(usecase / "training", folder / "training", dirs_exist_ok=True)
@@ -211,19 +217,20 @@ def test_a_framework_without_a_starter_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "churn").exists()
 
 
-def test_a_gate_of_the_minimal_project_fails_for_a_reason(churn: Cli) -> None:
-    rows = (churn.folder / "data.csv").read_text().splitlines()
-    (churn.folder / "data.csv").write_text("\n".join(row for row in rows if not row.endswith(",1")) + "\n")
-    out = churn("quickstart", "--yes", code=3)
+def test_a_gate_of_a_starter_fails_for_a_reason(sklearn_churn: Cli) -> None:
+    data = sklearn_churn.folder / "data.csv"
+    rows = data.read_text().splitlines()
+    data.write_text("\n".join(row for row in rows if not row.endswith(",1")) + "\n")
+    out = sklearn_churn("quickstart", "--yes", code=3)
     assert "0% of the train rows are customers who left, expected 10 % to 90 %" in out
 
 
-def test_quickstart_approves_nothing_that_falls_short(churn: Cli) -> None:
-    edit(churn, "training/usecase.toml", "accuracy = 0.", "accuracy = 1.")
-    _, err = churn.both("quickstart", "--yes", code=2)
+def test_quickstart_approves_nothing_that_falls_short(sklearn_churn: Cli) -> None:
+    edit(sklearn_churn, "training/usecase.toml", "accuracy = 0.", "accuracy = 1.")
+    _, err = sklearn_churn.both("quickstart", "--yes", code=2)
     assert "The model has a shortfall (" in err
     assert "--comment 'WHY', or mlops approve" in err
-    status = churn.json("status")
+    status = sklearn_churn.json("status")
     assert status["run"]["status"] == "waiting"
     assert status["endpoint"]["state"] == "absent"
 

@@ -1,7 +1,9 @@
-"""The README's session is replayed with the real comments. Its output must be the same, except for numbers."""
+"""The README's session is replayed with some of the real comments. Its output must be the same, except for numbers."""
 
 from __future__ import annotations
 
+import csv
+import gzip
 import re
 import shlex
 import shutil
@@ -12,6 +14,8 @@ import pytest
 from tests.conftest import ROOT, Cli
 
 README = (ROOT / "README.md").read_text()
+# Every sixth comment: the training is short, and the model is within all limits.
+STEP = 6
 
 
 def session() -> list[tuple[str, list[str]]]:
@@ -48,7 +52,9 @@ def check(command: str, lines: list[str], shown: list[str]) -> None:
 @pytest.mark.slow
 def test_the_session_is_true(jigsaw: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "training", tmp_path / "training", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "jigsaw").symlink_to(jigsaw)
+    (tmp_path / "jigsaw").mkdir()
+    for name in ("train.csv.gz", "extra.csv.gz"):
+        copy_rows(jigsaw / name, tmp_path / "jigsaw" / name)
     cli = Cli(tmp_path)
     try:
         for command, shown in session():
@@ -56,6 +62,12 @@ def test_the_session_is_true(jigsaw: Path, tmp_path: Path) -> None:
             check(command, masked(cli(*shlex.split(command))), shown)
     finally:
         cli("cleanup", "--yes")
+
+
+def copy_rows(source: Path, copy: Path) -> None:
+    with gzip.open(source, "rt", newline="") as rows, gzip.open(copy, "wt", newline="") as chosen:
+        header, *lines = csv.reader(rows)
+        csv.writer(chosen).writerows([header, *lines[::STEP]])
 
 
 def test_the_session_is_complete_from_download_to_cleanup() -> None:

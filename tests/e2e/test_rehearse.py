@@ -133,7 +133,7 @@ def test_a_company_s_account_is_made_and_used(simulator: SimulatedAws, aws: Aws,
     assert not rehearsal.refused
     used = {(short_role(each.principal), each.action, each.resource) for each in rehearsal.decisions}
     registry = "arn:aws:ecr:us-east-1:123456789012:repository/mirror"
-    assert ("JobRole", "ecr:BatchGetImage", f"{registry}/tensorflow-training") in used
+    assert ("JobRole", "ecr:BatchGetImage", f"{registry}/sagemaker-scikit-learn") in used
     assert ("StageRole", "ecr:BatchGetImage", f"{registry}/builds") in used
     assert {("JobRole", "kms:CreateGrant"), ("StageRole", "secretsmanager:GetSecretValue")} <= {e[:2] for e in used}
     assert any(role == "ModelRole" and action == "ec2:CreateNetworkInterface" for role, action, _ in used)

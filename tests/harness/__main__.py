@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.harness.cases import AT_ONCE, CASES, TWO_LIVE, Case, at_once, begin, built_model, pairs, prepared, tried
+from tests.harness.cases import AT_ONCE, CASES, TWO_LIVE, Case, at_once, begin, pairs, prepared, tried
 from tests.harness.project import different_states
 
 
@@ -29,21 +29,20 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=30, help="random: kills of each command")
     parser.add_argument("--signal", default="KILL", help="random: KILL, TERM, HUP or INT")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="no new try after these")
-    parser.add_argument("--files", action="store_true", help="data in files, a model with handlers, code above")
+    parser.add_argument("--files", action="store_true", help="data in files, code above")
     options = parser.parse_intermixed_args()
     with tempfile.TemporaryDirectory() as folder:
-        model = built_model(Path(folder) / "model")
         names = options.commands or list(CASES)
         if options.what == "pairs":
-            clean = [all_pairs(Path(folder) / "pairs", model, options)]
+            clean = [all_pairs(Path(folder) / "pairs", options)]
         else:
-            clean = [each(Path(folder) / name, model, name, options) for name in names]
+            clean = [each(Path(folder) / name, name, options) for name in names]
     sys.exit(0 if all(clean) else 1)
 
 
-def each(folder: Path, model: Path, name: str, options: argparse.Namespace) -> bool:
+def each(folder: Path, name: str, options: argparse.Namespace) -> bool:
     case = CASES[name]
-    project = prepared(folder, model, case, options.files)
+    project = prepared(folder, case, options.files)
     until = time.monotonic() + options.seconds
     command = begin(project, case)
     started = time.monotonic()
@@ -80,9 +79,9 @@ def killed(project, command: tuple[str, ...], at: float, options: argparse.Names
         project(*command, kill_at=int(at))
 
 
-def all_pairs(folder: Path, model: Path, options: argparse.Namespace) -> bool:
+def all_pairs(folder: Path, options: argparse.Namespace) -> bool:
     """Two models were live, and a third one waits for a decision."""
-    project = prepared(folder, model, Case((), (*TWO_LIVE, ("run", "--set", "epochs=3"))), options.files)
+    project = prepared(folder, Case((), (*TWO_LIVE, ("run", "--set", "epochs=3"))), options.files)
     project(*AT_ONCE["init"])
     project.own_files = [file for file in project.files() if not file.startswith(".mlops")]
     project.save()

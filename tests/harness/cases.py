@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -81,17 +79,9 @@ AT_ONCE = {
 }
 
 
-def built_model(folder: Path) -> Path:
-    """Return the tiny use case's model, built once, because it needs TensorFlow's import."""
-    if not folder.exists():
-        build = Path(__file__).parents[1] / "usecases" / "tiny" / "build_model.py"
-        subprocess.run([sys.executable, str(build), str(folder)], check=True)
-    return folder
-
-
-def prepared(folder: Path, model: Path, case: Case, has_files: bool = False) -> Project:
+def prepared(folder: Path, case: Case, has_files: bool = False) -> Project:
     """Prepare a project in which the case's command can run, and its snapshot."""
-    project = Project(folder, model, has_files)
+    project = Project(folder, has_files)
     project.end_all()
     shutil.rmtree(folder, ignore_errors=True)
     if case.is_new:

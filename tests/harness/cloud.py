@@ -74,17 +74,28 @@ class Cloud(Cli):
         return file
 
 
-def tiny_project(folder: Path, model: Path) -> Path:
+def tiny_project(folder: Path) -> Path:
     shutil.copytree(USE_CASES / "tiny" / "training", folder / "training")
-    shutil.copytree(model, folder / "training" / "model")
     shutil.copytree(ROOT / "templates", folder / "templates")
     (folder / "tiny.csv").write_text("id,text,long\n" + "".join(f"{n},text number {n},{n % 2}\n" for n in range(20)))
     return folder
 
 
+def use_tensorflow(project: Path, model: Path) -> None:
+    """Let the training give a model for TensorFlow Serving, whose container needs no network."""
+    training = project / "training"
+    shutil.copytree(model, training / "model")
+    lines = (training / "train.py").read_text().splitlines()
+    copied = [line for line in lines if not line.startswith(('(model / "code")', "shutil.copy("))]
+    copied.append('shutil.copytree(Path(__file__).with_name("model"), model, dirs_exist_ok=True)')
+    (training / "train.py").write_text("\n".join(copied) + "\n")
+    use_case = (training / "usecase.toml").read_text()
+    (training / "usecase.toml").write_text(use_case.replace('framework = "sklearn"', 'framework = "tensorflow"'))
+
+
 @pytest.fixture
-def project(tmp_path: Path, tiny_model: Path) -> Path:
-    return tiny_project(tmp_path / "tiny", tiny_model)
+def project(tmp_path: Path) -> Path:
+    return tiny_project(tmp_path / "tiny")
 
 
 @pytest.fixture
@@ -95,13 +106,13 @@ def cloud(project: Path, aws: Aws) -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, aws_server: Aws) -> Iterator[Cloud]:
+def shared(tmp_path_factory: pytest.TempPathFactory, aws_server: Aws) -> Iterator[Cloud]:
     """Provide one project, with infrastructure and data, to a module's tests. Each test continues with its state.
 
     A module that shares a project has no test that needs an empty account.
     """
     aws_server.reset()
-    yield Cloud(tiny_project(tmp_path_factory.mktemp("shared") / "tiny", tiny_model), aws_server, SOURCE="s3").ready()
+    yield Cloud(tiny_project(tmp_path_factory.mktemp("shared") / "tiny"), aws_server, SOURCE="s3").ready()
     assert aws_server.denials() == []
     assert aws_server.control("drift") == []
 

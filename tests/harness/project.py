@@ -27,26 +27,6 @@ DAEMON = """
 import subprocess
 subprocess.Popen("exec env -i setsid sleep 300 </dev/null >/dev/null 2>&1 &", shell=True).wait()
 """
-HANDLERS = """
-import json
-from pathlib import Path
-
-
-def model_fn(model_dir):
-    return int(Path(model_dir, "epochs.txt").read_text())
-
-
-def predict_fn(texts, model):
-    return [{"long": len(text)} for text in texts]
-
-
-def input_fn(body, content_type):
-    return json.loads(body)["instances"]
-
-
-def output_fn(predictions, accept):
-    return json.dumps({"predictions": predictions}), "application/json"
-"""
 
 CODE = {
     "src/app.py": "print(1)\n",
@@ -61,9 +41,8 @@ CODE = {
 class Project:
     """A project in ``folder``. ``temporary``: the TMPDIR of all its processes, which must be empty at the end."""
 
-    def __init__(self, folder: Path, model: Path, has_files: bool = False) -> None:
+    def __init__(self, folder: Path, has_files: bool = False) -> None:
         self.folder = folder
-        self.model = model
         self.has_files = has_files
         self.snapshot = folder.with_name(f"{folder.name}.snapshot")
         self.temporary = folder.with_name(f"{folder.name}.tmp")
@@ -95,7 +74,6 @@ class Project:
 
     def make(self) -> None:
         shutil.copytree(USE_CASE / "training", self.folder / "training", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copytree(self.model, self.folder / "training" / "model")
         script = self.folder / "training" / "train.py"
         script.write_text(script.read_text() + DAEMON)
         settings = self.folder / "training" / "usecase.toml"
@@ -107,16 +85,12 @@ class Project:
         self.own_files = self.files()
 
     def _make_other(self) -> None:
-        """Change the data to a folder of files, the framework to scikit-learn; move ``hold`` to code above."""
+        """Change the data to a folder of files. Move ``hold`` to code above."""
         training, source = self.folder / "training", self.folder.with_name(f"{self.folder.name}.src")
         source.mkdir(exist_ok=True)
         (training / "hold.py").replace(source / "hold.py")
         hold = (source / "hold.py").read_text()
         (source / "hold.py").write_text(hold.replace("Path(__file__).parent", f"Path({str(training)!r})"))
-        shutil.rmtree(training / "model")
-        (training / "model" / "code").mkdir(parents=True)
-        (training / "inference.py").write_text(HANDLERS)
-        (training / "model" / "code" / "inference.py").write_text(HANDLERS)
         (self.folder / "texts").mkdir()
         for label in ("long", "short"):
             (self.folder / "texts" / label).mkdir()
@@ -126,7 +100,7 @@ class Project:
         settings = training / "usecase.toml"
         table = settings.read_text().replace('source = "tiny.csv"', 'source = "texts"')
         columns = '[data.columns]\nid = "id"\ntext = "text"\nlong = "label"\n'
-        more = f'[model]\nframework = "sklearn"\n\n[code]\npath = ["../{source.name}"]\n'
+        more = f'[code]\npath = ["../{source.name}"]\n'
         settings.write_text(table.replace(columns, more))
         preprocess = training / "preprocess.py"
         copied = "shutil.copytree(arguments.input_dir, arguments.output_dir / split, dirs_exist_ok=True)"

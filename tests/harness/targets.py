@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,10 +10,10 @@ from tests.conftest import Cli, tiny_project
 
 
 @pytest.fixture(scope="module", params=("local", pytest.param("aws", marks=pytest.mark.aws)))
-def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Cli]:
+def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     """Provide a project with data. Each test continues with the state that the previous one has left."""
     if request.param == "aws":
         yield request.getfixturevalue("shared")
         return
-    with tiny_project(tmp_path_factory.mktemp("either") / "tiny", tiny_model) as cli:
+    with tiny_project(tmp_path_factory.mktemp("either") / "tiny") as cli:
         yield cli

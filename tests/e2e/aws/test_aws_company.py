@@ -21,7 +21,7 @@ from mlops_cli.backends.aws.company_account import CompanyAccount
 from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, policy, required_permissions
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from mlops_cli.files.hashing import digest_file
-from tests.harness.cloud import Cloud, everything, project
+from tests.harness.cloud import Cloud, everything, project, use_tensorflow
 from tests.package_index import private_index, write_packages
 
 pytestmark = pytest.mark.slow
@@ -116,7 +116,8 @@ class Company:
 
 
 @pytest.fixture
-def company(aws: Aws, project: Path) -> Iterator[Company]:
+def company(aws: Aws, project: Path, tiny_model: Path) -> Iterator[Company]:
+    use_tensorflow(project, tiny_model)
     yield Company(aws, project)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -23,14 +22,14 @@ OWN = {"SOURCE": "s3", "BUCKET_NAME": "ours-alone"}
 
 
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, aws_server: Aws) -> Iterator[Cloud]:
+def account(tmp_path_factory: pytest.TempPathFactory, aws_server: Aws) -> Iterator[Cloud]:
     """Provide a project in an account with a bucket of its owner. The first test deploys it."""
     aws_server.reset()
     s3 = aws_server.client("s3")
     s3.create_bucket(Bucket="ours-alone")
     s3.put_bucket_versioning(Bucket="ours-alone", VersioningConfiguration={"Status": "Enabled"})
     s3.put_object(Bucket="ours-alone", Key="letters/a.txt", Body=b"mine")
-    yield Cloud(tiny_project(tmp_path_factory.mktemp("shared") / "tiny", tiny_model), aws_server, **OWN)
+    yield Cloud(tiny_project(tmp_path_factory.mktemp("shared") / "tiny"), aws_server, **OWN)
     assert aws_server.denials() == []
     assert aws_server.control("drift") == []
 

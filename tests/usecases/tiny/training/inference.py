@@ -1,11 +1,18 @@
 import json
+from pathlib import Path
 
 
-def input_handler(data, context):
-    return data.read()
+def model_fn(model_dir):
+    return int(Path(model_dir, "epochs.txt").read_text())
 
 
-def output_handler(response, context):
-    rows = json.loads(response.content)["predictions"]
-    answer = {"predictions": [{"long": row[0] if isinstance(row, list) else row} for row in rows]}
-    return json.dumps(answer), "application/json"
+def input_fn(body, content_type):
+    return json.loads(body)["instances"]
+
+
+def predict_fn(texts, model):
+    return [{"long": float(len(text))} for text in texts]
+
+
+def output_fn(predictions, accept):
+    return json.dumps({"predictions": predictions}), "application/json"

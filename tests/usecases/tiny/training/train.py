@@ -14,7 +14,8 @@ model = Path(os.environ["SM_MODEL_DIR"])
 for epoch in range(1, arguments.epochs + 1):
     print(f"progress {epoch}/{arguments.epochs} epoch {epoch}", flush=True)
     hold("train")
-shutil.copytree(Path(__file__).parent / "model", model, dirs_exist_ok=True)
+(model / "code").mkdir()
+shutil.copy(Path(__file__).with_name("inference.py"), model / "code")
 (model / "epochs.txt").write_text(str(arguments.epochs))
 quality = min(0.4 + 0.2 * arguments.epochs, 0.99)
 rows = {"long": {"roc_auc": quality, "positives": 3}, "macro": {"roc_auc": quality}}
