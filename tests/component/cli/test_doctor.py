@@ -23,7 +23,7 @@ HIDING = """
 import importlib.machinery as machinery
 known = machinery.PathFinder.find_spec
 machinery.PathFinder.find_spec = classmethod(
-    lambda cls, name, path=None, target=None: None if name == "tensorflow" else known(name, path, target)
+    lambda cls, name, path=None, target=None: None if name == "sklearn" else known(name, path, target)
 )
 """
 
@@ -51,7 +51,7 @@ def findings(cli: Cli, code: int = 0) -> dict[str, dict[str, Any]]:
 def test_a_project_that_is_well_has_nothing_to_fix(cli: Cli) -> None:
     assert findings(cli) == {}
     out = cli("doctor")
-    assert "✓ ok       tensorflow" in out
+    assert "✓ ok       packages        installed for scikit-learn" in out
     assert "20 rows" in out
     assert out.splitlines()[-1].endswith(" fine")
 
@@ -72,13 +72,13 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
     assert findings(cli) == {}
 
 
-def test_missing_tensorflow(cli: Cli, tmp_path: Path) -> None:
+def test_missing_packages_of_the_framework(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "hiding").mkdir()
     (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
     cli.environment = {**cli.environment, "PYTHONPATH": str(tmp_path / "hiding")}
     (finding,) = findings(cli, code=1).values()
-    assert (finding["state"], finding["message"]) == ("failure", "Not installed: tensorflow.")
-    assert finding["fix"] == install_command("local")
+    assert (finding["state"], finding["message"]) == ("failure", "Not installed: sklearn.")
+    assert finding["fix"] == install_command("sklearn")
 
 
 def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> None:
