@@ -32,6 +32,11 @@ ROOT = Path(__file__).resolve().parent.parent
 USE_CASES = ROOT / "tests" / "usecases"
 SHARED = {"shared", "either", "account"}
 """Fixtures of a module whose tests go on with what the tests before have left."""
+WITHOUT_AWS = [
+    ROOT / "tests" / folder
+    for folder in ("unit", "training", *(f"component/{part}" for part in ("cli", "data", "local", "report", "serving")))
+]
+"""Folders whose tests never use the simulated AWS."""
 JIGSAW = ROOT.parent / "shared" / "data" / "jigsaw"
 
 
@@ -44,6 +49,11 @@ def pytest_configure() -> None:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes by their argument, because all workers must collect the same names. An archive contains the time."""
     return argname if isinstance(val, bytes) else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Spare `-m aws` the imports of tests that it does not run."""
+    return True if config.option.markexpr == "aws" and collection_path in WITHOUT_AWS else None
 
 
 @pytest.hookimpl(tryfirst=True)

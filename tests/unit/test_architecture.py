@@ -17,6 +17,7 @@ import typer.main
 from mlops_cli.cli import app, register_commands
 from mlops_cli.cli.groups import GROUPS
 from mlops_cli.core.stages import STAGES
+from tests.conftest import WITHOUT_AWS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "mlops_cli"
@@ -336,3 +337,10 @@ def test_every_command_has_a_module_of_its_name_in_the_folder_of_its_group() -> 
     grouped = [(group, name) for group in GROUPS for name in GROUPS[group].commands]
     assert {f"{group}/{name.replace('-', '_')}.py" for group, name in grouped} == modules
     assert sorted(name for _, name in grouped) == sorted(command_line.commands)
+
+
+def test_no_test_of_the_simulated_aws_is_in_a_folder_that_m_aws_ignores() -> None:
+    modules = [module for folder in WITHOUT_AWS for module in folder.rglob("*.py") if module != Path(__file__)]
+    fixtures = re.compile(r"aws_simulator\.fixture|tests\.harness\.(cloud|targets)")
+    assert modules
+    assert [str(module) for module in modules if fixtures.search(module.read_text())] == []
