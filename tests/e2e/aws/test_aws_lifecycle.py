@@ -83,7 +83,7 @@ def test_the_comments_use_case_on_its_sample(project_folder: Path, aws: Aws) -> 
     shutil.copytree(ROOT / "templates", project_folder / "templates")
     cloud = Cloud(project_folder, aws, SOURCE="s3")
     cloud("deploy-infra", "--yes")
-    cloud("download-data", "--source", "sample")
+    cloud("download-data", "--source", "sample", "--rows", "8000")
     run = cloud.json("run")
     assert run["status"] == "waiting"
     done = cloud.json("approve", "--run-id", run["id"], "--comment", "on the sample", "--yes")
