@@ -29,8 +29,9 @@ def use_case_inputs(stage: Stage, run: Run, use_case: UseCase) -> dict[str, str]
     if stage.kind is Kind.APPROVAL:
         return use_case.metrics.named()
     if stage.kind is Kind.DEPLOY:
-        sample = {"endpoint.sample": f"{use_case.sample:g}"} if use_case.sample else {}
-        return {**sample, "endpoint.batching": "true"} if use_case.batching else sample
+        settings = {"endpoint.sample": f"{use_case.sample:g}" if use_case.sample else ""}
+        settings["endpoint.batching"] = "true" if use_case.batching else ""
+        return {name: value for name, value in settings.items() if value}
     columns = {f"column {name}": kind for name, kind in use_case.columns.items()}
     for table, files in use_case.tables.items():
         columns |= {f"column {table}.{name}": kind for name, kind in files.schema.columns.items()}

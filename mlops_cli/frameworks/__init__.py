@@ -14,6 +14,7 @@ FRAMEWORKS: tuple[Framework, ...] = (
 )
 NAMES = tuple(framework.name for framework in FRAMEWORKS)
 DEFAULT = tensorflow.FRAMEWORK
+FRAMEWORK = "framework"  # the key of its name in the detail of a training
 
 
 def framework_named(name: str) -> Framework:

@@ -23,7 +23,7 @@ HIDING = """
 import importlib.machinery as machinery
 known = machinery.PathFinder.find_spec
 machinery.PathFinder.find_spec = classmethod(
-    lambda cls, name, path=None, target=None: None if name == "sklearn" else known(name, path, target)
+    lambda cls, name, path=None, target=None: None if name in ("sklearn", "tensorflow") else known(name, path, target)
 )
 """
 
@@ -48,10 +48,14 @@ def findings(cli: Cli, code: int = 0) -> dict[str, dict[str, Any]]:
     return {finding["name"]: finding for finding in report["findings"] if finding["state"] != "ok"}
 
 
-def test_a_project_that_is_well_has_nothing_to_fix(cli: Cli) -> None:
+@pytest.mark.parametrize(
+    ("framework", "ok"), [("sklearn", "packages        installed for scikit-learn"), ("tensorflow", "tensorflow ")]
+)
+def test_a_project_that_is_well_has_nothing_to_fix(cli: Cli, framework: str, ok: str) -> None:
+    cli.edit("usecase.toml", 'framework = "sklearn"', f'framework = "{framework}"')
     assert findings(cli) == {}
     out = cli("doctor")
-    assert "✓ ok       packages        installed for scikit-learn" in out
+    assert f"✓ ok       {ok}" in out
     assert "20 rows" in out
     assert out.splitlines()[-1].endswith(" fine")
 
@@ -72,13 +76,15 @@ def test_a_port_that_is_taken(cli: Cli) -> None:
     assert findings(cli) == {}
 
 
-def test_missing_packages_of_the_framework(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("framework", "extra"), [("sklearn", "sklearn"), ("tensorflow", "local")])
+def test_missing_packages_of_the_framework(cli: Cli, tmp_path: Path, framework: str, extra: str) -> None:
+    cli.edit("usecase.toml", 'framework = "sklearn"', f'framework = "{framework}"')
     (tmp_path / "hiding").mkdir()
     (tmp_path / "hiding" / "sitecustomize.py").write_text(HIDING)
     cli.environment = {**cli.environment, "PYTHONPATH": str(tmp_path / "hiding")}
     (finding,) = findings(cli, code=1).values()
-    assert (finding["state"], finding["message"]) == ("failure", "Not installed: sklearn.")
-    assert finding["fix"] == install_command("sklearn")
+    assert (finding["state"], finding["message"]) == ("failure", f"Not installed: {framework}.")
+    assert finding["fix"] == install_command(extra)
 
 
 def test_settings_and_use_case_that_are_wrong_are_named_together(cli: Cli) -> None:

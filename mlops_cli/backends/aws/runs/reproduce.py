@@ -30,9 +30,10 @@ from mlops_cli.core.engine import RunView, StageFailed, StageResult, run_or_reus
 from mlops_cli.core.jobs.script_job import progress_in
 from mlops_cli.core.models.reproducibility import REPRODUCED, Reproduction, check_trained, compare, manifest
 from mlops_cli.core.runs import Run, StageRun, new_run
-from mlops_cli.core.stages import STAGES, TRAINING, Stage, stage_named
+from mlops_cli.core.stages import STAGES, TRAINING, Kind, Stage, stage_named
 from mlops_cli.errors import EXIT_INTERRUPTED, MlopsError
 from mlops_cli.files.model_archive import digest_contents
+from mlops_cli.frameworks import FRAMEWORK
 
 SHORTEST, LONGEST = 0.5, 5.0
 STOPPING_SECONDS = 60.0
@@ -133,7 +134,8 @@ class ReproduceExecutor(AwsStageExecutor):
         prepared = self.job_builder.prepare(stage, run)
         record = run.stage(stage.name)
         record.artifact = prepared.artifact
-        record.detail |= {"framework": self.use_case.framework.name}
+        if stage.kind is Kind.TRAINING:
+            record.detail[FRAMEWORK] = self.use_case.framework.name
         self.runner.run(stage, prepared.name, prepared.document, view)
         result = self._job_result(stage, run)
         return replace(result, detail={**result.detail, "machine": asdict(prepared.machine)})

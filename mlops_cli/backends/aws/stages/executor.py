@@ -38,7 +38,7 @@ from mlops_cli.core.runs import CONTINUE, Run, StageRun, Status
 from mlops_cli.core.stages import DATA, Kind, Stage
 from mlops_cli.data.metadata import record_of
 from mlops_cli.errors import MlopsError
-from mlops_cli.frameworks import DEFAULT, framework_named
+from mlops_cli.frameworks import DEFAULT, FRAMEWORK, framework_named
 from mlops_cli.frameworks.base import Framework
 from mlops_cli.frameworks.package_check import TRIAL_ANSWER, TRIAL_JOB, UNSERVABLE, UNTRIED, obstacle
 from mlops_cli.project.paths import Project
@@ -164,7 +164,7 @@ class AwsStageExecutor:
             "requirements": self.job_builder.requirements(),
         }
         if stage.kind is Kind.TRAINING:
-            detail |= {"framework": self.use_case.framework.name, TRIAL_JOB: prepared.trial}
+            detail |= {FRAMEWORK: self.use_case.framework.name, TRIAL_JOB: prepared.trial}
         return StageResult("", prepared.artifact, detail, Status.RUNNING)
 
     def _secrets(self) -> dict[str, str]:
@@ -187,7 +187,7 @@ class AwsStageExecutor:
     def _register_for_approval(self, run: Run) -> StageResult:
         """Copy the model to models/DIGEST/ and register a PendingManualApproval model package."""
         trained = run.training
-        framework = framework_named(trained.detail.get("framework", DEFAULT.name))
+        framework = framework_named(trained.detail.get(FRAMEWORK, DEFAULT.name))
         self._require_deployable(framework)
         data_digest = run.preparation.cache_inputs.get(THE_DATA, "")
         self.services.registry.copy_model(trained.artifact + job_outputs.MODEL, trained.output)
@@ -238,7 +238,7 @@ class AwsStageExecutor:
         record = run.stage(stage.name)
         outcome = job_outputs.outcome(stage, self.bucket, record.artifact, self._folder(record))
         if DATA not in stage.inputs:
-            framework = framework_named(record.detail.get("framework", DEFAULT.name))
+            framework = framework_named(record.detail.get(FRAMEWORK, DEFAULT.name))
             if problem := obstacle(self._folder(record) / job_outputs.PACKAGE, framework):
                 raise StageFailed(f"{UNSERVABLE}: {problem}.", CONTINUE)
             return replace(outcome, detail={**outcome.detail, **self._trial_detail(record)})

@@ -26,7 +26,7 @@ from mlops_cli.data.metadata import load
 from mlops_cli.errors import EXIT_REJECTED, MlopsError
 from mlops_cli.files.atomic import read_json, remove_tree, write_atomically
 from mlops_cli.files.hashing import digest_file, digest_folder, stat_digest
-from mlops_cli.frameworks import DEFAULT
+from mlops_cli.frameworks import DEFAULT, FRAMEWORK
 from mlops_cli.monitoring.statistics import EXCLUDE_FROM_STATISTICS
 from mlops_cli.processes.child_process import JobProcesses
 from mlops_cli.project.environment_info import environment_info
@@ -36,8 +36,6 @@ from mlops_cli.serving.control import LocalEndpoint, ServerState
 
 if TYPE_CHECKING:
     from mlops_cli.backends.local.stages.job_runner import JobRunner
-
-FRAMEWORK = "framework"  # a key in the detail of a training
 
 
 class Shortfalls(Protocol):
