@@ -11,6 +11,7 @@ from mlops_cli.backends.aws.infra import stack_parameters
 from mlops_cli.backends.aws.infra.deployed_settings import differences, machines_of_runs
 from mlops_cli.backends.base import CostScope
 from mlops_cli.core.stages import TRAINING
+from mlops_cli.frameworks import tensorflow
 from mlops_cli.project.settings.values import resolve
 from mlops_cli.project.usecase.reader import load_use_case
 from mlops_cli.project.usecase.use_case import UseCase
@@ -26,7 +27,7 @@ DEPLOYED = {"SourceType": "codecommit", "BranchName": "main", "BucketName": "the
 
 @pytest.fixture
 def use_case() -> UseCase:
-    return load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml")
+    return replace(load_use_case(USE_CASES / "tiny" / "training" / "usecase.toml"), framework=tensorflow.FRAMEWORK)
 
 
 def stack(**parameters: str) -> Stack:
@@ -93,20 +94,20 @@ def test_runs_get_the_instance_that_was_deployed_and_before_that_the_one_that_is
 
 def test_costs_quotas_and_texts_are_those_of_the_deployed_settings(scenario: Scenario) -> None:
     scenario.backend(INSTANCE="ml.c5.xlarge").infra.deploy()
-    backend = scenario.backend(INSTANCE="ml.g5.xlarge")
+    backend = scenario.backend(INSTANCE="ml.c5.2xlarge")
     resources = [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
     assert "train: ml.c5.xlarge" in resources
     (difference,) = backend.infra.undeployed_settings()
-    assert difference.startswith("INSTANCE is ml.g5.xlarge (option), and the pipeline was deployed with ml.c5.xlarge")
+    assert difference.startswith("INSTANCE is ml.c5.2xlarge (option), and the pipeline was deployed with ml.c5.xlarge")
     findings = list(backend.run_checks())
     assert any(
         finding.name == "quota" and "ml.c5.xlarge for training job usage" in finding.message for finding in findings
     )
     assert [finding for finding in findings if finding.name == "requirements"] == [], "the tiny use case has none"
     (warning,) = [finding for finding in findings if finding.name == "settings"]
-    assert (warning.message.split(" (")[0], warning.fix) == ("INSTANCE is ml.g5.xlarge", "mlops deploy-infra")
+    assert (warning.message.split(" (")[0], warning.fix) == ("INSTANCE is ml.c5.2xlarge", "mlops deploy-infra")
     backend.infra.deploy()
-    assert "train: ml.g5.xlarge" in [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
+    assert "train: ml.c5.2xlarge" in [line.resource for line in backend.infra.costs(CostScope.REPRODUCTION).lines]
     assert backend.infra.undeployed_settings() == []
 
 
