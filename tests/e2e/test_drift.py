@@ -209,7 +209,7 @@ def test_on_aws(tmp_path: Path, aws: Aws) -> None:
     assert findings["gate"] == {"passed": 2, "failed": 0, "failures": [], "unfinished": ""}
     (run,) = logged(tracking, "rent-dev")
     assert (run.info.status, run.data.tags["mlops.target"]) == ("FINISHED", "aws")
-    assert run.data.params["train.epochs"] == "60"
+    assert run.data.params["train.bootstraps"] == "60"
     assert run.data.metrics["test/rent/rmse"] < 130
     assert run.data.tags["mlops.model_digest"] == findings["endpoint"]["live_digest"]
     assert run.data.tags["mlops.gate.post-training-tests"] == "2 passed, 0 failed"

@@ -43,7 +43,7 @@ def trained_run(metrics: Any = METRICS, history: Any = ()) -> Run:
     prepared.detail = {"dataset": {"source": "rent.csv", "rows": 900}}
     prepared.output = "p" * 64
     gate.detail = {"passed": 3, "failed": 0}
-    trained.cache_inputs = {"epochs": "7", "seed": "1", "training/train.py": "c" * 64}
+    trained.cache_inputs = {"bootstraps": "7", "seed": "1", "training/train.py": "c" * 64}
     trained.output, trained.key = "m" * 64, "k" * 64
     trained.detail = {"metrics": {"test": metrics}, "history": history}
     trained.started_at, trained.finished_at = 1_700_000_000.0, 1_700_000_008.5
@@ -57,7 +57,7 @@ def recorded(run: Run) -> RunRecord:
 def test_parameters_are_those_that_the_stages_were_called_with() -> None:
     assert recorded(trained_run()).parameters == {
         "preprocess.test_fraction": "0.25",
-        "train.epochs": "7",  # usecase.toml says 60
+        "train.bootstraps": "7",  # usecase.toml says 60
         "train.seed": "1",
         "data.source": "rent.csv",
         "data.rows": "900",
