@@ -83,8 +83,8 @@ def test_a_caller_with_all_permissions_gets_no_failure(scenario: Scenario) -> No
 def test_custom_images_need_permissions_of_their_registry(scenario: Scenario) -> None:
     own = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ours/{}:7"
     use_case = scenario.root / "training" / "usecase.toml"
-    images = f'[model]\ntraining_image = "{own.format("training")}"\nserving_image = "{own.format("serving")}"\n\n'
-    use_case.write_text(use_case.read_text().replace("[metrics", f"{images}[metrics", 1))
+    images = f'[model]\ntraining_image = "{own.format("training")}"\nserving_image = "{own.format("serving")}"\n'
+    use_case.write_text(use_case.read_text().replace("[model]\n", images, 1))
     needed = [need for need in wanted(scenario) if need.actions == ("ecr:DescribeImages",)]
     assert [need.resource.rpartition(":")[2] for need in needed] == [
         "repository/ours/training",
@@ -354,9 +354,11 @@ def test_a_container_that_has_no_credential_for_the_index_is_named_before_a_run(
         return any("The model's container installs training/requirements.txt" in each.message for each in checks)
 
     requirements.write_text("company-tools==1.0\n")
-    assert not warned(**index), "the container of TensorFlow installs nothing"
-    use_case.write_text(use_case.read_text() + '\n[model]\nframework = "sklearn"\n')
     assert warned(**index)
     assert not warned(PACKAGE_INDEX_URL=index["PACKAGE_INDEX_URL"]), "an index without a credential is passed on"
+    text = use_case.read_text()
+    use_case.write_text(text.replace('framework = "sklearn"', 'framework = "tensorflow"'))
+    assert not warned(**index), "the container of TensorFlow installs nothing"
+    use_case.write_text(text)
     requirements.write_text("# nothing\n")
     assert not warned(**index)
