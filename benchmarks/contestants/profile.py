@@ -20,7 +20,7 @@ import tensorflow as tf
 from benchmarks.contestants.data import LABELS
 from common.hyperparameters import Hyperparameters
 from fitting.checkpoints import Checkpoints
-from fitting.dataset import TrainingStream, featurize, open_split
+from fitting.dataset import TrainingStream, featurize, loader, open_split
 from fitting.distributed import connect
 from fitting.trainer import Trainer, label_rates
 from model.features import Featurizer
@@ -40,7 +40,7 @@ def main() -> None:
     stream = TrainingStream(split, settings.batch_size, 1, settings.seed)
     steps = stream.steps_per_pass
     timed(seconds, "read the rows of one epoch", lambda: sum(1 for _ in islice(stream.batches(0), steps)))
-    data = featurize(islice(stream.batches(0), steps), len(LABELS), featurizer)
+    data = featurize(islice(stream.batches(0), steps), loader(len(LABELS), featurizer))
     signature = data.element_spec[0][0]
     kept = timed(seconds, "the same with features", lambda: list(data))
     forward = tf.function(network, input_signature=[signature], autograph=False)

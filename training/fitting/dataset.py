@@ -144,14 +144,19 @@ def select(split: Split, block: pl.DataFrame, batches: list[np.ndarray]) -> Iter
         yield texts[rows], labels[rows]
 
 
-def featurize(batches: Iterator[Batch], labels: int, featurizer: Featurizer, devices: int = 1) -> tf.data.Dataset:
-    """Return (features, labels) for each device and batch, computed in advance."""
+def loader(labels: int, featurizer: Featurizer, devices: int = 1) -> Any:
+    """Return a function from a batch to (features, labels) for each device. It is traced once for all its datasets."""
 
     def load(texts: tf.Tensor, truth: tf.Tensor) -> tuple[Any, ...]:
         return tuple((featurizer(texts[device::devices]), truth[device::devices]) for device in range(devices))
 
-    signature = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, labels], tf.float32)
-    return tf.data.Dataset.from_generator(lambda: batches, output_signature=signature).map(load).prefetch(2)
+    signature = [tf.TensorSpec([None], tf.string), tf.TensorSpec([None, labels], tf.float32)]
+    return tf.function(load, input_signature=signature, autograph=False)
+
+
+def featurize(batches: Iterator[Batch], load: Any) -> tf.data.Dataset:
+    """Return the loader's result for each batch, computed in advance."""
+    return tf.data.Dataset.from_generator(lambda: batches, output_signature=load.input_signature).map(load).prefetch(2)
 
 
 def word_counts(block: pl.DataFrame, text: str) -> np.ndarray:

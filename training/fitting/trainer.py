@@ -17,7 +17,7 @@ import tensorflow as tf
 from common.hyperparameters import Hyperparameters
 from common.progress import Progress
 from fitting.checkpoints import Checkpoints, Notes
-from fitting.dataset import Split, TrainingStream, featurize, select, sort_batches, word_counts
+from fitting.dataset import Split, TrainingStream, featurize, loader, select, sort_batches, word_counts
 from fitting.distributed import DistributedContext, all_reduce_sum
 from fitting.optimizer import LazyAdam
 from model.features import Features, Featurizer
@@ -65,7 +65,8 @@ class Trainer:
         self._epoch_steps = int(context.sum(np.array([self._stream.steps_per_pass]))[0]) // context.world_size
         self._steps = hyperparameters.epochs * self._epoch_steps
         self._progress = Progress(self._steps)
-        features, labels = featurize(iter(()), self._labels, featurizer).element_spec[0]
+        self._load = loader(len(rates), featurizer)
+        ((features, labels),) = featurize(iter(()), self._load).element_spec
         signature = [(features, labels), *(tf.TensorSpec([], kind) for kind in (tf.float32, tf.int32))]
         # With several devices there is no fixed signature: TensorFlow infers it from the first batches.
         self._step = tf.function(
@@ -92,8 +93,9 @@ class Trainer:
         Raise Diverged as soon as the loss is NaN.
         """
         if self._batches is None:
-            batches = self._stream.batches(self._done)
-            self._batches = iter(featurize(batches, self._labels, self._featurizer, self._context.local_devices))
+            devices = self._context.local_devices
+            load = loader(self._labels, self._featurizer, devices) if devices > 1 else self._load
+            self._batches = iter(featurize(self._stream.batches(self._done), load))
         saved = time.monotonic()
         while self._done < epoch * self._epoch_steps:
             batch = self._context.distribute(next(self._batches))
@@ -128,7 +130,7 @@ class Trainer:
             batches = sort_batches(word_counts(block, split.text), PREDICT_ROWS)
             parts = [
                 Predictions(*(part.numpy() for part in (labels, *self._predict(features))))
-                for ((features, labels),) in featurize(select(split, block, batches), self._labels, self._featurizer)
+                for ((features, labels),) in featurize(select(split, block, batches), self._load)
             ]
             order = np.argsort(np.concatenate(batches))
             yield Predictions(*(np.concatenate(part)[order] for part in zip(*parts, strict=True)))
