@@ -27,7 +27,8 @@ from mlops_cli.core.stages import Kind
 from mlops_cli.project.usecase.instances import JobInstances
 from tests.conftest import LIMIT_SECONDS
 
-pytestmark = pytest.mark.slow
+# On one worker, which installs each version of the toolkit once.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("toolkit")]
 # The first is what the lock of the TensorFlow 2.21 image names: it puts the command line through a shell.
 TOOLKITS = ("5.1.1", "5.1.4")
 MODULE = "tensorflow_entry_point:main"
