@@ -19,7 +19,10 @@ from typing import Any
 
 import pytest
 
+from aws_simulator.fixture import aws, aws_server
 from mlops_cli.project.settings.catalog import SETTINGS
+
+__all__ = ["aws", "aws_server"]
 
 # Background jobs of a shell ignore SIGINT, and nohup ignores SIGHUP. What the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

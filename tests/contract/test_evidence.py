@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.fixture import aws_server
 from tests.conftest import LIMIT_SECONDS, Cli, wait_for
 from tests.harness.cloud import Cloud, shared
 from tests.harness.judging import PREDICTIONS, first_rows, later_rows, write_rows
 from tests.harness.targets import either
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws_server", "either", "shared"]
+__all__ = ["either", "shared"]
 
 
 def get_data(cli: Cli, rows: list[str]) -> None:

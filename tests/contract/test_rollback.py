@@ -13,7 +13,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aws_simulator.accounts import aged
-from aws_simulator.fixture import aws_server
 from mlops_cli.core.stages import ENDPOINT_GATE
 from tests.component.aws.infra.test_deploy import kill_after
 from tests.conftest import Cli, wait_for
@@ -22,7 +21,7 @@ from tests.harness.lifecycle import approved_run, hold, reached, statuses
 from tests.harness.targets import either
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws_server", "either", "shared"]
+__all__ = ["either", "shared"]
 
 
 def two_models(cli: Cli) -> tuple[dict, dict]:

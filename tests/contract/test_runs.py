@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.fixture import aws_server
 from tests.conftest import LIMIT_SECONDS, Cli, wait_for
 from tests.harness.cloud import Cloud, git, packages, shared
 from tests.harness.lifecycle import approved_run, hold, reached, statuses
 from tests.harness.targets import either
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws_server", "either", "shared"]
+__all__ = ["either", "shared"]
 
 
 def keys(cloud: Cloud) -> dict[str, str]:

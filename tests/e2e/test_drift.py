@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from tests.conftest import ROOT, USE_CASES, Cli, wait_for
 from tests.e2e.test_own_usecase import FLAT, edit, examined, project, texts_about_rents
 from tests.e2e.test_tracking import logged
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server"]
 SECRET = "a sentence about quizzaciously xylographed marmalade"
 ON = "[endpoint]\nsample = 1"
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from tests.conftest import ROOT, Cli
 from tests.harness.cloud import Cloud, project
 from tests.harness.lifecycle import statuses
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "project"]
+__all__ = ["project"]
 
 BEFORE = '    Stage("train", Kind.TRAINING,'
 LINES = """\

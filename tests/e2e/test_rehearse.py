@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from mlops_cli import backends
 from mlops_cli.cli.context import AppContext
 from mlops_cli.cli.rehearsal_steps import go_through
@@ -30,7 +30,7 @@ from tests.e2e.test_readme import check, masked
 from tests.harness.cloud import project
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "project"]
+__all__ = ["project"]
 PAGE = (ROOT / "docs" / "reference" / "aws.md").read_text()
 
 

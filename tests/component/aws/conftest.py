@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from mlops_cli.backends.aws.account import Account
 from mlops_cli.backends.aws.backend import AwsBackend
 from mlops_cli.backends.aws.clients.s3 import Bucket
@@ -16,8 +16,6 @@ from mlops_cli.project.paths import Project
 from mlops_cli.project.settings.values import resolve
 from mlops_cli.project.usecase.reader import load_use_case
 from tests.conftest import ROOT, USE_CASES, Cli, wait_for
-
-__all__ = ["aws", "aws_server"]
 
 
 class Scenario:

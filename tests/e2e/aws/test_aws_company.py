@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from aws_simulator.accounts import user
-from aws_simulator.fixture import REGION, Aws, aws, aws_server
+from aws_simulator.fixture import REGION, Aws
 from aws_simulator.services.company import key_policy
 from mlops_cli.backends.aws.company_account import CompanyAccount
 from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, policy, required_permissions
@@ -25,7 +25,7 @@ from tests.harness.cloud import Cloud, everything, project, use_tensorflow
 from tests.package_index import private_index, write_packages
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "project"]
+__all__ = ["project"]
 ACCOUNT = "123456789012"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/teams/limit"
 BUCKET = "the-company"

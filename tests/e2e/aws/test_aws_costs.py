@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from aws_simulator.accounts import user
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from tests.harness.cloud import Cloud, cloud, project
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "cloud", "project"]
+__all__ = ["cloud", "project"]
 MONTH = 730 * 0.115 + 2 * 0.1
 
 

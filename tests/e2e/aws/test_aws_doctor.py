@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from aws_simulator.accounts import user
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from mlops_cli.backends.aws.doctor.required_permissions import ArnContext, policy, required_permissions
 from mlops_cli.backends.aws.resource_names import ResourceNames
 from tests.harness.cloud import Cloud, git, project
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "project"]
+__all__ = ["project"]
 PLACE = ArnContext(
     partition="aws",
     region="us-east-1",

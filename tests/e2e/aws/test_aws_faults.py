@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from tests.component.aws.faults import faulty
 from tests.harness.cloud import Cloud, everything, project
 from tests.harness.lifecycle import statuses
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "project"]
+__all__ = ["project"]
 
 
 def test_from_deploying_to_cleaning_up_while_one_call_in_five_fails(project: Path, aws: Aws, tmp_path: Path) -> None:

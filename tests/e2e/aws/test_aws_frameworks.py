@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from tests.conftest import Cli
 from tests.e2e.test_guide import text_of, write_files
 from tests.e2e.test_own_usecase import share_code
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server"]
 
 
 def test_a_scikit_learn_project_on_aws(tmp_path: Path, aws: Aws) -> None:

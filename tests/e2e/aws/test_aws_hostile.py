@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from tests.conftest import LIMIT_SECONDS, wait_for
 from tests.harness.cloud import PIPELINE, Cloud, project
 from tests.harness.lifecycle import statuses
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "project"]
+__all__ = ["project"]
 
 # What runs in a step as StageRole, and in a job as JobRole. Each try is noted by what AWS has answered.
 ATTACK = """

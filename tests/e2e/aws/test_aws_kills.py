@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from aws_simulator.fixture import aws_server
 from tests.component.aws.infra.test_deploy import kill_after
 from tests.conftest import LIMIT_SECONDS, wait_for
 from tests.harness.cloud import Cloud, shared
 from tests.harness.lifecycle import statuses
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws_server", "shared"]
+__all__ = ["shared"]
 
 
 def test_a_run_that_is_killed_as_it_starts_is_one_run(shared: Cloud) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from tests.conftest import ROOT
 from tests.harness.cloud import Cloud, everything, git, project
 from tests.harness.lifecycle import statuses
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server", "project"]
+__all__ = ["project"]
 
 
 def test_from_deploying_to_cleaning_up(project: Path, aws: Aws) -> None:

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from tests.conftest import LIMIT_SECONDS, ROOT, Cli, wait_for
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server"]
 ROWS = 4000
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aws_simulator.fixture import Aws, aws, aws_server
+from aws_simulator.fixture import Aws
 from mlops_cli.frameworks import framework_named
 from tests.conftest import Cli
 from tests.e2e.aws.test_aws_frameworks import project_of_guide
@@ -17,7 +17,6 @@ from tests.e2e.test_guide import PYTORCH, write_files
 pytest.importorskip("torch", reason="PyTorch is gigabytes; CI does without it")
 pytest.importorskip("transformers", reason="it comes with the extra: pip install -e '.[huggingface]'")
 pytestmark = pytest.mark.slow
-__all__ = ["aws", "aws_server"]
 
 
 def training_images(aws: Aws) -> list[str]:

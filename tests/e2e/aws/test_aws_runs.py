@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from aws_simulator.accounts import user
-from aws_simulator.fixture import Aws, aws_server
+from aws_simulator.fixture import Aws
 from mlops_cli.core.stages import STAGES, Kind
 from tests.conftest import LIMIT_SECONDS, wait_for
 from tests.harness.cloud import Cloud, everything, packages, tiny_project
 from tests.harness.lifecycle import statuses
 
 pytestmark = pytest.mark.slow
-__all__ = ["aws_server"]
 # A gate runs in each run: its result in another one is the word of that run's commit.
 NOTHING_NEW = {stage.name: "done" if stage.kind is Kind.GATE else "reused" for stage in STAGES}
 OWN = {"SOURCE": "s3", "BUCKET_NAME": "ours-alone"}

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from aws_simulator.accounts import user
-from aws_simulator.fixture import aws, aws_server
 from mlops_cli.backends.aws.backend import AwsBackend
 from mlops_cli.backends.base import CostScope
 from mlops_cli.core.costs import Costs
@@ -15,7 +14,7 @@ from mlops_cli.project.state_dir import create_state_dir
 from tests.component.aws.conftest import Scenario, scenario
 from tests.component.aws.faults import faulty
 
-__all__ = ["aws", "aws_server", "scenario"]
+__all__ = ["scenario"]
 
 
 def endpoint(backend: AwsBackend) -> Costs:

@@ -1,5 +1,0 @@
-from __future__ import annotations
-
-from aws_simulator.fixture import aws, aws_server
-
-__all__ = ["aws", "aws_server"]
