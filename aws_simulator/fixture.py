@@ -6,7 +6,7 @@ import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -115,20 +115,24 @@ def stop(aws: Aws) -> None:
 
 
 @contextmanager
-def service_models_read_once() -> Iterator[None]:
-    """Cache the service models: otherwise each client of each test parses megabytes of JSON again."""
+def service_files_read_once() -> Iterator[None]:
+    """Cache botocore's files: otherwise each client of each test parses megabytes of JSON again."""
     from botocore.loaders import Loader
 
-    read, models = Loader.load_service_model, {}
+    def cached(method: Callable[..., Any]) -> Callable[..., Any]:
+        results: dict[tuple[Any, ...], Any] = {}
 
-    def load(self: Loader, *names: str, **more: str) -> Any:
-        key = (*names, *sorted(more.items()))
-        if key not in models:
-            models[key] = read(self, *names, **more)
-        return models[key]
+        def load(self: Loader, *names: Any, **more: Any) -> Any:
+            key = (*names, *sorted(more.items()))
+            if key not in results:
+                results[key] = method(self, *names, **more)
+            return results[key]
+
+        return load
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loader, "load_service_model", load)
+        for name in ("load_service_model", "load_data_with_path", "list_api_versions", "determine_latest_version"):
+            patch.setattr(Loader, name, cached(getattr(Loader, name)))
         yield
 
 
@@ -136,7 +140,7 @@ def service_models_read_once() -> Iterator[None]:
 def aws_server(tmp_path_factory: pytest.TempPathFactory, aws_simulator_options: list[str]) -> Iterator[Aws]:
     """Provide one simulator for the whole session. Your fixture ``aws_simulator_options`` adds command-line options."""
     aws = start(tmp_path_factory.mktemp("aws"), *aws_simulator_options)
-    with service_models_read_once():
+    with service_files_read_once():
         yield aws
     stop(aws)
 
