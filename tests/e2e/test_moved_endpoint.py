@@ -31,14 +31,24 @@ def servers(folder: Path) -> list[int]:
     return pids
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder, even if the server writes a file into it at this moment."""
+
+    def is_removed() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    wait_for(is_removed)
+
+
 def replace_by_a_copy(endpoint: Path) -> None:
     shutil.copytree(endpoint, endpoint.with_name("data.copy"))
-    shutil.rmtree(endpoint)
+    remove(endpoint)
     endpoint.with_name("data.copy").rename(endpoint)
 
 
 DISTURBANCES: dict[str, Callable[[Path], object]] = {
-    "removed": shutil.rmtree,
+    "removed": remove,
     "moved away": lambda endpoint: endpoint.rename(endpoint.parents[1] / "elsewhere"),
     "replaced by a copy": replace_by_a_copy,
     "its lock removed": lambda endpoint: (endpoint / "supervisor.lock").unlink(),
@@ -73,7 +83,7 @@ def test_a_server_with_a_removed_folder_ends_and_one_command_restores_it(tiny: C
 
 def test_a_server_with_a_removed_state_folder_ends_and_frees_its_port(tiny: Cli) -> None:
     tiny.json("approve", "--run-id", tiny.json("run")["id"], "--yes")
-    shutil.rmtree(tiny.folder / ".mlops")
+    remove(tiny.folder / ".mlops")
     wait_for(lambda: servers(tiny.folder) == [])
     assert "nothing to remove" in tiny("cleanup", "--yes")
     tiny("download-data", "--source", "tiny.csv")
