@@ -175,6 +175,10 @@ class Cli:
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new))
 
+    def accept_slow_answers(self) -> None:
+        """Let the comments' gate accept the answer times of a machine that runs other tests, too."""
+        self.edit("usecase.toml", "max_p99_ms = 250", "max_p99_ms = 10_000")
+
     def live(self, *arguments: str) -> dict[str, Any]:
         """Return a run whose model is live. In a shared project it may be live already."""
         run = self.json("run", *arguments)

@@ -42,6 +42,7 @@ def comments(tmp_path: Path) -> Iterator[Cli]:
     """Provide the comments' project. Its gate accepts a model of little training."""
     Cli(tmp_path)("init", "comments")
     cli = Cli(tmp_path / "comments", {"ENDPOINT_PORT": "0"})
+    cli.accept_slow_answers()
     edit(cli, "training/usecase.toml", "[endpoint]\n# The share", "[endpoint]\n#")
     edit(cli, "training/usecase.toml", "sample = 0\n", "sample = 1\n")
     edit(cli, "training/usecase.toml", "positive_above = 0.5", "positive_above = 0.05")

@@ -56,6 +56,7 @@ def test_the_session_is_true(jigsaw: Path, tmp_path: Path) -> None:
     for name in ("train.csv.gz", "extra.csv.gz"):
         copy_rows(jigsaw / name, tmp_path / "jigsaw" / name)
     cli = Cli(tmp_path)
+    cli.accept_slow_answers()
     try:
         for command, shown in session():
             command = re.sub(r"^approve \w+", lambda _: f"approve {cli.json('runs')[0]['id']}", command)

@@ -82,6 +82,7 @@ def test_the_comments_use_case_on_its_sample(project_folder: Path, aws: Aws) -> 
     """Preprocessing, training, serving and gates are real, as jobs and steps on AWS."""
     shutil.copytree(ROOT / "templates", project_folder / "templates")
     cloud = Cloud(project_folder, aws, SOURCE="s3")
+    cloud.accept_slow_answers()
     cloud("deploy-infra", "--yes")
     cloud("download-data", "--source", "sample", "--rows", "8000")
     run = cloud.json("run")
