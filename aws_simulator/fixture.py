@@ -131,7 +131,7 @@ def service_files_read_once() -> Iterator[None]:
         return load
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("load_service_model", "load_data_with_path", "list_api_versions", "determine_latest_version"):
+        for name in ("load_service_model", "load_data_with_path"):
             patch.setattr(Loader, name, cached(getattr(Loader, name)))
         yield
 

@@ -82,15 +82,16 @@ def add_scripts(folder: Path) -> Path:
     return data
 
 
-def run_of_all_stages(cli: Cli) -> str:
-    """Check a run until it waits for its approval. Return its id."""
+def check_lifecycle(cli: Cli) -> None:
+    """Check everything from run to report, and a failed gate."""
     run = cli.json("run")
     assert run["status"] == "waiting"
     assert statuses(run) | {"enrich": "done", "enriched-checks": "done", "train": "done"} == statuses(run)
-    return str(run["id"])
-
-
-def a_failed_gate_is_shown(cli: Cli) -> None:
+    evidence = cli.json("approve", "--run-id", run["id"], "--yes")["evidence"]
+    assert (evidence["gates"]["enriched-checks"]["passed"], evidence["gates"]["enriched-checks"]["failed"]) == (2, 0)
+    assert cli.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
+    assert "enriched-checks" in cli("status")
+    assert cli.json("report", run["id"])["report"]
     assert "assert '40 40' == '60 60'" in cli("run", "--set", "enrich.factor=2", code=3)
     failed = statuses(cli.json("status")["run"])
     assert (failed["preprocess"], failed["enrich"], failed["enriched-checks"]) == ("reused", "done", "failed")
@@ -100,12 +101,7 @@ def test_on_one_machine(tiny: Cli, package: Path) -> None:
     data = add_scripts(tiny.folder)
     tiny.environment = {"PYTHONPATH": str(package)}
     assert "2 files" in tiny("download-data", "--source", str(data))
-    run_id = run_of_all_stages(tiny)
-    evidence = tiny.json("approve", "--run-id", run_id, "--yes")["evidence"]
-    assert (evidence["gates"]["enriched-checks"]["passed"], evidence["gates"]["enriched-checks"]["failed"]) == (2, 0)
-    assert tiny.json("test-endpoint")["endpoint"]["is_what_was_approved"] is True
-    assert "enriched-checks" in tiny("status")
-    a_failed_gate_is_shown(tiny)
+    check_lifecycle(tiny)
 
 
 def test_on_aws(project: Path, aws: Aws, package: Path) -> None:
@@ -117,8 +113,7 @@ def test_on_aws(project: Path, aws: Aws, package: Path) -> None:
     assert cloud.json("download-data", "--source", f"{data}.tar.gz")["changed"] is True
     assert cloud.json("download-data", "--source", f"{data}.tar.gz")["changed"] is False
     cloud("deploy-infra", "--yes")
-    run_of_all_stages(cloud)
-    a_failed_gate_is_shown(cloud)
+    check_lifecycle(cloud)
     jobs = aws.client("sagemaker").list_processing_jobs()["ProcessingJobSummaries"]
     name = next(job["ProcessingJobName"] for job in jobs if "-enrich-" in job["ProcessingJobName"])
     job = aws.client("sagemaker").describe_processing_job(ProcessingJobName=name)
