@@ -4,7 +4,7 @@
 
 The output folder gets train/, validation/ and test/ with part-*.parquet, and profile.json. Five steps lead there:
 
-1. Read every *.csv of the input folder. A label that is not 0 or 1 is an error.
+1. Read every *.csv of the input folder. A label that is not 0 or 1 is an error that names line, column and value.
 2. Clean the texts (cleaning.py). A row without text is dropped, and counted.
 3. Merge the rows with the same text, so that no text is in two splits. The smallest id stays, with every label of any
    of these rows: a missed label is the likelier error.
@@ -37,6 +37,7 @@ import polars as pl
 
 from common import cleaning, usecase
 from preparation import buckets
+from preparation.bad_rows import describe_bad_row
 from preparation.cluster import INPUT_DIR, OUTPUT_DIR, ClusterError, read_hosts, start_cluster, work_for
 from preparation.profiling import SPLITS, Profile
 
@@ -47,7 +48,7 @@ GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
 class BadInput(Exception):
-    """Invalid raw data. The message names the file and the reason."""
+    """Invalid raw data. The message names the file, the line, the column and the reason."""
 
 
 def preprocess(input_dir: Path, output_dir: Path, fractions: tuple[float, float], seed: int, workers: int = 1) -> None:
@@ -96,13 +97,14 @@ def read_batches(source: Path, profile: Profile, seed: int) -> Iterator[pl.DataF
             raise BadInput(f"{source.name}: no column {', '.join(missing)}")
         for batch in rows.select(ID, text, labels).collect_batches(chunk_size=BATCH_ROWS):
             if any(batch.select(LABELS).null_count().row(0)):
-                raise BadInput(f"{source.name}: {_wrong_label(rows)}")
+                raise BadInput(f"{source.name}: {describe_bad_row(source, ID, LABELS)}")
             kept = batch.filter(pl.col(TEXT) != "")
             profile.rows_in += batch.height
             profile.empty += batch.height - kept.height
             yield kept.with_columns(buckets.hash_texts(kept[TEXT], seed))
     except pl.exceptions.PolarsError as error:
-        raise BadInput(f"{source.name}: {str(error).splitlines()[0]}") from error
+        reason = describe_bad_row(source, ID, LABELS) or str(error).splitlines()[0]
+        raise BadInput(f"{source.name}: {reason}") from error
 
 
 def write_bucket(bucket: int, parts: list[pl.DataFrame], output_dir: Path, fractions: tuple[float, float]) -> Profile:
@@ -139,14 +141,6 @@ def choose_split(validation: float, test: float) -> pl.Expr:
     position = (pl.int_range(pl.len()) * GOLDEN_RATIO + start) % 1
     held_out = pl.when(position < validation).then(pl.lit("validation")).when(position < validation + test)
     return held_out.then(pl.lit("test")).otherwise(pl.lit("train")).over(LABELS)
-
-
-def _wrong_label(rows: pl.LazyFrame) -> str:
-    for label in LABELS:
-        wrong = rows.filter(~pl.col(label).fill_null("").str.strip_chars().is_in(["0", "1"])).head(1).collect()
-        if wrong.height:
-            return f"row {wrong[ID][0]!r} has {label} = {wrong[label][0] or ''!r}, expected 0 or 1"
-    raise AssertionError("every label is 0 or 1")
 
 
 def clear(output_dir: Path) -> None:

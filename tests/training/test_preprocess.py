@@ -232,12 +232,20 @@ def test_columns_go_by_name_and_others_are_left_out(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         ("id,comment_text,toxic\n1,a,0\n", "no column severe_toxic, obscene, threat, insult, identity_hate"),
-        (f"{','.join(HEADER)}\nx7,a,0,0,2,0,0,0\n", "row 'x7' has obscene = '2', expected 0 or 1"),
-        (f"{','.join(HEADER)}\nx6,a,0,0,0,0,0,0\nx7,a,0,0,0,0,0\n", "row 'x7' has identity_hate = '', expected 0 or 1"),
-        (f"{','.join(HEADER)}\nx7,a,0,0,0,0,0,0,0\n", "found more fields than defined"),
+        (f"{','.join(HEADER)}\nx7,a,0,0,2,0,0,0\n", "line 2: row 'x7' has obscene = '2', expected 0 or 1"),
+        (
+            f"{','.join(HEADER)}\nx6,a,0,0,0,0,0,0\nx7,a,0,0,0,0,0\n",
+            "line 3: row 'x7' has identity_hate = '', expected 0 or 1",
+        ),
+        (
+            f'{",".join(HEADER)}\nx6,"a\nb",0,0,0,0,0,0\nx7,"c\nd",0,0,0,no,0,0\nx8,e,7,0,0,0,0,0\n',
+            "line 4: row 'x7' has threat = 'no', expected 0 or 1",
+        ),
+        (f"{','.join(HEADER)}\nx6,a,0,0,0,0,0,0\nx7,a,0,0,0,0,0,0,0\n", "line 3 has 9 values, the header 8"),
+        (f"{','.join(HEADER)}\nx6,a,0,0,0,0,0,0\n\n", "line 3: row '' has toxic = '', expected 0 or 1"),
         ("", "empty CSV"),
     ],
-    ids=["missing column", "no label", "too few fields", "too many fields", "nothing"],
+    ids=["missing column", "no label", "too few fields", "line breaks", "too many fields", "blank line", "nothing"],
 )
 def test_bad_input_ends_in_one_line_and_exit_1(tmp_path: Path, content: str, reason: str) -> None:
     (tmp_path / "dataset.csv").write_text(content)
@@ -251,7 +259,7 @@ def test_bad_input_ends_in_one_line_and_exit_1(tmp_path: Path, content: str, rea
 
 def test_bad_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dataset.csv").write_bytes(f"{','.join(HEADER)}\n1,caf\xe9,0,0,0,0,0,0\n".encode("latin-1"))
-    with pytest.raises(preprocess.BadInput, match=r"dataset\.csv: invalid utf-8"):
+    with pytest.raises(preprocess.BadInput, match=r"dataset\.csv: line 2, column comment_text: invalid UTF-8"):
         preprocess.preprocess(tmp_path, tmp_path / "out", (0.1, 0.1), 1)
 
 
@@ -361,7 +369,7 @@ def test_bad_input_ends_all_instances(tmp_path: Path) -> None:
     instances = start_instances(tmp_path, 2)
     output = [instance.communicate(timeout=LIMIT_SECONDS)[0] for instance in instances]
     assert [instance.returncode for instance in instances] == [1, 0], output
-    assert "wrong.csv: row 'a' has toxic = '5', expected 0 or 1" in output[0]
+    assert "wrong.csv: line 2: row 'a' has toxic = '5', expected 0 or 1" in output[0]
     assert [path for path in (tmp_path / "0").rglob("*") if path.is_file()] == []
 
 
