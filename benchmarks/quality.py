@@ -64,13 +64,16 @@ class HeldOut:
         ]
 
     def resampled(self, scores: np.ndarray, name: str) -> np.ndarray:
-        """Return the mean of the labels' AUC on the unchanged set and on its resamples, the same for all scores."""
+        """Return the AUC [1 + resamples, labels + 1] on the unchanged set and on its resamples; last, the labels' mean.
+
+        The resamples are the same for all scores, so differences are paired.
+        """
         chosen = self.rows[name]
         columns = [
             Column(label, LABEL, truth[chosen].astype(float), score[chosen])
             for label, truth, score in zip(LABELS, self.labels.T, scores.T, strict=True)
         ]
-        return np.asarray(resample("roc_auc", [columns])[0, :, -1])
+        return np.asarray(resample("roc_auc", [columns])[0])
 
 
 def main() -> None:
@@ -141,11 +144,11 @@ def shown(held_out: HeldOut, seeds: list[np.ndarray]) -> list[str]:
 
 def certainty(held_out: HeldOut, scores: Scores) -> dict[str, list[str]]:
     """Return the middle 95 % over resampled rows: of our values, and of our differences from the others."""
-    rows = {OURS: [interval(held_out.resampled(scores[OURS][0], name), "{:.4f}") for name in held_out.sets]}
+    rows = {OURS: [interval(held_out.resampled(scores[OURS][0], name)[:, -1], "{:.4f}") for name in held_out.sets]}
     for rival in scores.keys() - {OURS}:
         models = (scores[OURS][0], scores[rival][0])
         differences = (np.subtract(*(held_out.resampled(model, name) for model in models)) for name in held_out.sets)
-        rows[f"{OURS} - {rival}"] = [interval(values, "{:+.4f}") for values in differences]
+        rows[f"{OURS} - {rival}"] = [interval(values[:, -1], "{:+.4f}") for values in differences]
     return rows
 
 

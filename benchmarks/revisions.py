@@ -4,8 +4,9 @@
 
 All commits train on the rows that this folder's preprocess.py writes; `.` is this folder itself. A seed determines the
 training and the draw of the held-out rows, a fifth of all rows, so that no single seed or draw decides. The sets are
-those of `quality`. For each seed the commits alternate. Prints Markdown tables: the means over the seeds, each seed's
-mean ROC AUC, and the mean seconds of preprocess.py and train.py as whole processes.
+those of `quality`. For each seed the commits alternate. Prints Markdown tables: the means over the seeds, the
+differences from the first commit with the middle 95 % over resampled held-out rows, each seed's values, and the mean
+seconds of preprocess.py and train.py as whole processes.
 """
 
 from __future__ import annotations
@@ -29,13 +30,14 @@ import numpy as np
 from benchmarks.comments import add_source, name_of, write_comments
 from benchmarks.contestants.data import LABELS
 from benchmarks.harness import machine, table
-from benchmarks.quality import ROOT, HeldOut, hold_out, read
+from benchmarks.quality import ROOT, HeldOut, hold_out, interval, read
 from mlops_cli.core.jobs.script_environment import BOOTSTRAP
 from mlops_cli.evaluation.predictions import read_predictions
 from mlops_cli.project.usecase.reader import load_use_case
 
 CHANNELS = ("train", "validation", "test")
 HELD_OUT = 0.2  # of all rows
+EACH_SEED = ("average_precision", "calibration_error")
 
 
 @dataclass
@@ -44,7 +46,8 @@ class Revision:
 
     name: str
     training: Path
-    aucs: list[dict[str, list[float]]] = field(default_factory=list)  # of the labels, by the set of held-out rows
+    # By the set of held-out rows: the AUC [1 + resamples, labels + 1] of `HeldOut.resampled`.
+    aucs: list[dict[str, np.ndarray]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     preprocess_seconds: list[float] = field(default_factory=list)
     train_seconds: list[float] = field(default_factory=list)
@@ -60,7 +63,7 @@ def check_out(name: str, folder: Path) -> Revision:
     return Revision(name, folder / name / "training")
 
 
-def run(revision: Revision, seed: int, raw: Path, data: Path, held_out: HeldOut, folder: Path) -> None:
+def train(revision: Revision, seed: int, raw: Path, data: Path, held_out: HeldOut, folder: Path) -> None:
     revision.preprocess_seconds.append(
         seconds(revision, {}, "preprocess.py", "--input-dir", raw, "--output-dir", folder / "data")
     )
@@ -71,7 +74,7 @@ def run(revision: Revision, seed: int, raw: Path, data: Path, held_out: HeldOut,
     revision.train_seconds.append(seconds(revision, {**channels, **folders}, "train.py", *options))
     predictions = read_predictions((folder / "output" / "predictions.json").read_bytes())
     scores = np.stack([column.predicted for column in predictions.columns], axis=1)
-    revision.aucs.append({name: held_out.aucs(scores, name) for name in held_out.sets})
+    revision.aucs.append({name: held_out.resampled(scores, name) for name in held_out.sets})
     revision.metrics.append(json.loads((folder / "output" / "metrics.json").read_text())["metrics"]["test"])
     print(f"{revision.name} seed {seed}: {revision.train_seconds[-1]:.1f} s", file=sys.stderr, flush=True)
 
@@ -86,26 +89,40 @@ def seconds(revision: Revision, variables: dict[str, str], script: str, *argumen
     return time.perf_counter() - start
 
 
+def over_seeds(revision: Revision) -> list[np.ndarray]:
+    """Return the means over the seeds: of the labels' mean AUC on each set, and of each label's on all rows.
+
+    Each has the value on the unchanged rows, then those on the resamples.
+    """
+    means = {name: np.mean([aucs[name] for aucs in revision.aucs], axis=0) for name in revision.aucs[0]}
+    return [*(values[:, -1] for values in means.values()), *means["all"].T[:-1]]
+
+
 def quality(revision: Revision) -> list[str]:
-    """Return the means over the seeds: of the labels' AUC on each set, and of each label's on all rows."""
-    means = np.mean([[*map(np.mean, aucs.values()), *aucs["all"]] for aucs in revision.aucs], axis=0)
-    return [f"{value:.4f}" for value in means]
+    return [f"{values[0]:.4f}" for values in over_seeds(revision)]
+
+
+def differences(revision: Revision, first: Revision) -> list[str]:
+    return [
+        interval(ours - theirs, "{:+.4f}") for ours, theirs in zip(over_seeds(revision), over_seeds(first), strict=True)
+    ]
 
 
 def each_seed(revision: Revision) -> list[str]:
-    """Return, for every seed, the mean of the labels' AUC on each set."""
-    means = [[float(np.mean(values)) for values in aucs.values()] for aucs in revision.aucs]
-    return [", ".join(f"{value:.4f}" for value in column) for column in zip(*means, strict=True)]
+    """Return, for every seed, the mean of the labels' AUC on each set, and the means of two metrics on all rows."""
+    columns = [[aucs[name][0, -1] for aucs in revision.aucs] for name in revision.aucs[0]]
+    columns += [[metrics["macro"][name] for metrics in revision.metrics] for name in EACH_SEED]
+    return [", ".join(f"{value:.4f}" for value in column) for column in columns]
 
 
 def other_metrics(revision: Revision) -> list[str]:
-    def over_seeds(label: str, metric: str) -> str:
-        return f"{mean(metrics[label][metric] for metrics in revision.metrics):.4f}"
+    def metric(label: str, name: str) -> str:
+        return f"{mean(metrics[label][name] for metrics in revision.metrics):.4f}"
 
     return [
-        over_seeds("macro", "average_precision"),
-        over_seeds("macro", "calibration_error"),
-        *(over_seeds(label, "calibration_error") for label in LABELS),
+        metric("macro", "average_precision"),
+        metric("macro", "calibration_error"),
+        *(metric(label, "calibration_error") for label in LABELS),
         f"{mean(revision.preprocess_seconds):.1f}",
         f"{mean(revision.train_seconds):.0f}",
     ]
@@ -127,11 +144,15 @@ def main() -> None:
             held_out = read(data / "test", natural)
             for revision in revisions:
                 with tempfile.TemporaryDirectory() as output:
-                    run(revision, seed, folder / "raw", data, held_out, Path(output))
+                    train(revision, seed, folder / "raw", data, held_out, Path(output))
     print(f"{machine()}; {name_of(arguments.source, arguments.sample_rows)}; mean of {arguments.seeds} seeds\n")
     sets = list(revisions[0].aucs[0])
     print(table("ROC AUC, held out", [*sets, *LABELS], {each.name: quality(each) for each in revisions}) + "\n")
-    print(table("ROC AUC of each seed", sets, {each.name: each_seed(each) for each in revisions}) + "\n")
+    first, *others = revisions
+    rows = {f"{each.name} - {first.name}": differences(each, first) for each in others}
+    print(table("difference", [*sets, *LABELS], rows) + "\n")
+    columns = [*sets, "average precision", "calibration error"]
+    print(table("each seed", columns, {each.name: each_seed(each) for each in revisions}) + "\n")
     columns = ["average precision", "calibration error", *LABELS, "preprocess.py s", "train.py s"]
     print(table("all held-out rows", columns, {each.name: other_metrics(each) for each in revisions}))
 
