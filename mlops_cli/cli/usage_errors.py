@@ -41,8 +41,10 @@ def usage_error(error: UsageError, group: Any, words: Sequence[str]) -> Configur
         return ConfigurationError(f"{path} has no option {option}.", _option_hint(option, path, command, group))
     for pattern, plain in WORDS:
         message = re.sub(pattern, plain, message)
-    example = f"{command.epilog}. " if message.startswith("Missing ") and command.epilog else ""
-    return ConfigurationError(f"{message}.", f"{example}See the options of {path}: {path} --help")
+    hint = f"See the options of {path}: {path} --help"
+    if message.startswith("Missing ") and command.epilog:
+        hint = f"{command.epilog} (all options: {path} --help)"
+    return ConfigurationError(f"{message}.", hint)
 
 
 def _path(words: Sequence[str], group: Any) -> str:

@@ -76,12 +76,12 @@ def test_an_odd_argument_is_one_error_and_one_hint(cli: Cli, arguments: tuple[st
         (
             "init",
             "Missing argument 'DIR'.",
-            "Example: mlops init churn --framework sklearn. See the options of mlops init: mlops init --help",
+            "Example: mlops init churn --framework sklearn (all options: mlops init --help)",
         ),
         (
             "models show",
             "Missing argument 'version'.",
-            "Example: mlops models show 3. See the options of mlops models show: mlops models show --help",
+            "Example: mlops models show 3 (all options: mlops models show --help)",
         ),
         ("statsu", "There is no command mlops statsu.", "Did you mean mlops status?"),
         ("models sho", "There is no command mlops models sho.", "Did you mean mlops models show?"),
