@@ -130,6 +130,21 @@ def test_many_buckets_hold_the_same_rows_in_the_same_order(tmp_path: Path, monke
         assert abs(split(few, name).height - split(large, name).height) < 60
 
 
+def test_more_buckets_than_a_batch_may_have_files_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With three files for each batch, the rows are scattered several times: in ranges, in smaller ranges, ..."""
+    rows = random_rows(3_000)
+    monkeypatch.setattr(buckets, "BUCKET_BYTES", 5_000)
+    once = run(tmp_path, rows)
+    assert len(list((once / "train").iterdir())) > 27
+    monkeypatch.setattr(preprocess, "BATCH_ROWS", 100)
+    monkeypatch.setattr(buckets, "BATCH_BYTES", 10_000)
+    monkeypatch.setattr(buckets, "MOST_FILES", 3)
+    assert digests(run(tmp_path, rows, name="ranges")) == digests(once)
+    assert not (tmp_path / "ranges" / buckets.FOLDER).exists()
+
+
 def test_rows_in_several_files_are_in_as_many_buckets_as_in_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +339,17 @@ def test_processes_of_one_machine_write_the_same_files(tmp_path: Path, alone: di
     done = run_script("preprocess.py", *arguments)
     assert done.returncode == 0, done.stderr
     assert digests(tmp_path / "together") == alone
+
+
+@pytest.mark.slow
+def test_a_task_for_several_buckets_writes_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path / "raw", 3, 3_000)
+    monkeypatch.setattr(buckets, "BUCKET_BYTES", 10_000)
+    preprocess.preprocess(tmp_path / "raw", tmp_path / "alone", (0.1, 0.1), 42)
+    assert len(list((tmp_path / "alone" / "train").iterdir())) > 12
+    monkeypatch.setattr(buckets, "MOST_TASKS", 4)
+    preprocess.preprocess(tmp_path / "raw", tmp_path / "together", (0.1, 0.1), 42, workers=2)
+    assert digests(tmp_path / "together") == digests(tmp_path / "alone")
 
 
 @pytest.mark.slow

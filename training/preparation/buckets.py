@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 FOLDER = "buckets"  # below the output folder, while the rows are scattered
 # A bucket becomes a part of each split. Training workers share the parts: at least a few.
 BUCKET_BYTES, MIN_BUCKETS = 32 << 20, 8
+# A batch is scattered into at most so many files or tasks, and has at least so many bytes: otherwise their number would
+# grow with the square of the number of rows.
+MOST_FILES, MOST_TASKS, BATCH_BYTES = 128, 1024, 16 << 20
 
 
 class Read(Protocol):
@@ -42,22 +45,56 @@ class Write(Protocol):
 def process_alone(sources: list[Path], output_dir: Path, read: Read, write: Write) -> Profile:
     """Scatter the rows of all sources into buckets on disk, then write one bucket after the other."""
     count = bucket_count(sources)
-    profile, progress, size = Profile(), Progress(sum(source.stat().st_size for source in sources) >> 20), 0
-    for number, source in enumerate(sources):
-        for batch_number, rows in enumerate(read(source, profile)):
-            size += int(rows.estimated_size())
-            progress(size >> 20, "MB read")
-            for bucket, part in partition(rows, count):
-                path = output_dir / FOLDER / f"{bucket:05d}" / f"{number:05d}-{batch_number:05d}.arrow"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part.write_ipc(path)
+    profile = Profile()
+
+    def batches() -> Iterator[pl.DataFrame]:
+        progress, size = Progress(sum(source.stat().st_size for source in sources) >> 20), 0
+        for source in sources:
+            for rows in read(source, profile):
+                size += int(rows.estimated_size())
+                progress(size >> 20, "MB read")
+                yield rows
+
     progress = Progress(count)
-    for bucket in range(count):
-        folder = output_dir / FOLDER / f"{bucket:05d}"
-        profile.merge(write(bucket, [pl.read_ipc(path) for path in sorted(folder.glob("*.arrow"))], output_dir))
-        shutil.rmtree(folder, ignore_errors=True)
+    for bucket, parts in scatter(batches(), range(count), count, output_dir / FOLDER):
+        profile.merge(write(bucket, parts, output_dir))
         progress(bucket + 1, "buckets written")
     return profile
+
+
+def scatter(
+    batches: Iterator[pl.DataFrame], buckets: range, count: int, folder: Path
+) -> Iterator[tuple[int, list[pl.DataFrame]]]:
+    """Yield each of ``buckets`` with its rows, which are in files below ``folder`` until then.
+
+    More than MOST_FILES buckets are scattered in ranges at first, and then the buckets of each range.
+    """
+    width = -(-len(buckets) // MOST_FILES)
+    for number, rows in enumerate(join_batches(batches)):
+        for index, part in partition(rows, count, buckets.start, width):
+            path = folder / f"{index:05d}" / f"{number:05d}.arrow"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_ipc(path)
+    for index, start in enumerate(buckets[::width]):
+        parts = map(pl.read_ipc, sorted((folder / f"{index:05d}").glob("*.arrow")))
+        if width == 1:
+            yield start, list(parts)
+        else:
+            its_buckets = range(start, min(start + width, buckets.stop))
+            yield from scatter(parts, its_buckets, count, folder / f"{index:05d}")
+        shutil.rmtree(folder / f"{index:05d}", ignore_errors=True)
+
+
+def join_batches(batches: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield the rows in batches of at least BATCH_BYTES, except the last one."""
+    joined: list[pl.DataFrame] = []
+    for batch in batches:
+        joined.append(batch)
+        if sum(part.estimated_size() for part in joined) >= BATCH_BYTES:
+            yield pl.concat(joined)
+            joined = []
+    if joined:
+        yield pl.concat(joined)
 
 
 def process_together(client: Client, sources: list[Path], read: Read, write: Write) -> Profile:
@@ -66,25 +103,30 @@ def process_together(client: Client, sources: list[Path], read: Read, write: Wri
     If a worker dies, Dask repeats the tasks of the lost results. So all results are kept until the end.
     """
     count = bucket_count(sources)
+    width = -(-count // MOST_TASKS)
 
-    def scatter(name: str) -> tuple[Profile, dict[int, pl.DataFrame]]:
+    def read_source(name: str) -> tuple[Profile, dict[int, pl.DataFrame]]:
         profile, parts = Profile(), defaultdict(list)
         for rows in read(Path(os.environ[INPUT_DIR]) / name, profile):
-            for bucket, part in partition(rows, count):
-                parts[bucket].append(part)
-        return profile, {bucket: pl.concat(parts[bucket]) for bucket in parts}
+            for index, part in partition(rows, count, 0, width):
+                parts[index].append(part)
+        return profile, {index: pl.concat(parts[index]) for index in parts}
 
-    def choose(scattered: tuple[Profile, dict[int, pl.DataFrame]], bucket: int) -> pl.DataFrame | None:
-        return scattered[1].get(bucket)
+    def choose(result: tuple[Profile, dict[int, pl.DataFrame]], index: int) -> pl.DataFrame | None:
+        return result[1].get(index)
 
-    def write_part(bucket: int, *parts: pl.DataFrame | None) -> Profile:
-        return write(bucket, [part for part in parts if part is not None], Path(os.environ[OUTPUT_DIR]))
+    def write_buckets(start: int, *parts: pl.DataFrame | None) -> Profile:
+        profile = Profile()
+        if rows := [part for part in parts if part is not None]:
+            for index, part in partition(pl.concat(rows), count, start, 1):
+                profile.merge(write(start + index, [part], Path(os.environ[OUTPUT_DIR])))
+        return profile
 
-    scattered = [client.submit(scatter, source.name) for source in sources]
-    tasks = [client.submit(lambda result: result[0], result) for result in scattered]
-    for bucket in range(count):
-        chosen = [client.submit(choose, result, bucket) for result in scattered]
-        tasks.append(client.submit(write_part, bucket, *chosen))
+    results = [client.submit(read_source, source.name) for source in sources]
+    tasks = [client.submit(lambda result: result[0], result) for result in results]
+    for index, start in enumerate(range(0, count, width)):
+        chosen = [client.submit(choose, result, index) for result in results]
+        tasks.append(client.submit(write_buckets, start, *chosen))
     profile = Profile()
     parts: list[Profile] = client.gather(tasks)
     for part in parts:
@@ -109,8 +151,12 @@ def hash_texts(texts: pl.Series, seed: int) -> pl.Series:
     return pl.Series("hash", np.frombuffer(b"".join(digests), ">u8").astype(np.uint64))
 
 
-def partition(rows: pl.DataFrame, count: int) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Yield the rows of each of ``count`` buckets: equal ranges of the hash."""
-    rows = rows.with_columns(bucket=pl.col("hash") // -(-(1 << 64) // count))
-    for (bucket,), part in rows.partition_by("bucket", as_dict=True, include_key=False).items():
-        yield bucket, part
+def partition(rows: pl.DataFrame, count: int, first: int, width: int) -> Iterator[tuple[int, pl.DataFrame]]:
+    """Yield the rows of each range of ``width`` buckets, counted from 0 at the bucket ``first``.
+
+    The ``count`` buckets are equal ranges of the hash.
+    """
+    bucket = pl.col("hash") // -(-(1 << 64) // count)
+    parts = rows.with_columns(index=(bucket - first) // width).partition_by("index", as_dict=True, include_key=False)
+    for (index,), part in parts.items():
+        yield index, part
