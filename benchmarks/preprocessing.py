@@ -103,7 +103,7 @@ def contestants(source: Path) -> dict[str, list[str]]:
 def contest(source: Path, rows: int, repeats: int) -> dict[str, list[tuple[float, float]]]:
     commands = contestants(source)
     if rows > MOST_SAMPLED:
-        commands.pop(PANDAS, None)
+        commands.pop(PANDAS)
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for _ in range(repeats):
         for name, command in commands.items():

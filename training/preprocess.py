@@ -48,7 +48,7 @@ GOLDEN_RATIO = (1 + 5**0.5) / 2
 
 
 class BadInput(Exception):
-    """Invalid raw data. The message names the file, the line, the column and the reason."""
+    """Invalid raw data. The message names the file and the reason; for a bad row, its line, too."""
 
 
 def preprocess(input_dir: Path, output_dir: Path, fractions: tuple[float, float], seed: int, workers: int = 1) -> None:
@@ -97,7 +97,8 @@ def read_batches(source: Path, profile: Profile, seed: int) -> Iterator[pl.DataF
             raise BadInput(f"{source.name}: no column {', '.join(missing)}")
         for batch in rows.select(ID, text, labels).collect_batches(chunk_size=BATCH_ROWS):
             if any(batch.select(LABELS).null_count().row(0)):
-                raise BadInput(f"{source.name}: {describe_bad_row(source, ID, LABELS)}")
+                reason = describe_bad_row(source, ID, LABELS) or "a label is not 0 or 1"
+                raise BadInput(f"{source.name}: {reason}")
             kept = batch.filter(pl.col(TEXT) != "")
             profile.rows_in += batch.height
             profile.empty += batch.height - kept.height
